@@ -1,0 +1,1 @@
+//! dockmaster: a GitLab Runner custom executor.

@@ -1,0 +1,2 @@
+//! The `dockmaster` program.
+fn main() {}
