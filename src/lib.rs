@@ -1,1 +1,8 @@
 //! dockmaster: a GitLab Runner custom executor.
+
+pub mod config;
+pub mod deploy;
+pub mod failure;
+pub mod job;
+pub mod policy;
+pub mod secret;

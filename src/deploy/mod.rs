@@ -1,0 +1,3 @@
+//! The deploy engine: pure plans and the rollout that carries them out through ports.
+
+pub mod port;
