@@ -76,7 +76,7 @@ pub struct Balancer {
     pub kind: BalancerKind,
     #[serde(default)]
     pub region: String,
-    /// The VServer group, `rsp-…`.
+    /// The `VServer` group, `rsp-…`.
     #[serde(default)]
     pub id: String,
     /// The backends' port in that group.
@@ -91,7 +91,7 @@ pub struct Balancer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BalancerKind {
-    /// A VServer group of Aliyun's Classic Load Balancer.
+    /// A `VServer` group of Aliyun's Classic Load Balancer.
     ClbVserverGroup,
     /// No balancer: hosts are changed in turn, and each is down while it changes.
     None,
@@ -142,8 +142,8 @@ impl Default for Rollout {
             min_capacity: Percent::TWO_THIRDS,
             propagation: Duration::from_secs(3),
             drain_quiet: Duration::from_secs(5),
-            drain_timeout: Duration::from_secs(60),
-            healthy_deadline: Duration::from_secs(300),
+            drain_timeout: Duration::from_mins(1),
+            healthy_deadline: Duration::from_mins(5),
             min_healthy_time: Duration::from_secs(10),
             lease_wait: Duration::ZERO,
         }

@@ -3,6 +3,7 @@
 //! A file that somebody else than its owner can write is not the admin's word, so it is refused too.
 
 mod environment;
+mod lane;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -13,7 +14,6 @@ use std::{
     io::Read,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use serde::Deserialize;
@@ -22,6 +22,7 @@ use serde::de::DeserializeOwned;
 pub use environment::{
     Balancer, BalancerKind, Compose, Environment, Host, Policy, Refs, Release, Rollout, Ssh,
 };
+pub use lane::{DeployLane, DockerApi, DockerLane, Lane, PullPolicy};
 pub use value::{Percent, SshTarget};
 
 /// Where the configuration is looked for when `--config` does not say.
@@ -81,80 +82,6 @@ pub struct Registry {
     pub host: String,
     /// A JSON file with `username` and `password`: the account the production hosts pull with.
     pub pull_account: Option<PathBuf>,
-}
-
-/// A way of running jobs, chosen by `--lane` in the runner's own configuration.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Lane {
-    Docker(DockerLane),
-    Deploy(DeployLane),
-}
-
-/// Jobs in containers.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct DockerLane {
-    #[serde(default = "default_docker_host")]
-    pub docker_host: String,
-    /// For jobs that name no image.
-    pub image: Option<String>,
-    /// Globs of the images that jobs may use.
-    #[serde(default = "default_any")]
-    pub images: Vec<String>,
-    /// Globs of the images that services may use.
-    #[serde(default = "default_any")]
-    pub services: Vec<String>,
-    #[serde(default)]
-    pub pull_policy: PullPolicy,
-    pub helper_image: Option<String>,
-    #[serde(default = "default_builds_dir")]
-    pub builds_dir: PathBuf,
-    #[serde(default = "default_cache_dir")]
-    pub cache_dir: PathBuf,
-    #[serde(default)]
-    pub docker_api: DockerApi,
-    /// How long services may take to open a port; "0s" does not wait.
-    #[serde(
-        default = "default_wait_for_services",
-        deserialize_with = "value::duration"
-    )]
-    pub wait_for_services: Duration,
-}
-
-/// Jobs on the code server itself, with the keys of production in reach but out of sight.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct DeployLane {
-    /// The environments that jobs of this lane may deploy to.
-    pub environments: Vec<String>,
-    /// Each live job takes a uid of its own from `first-uid` on.
-    #[serde(default = "default_first_uid")]
-    pub first_uid: u32,
-    /// How many of them there are: the most jobs that can be live at once.
-    #[serde(default = "default_uid_count")]
-    pub uid_count: u32,
-}
-
-/// When an image is pulled.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PullPolicy {
-    #[default]
-    Always,
-    IfNotPresent,
-    Never,
-}
-
-/// What a job finds at /var/run/docker.sock.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DockerApi {
-    /// Nothing.
-    #[default]
-    None,
-    /// A gate of this job's own.
-    Gate,
 }
 
 impl Config {
@@ -255,32 +182,4 @@ fn default_run_dir() -> PathBuf {
 
 fn default_broker_user() -> String {
     "dockmaster-broker".into()
-}
-
-fn default_docker_host() -> String {
-    "unix:///var/run/docker.sock".into()
-}
-
-fn default_any() -> Vec<String> {
-    vec!["*".into()]
-}
-
-fn default_builds_dir() -> PathBuf {
-    "/builds".into()
-}
-
-fn default_cache_dir() -> PathBuf {
-    "/cache".into()
-}
-
-fn default_wait_for_services() -> Duration {
-    Duration::from_secs(30)
-}
-
-fn default_first_uid() -> u32 {
-    62_000
-}
-
-fn default_uid_count() -> u32 {
-    100
 }

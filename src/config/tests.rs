@@ -1,4 +1,4 @@
-use std::{io::Write, os::unix::fs::PermissionsExt};
+use std::{io::Write, os::unix::fs::PermissionsExt, time::Duration};
 
 use super::*;
 
@@ -89,4 +89,16 @@ fn ssh_targets_hold_nothing_that_ssh_takes_for_an_option() {
     ] {
         assert!(text.parse::<SshTarget>().is_err(), "{text}");
     }
+}
+
+#[test]
+fn a_lane_says_its_kind_first() {
+    let text = load("[lanes.x]\nimage = \"a\"\nkind = \"docker\"\n")
+        .unwrap_err()
+        .to_string();
+    assert!(text.contains("the first key of a lane is `kind`"), "{text}");
+    let text = load("[lanes.x]\nkind = \"dcoker\"\n")
+        .unwrap_err()
+        .to_string();
+    assert!(text.contains("`docker` or `deploy`"), "{text}");
 }

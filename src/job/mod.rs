@@ -96,6 +96,7 @@ pub struct RunnerInfo {
 /// One job variable, unexpanded.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "GitLab's own shape")]
 pub struct Variable {
     pub key: String,
     pub value: String,
@@ -160,12 +161,8 @@ impl Job {
     /// A short name for all that is made for this job: numeric ids, and six digits that tell one
     /// GitLab server from another, for job ids are unique on one server only.
     pub fn key(&self) -> String {
-        let digest = Sha256::digest(self.server());
-        let server: String = digest
-            .iter()
-            .take(3)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let [a, b, c, ..] = <[u8; 32]>::from(Sha256::digest(self.server()));
+        let server = format!("{a:02x}{b:02x}{c:02x}");
         format!("p{}-j{}-{server}", self.job_info.project_id, self.id)
     }
 
