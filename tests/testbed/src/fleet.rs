@@ -44,26 +44,19 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Starts `app-1` to `app-<count>` side by side; each runs the release when this returns.
+    /// Starts `app-1` to `app-<count>` side by side. Nothing is deployed on them yet.
     pub fn boot(setting: &Setting<'_>, count: u8) -> Result<Self> {
         let directory = setting.machine.directory("fleet")?;
         let key = directory.join("deploy_key");
         make_key(&key, "code-server")?;
-        let hosts = std::thread::scope(|scope| {
-            let threads: Vec<_> = (1..=count)
-                .map(|number| {
-                    let directory = directory.clone();
-                    scope.spawn(move || Host::boot(setting, number, &directory))
-                })
-                .collect();
-            let join = |thread: std::thread::ScopedJoinHandle<'_, Result<Host>>| {
-                thread
-                    .join()
-                    .map_err(|_| anyhow!("a host's thread has panicked"))?
-            };
-            threads.into_iter().map(join).collect::<Result<Vec<Host>>>()
-        })?;
+        let numbers: Vec<u8> = (1..=count).collect();
+        let hosts = side_by_side(&numbers, |number| Host::boot(setting, *number, &directory))?;
         Ok(Self { hosts, key })
+    }
+
+    /// Runs the compose project as it is written on every host, and waits until it is healthy.
+    pub fn deploy_by_hand(&self, registry: &Registry) -> Result<()> {
+        side_by_side(&self.hosts, |host| host.deploy_by_hand(registry)).map(drop)
     }
 
     /// The host of that name, as `app-1`.
@@ -92,6 +85,26 @@ impl Fleet {
         ]);
         run("ssh", &arguments)
     }
+}
+
+/// Does the same for all at once; the first failure is the answer.
+fn side_by_side<I: Sync, T: Send>(
+    items: &[I],
+    action: impl Fn(&I) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    let action = &action;
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = items
+            .iter()
+            .map(|item| scope.spawn(move || action(item)))
+            .collect();
+        let results = threads.into_iter().map(|thread| {
+            thread
+                .join()
+                .map_err(|_| anyhow!("a thread of the testbed has panicked"))?
+        });
+        results.collect()
+    })
 }
 
 /// `docker login` as a shell command that reads the password from standard input.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 use crate::application::Application;
 use crate::background::wait_until;
@@ -45,9 +45,6 @@ impl Infrastructure {
         tell("a registry with TLS and tokens");
         let registry = Registry::start(&machine, network.gateway)?;
         let release = format!("{}:{FIRST_RELEASE}", registry.image(REPOSITORY));
-        tell("the first release, built and pushed by hand");
-        push(&machine, &registry, &images, &release)?;
-        tell("three production hosts");
         let setting = Setting {
             machine: &machine,
             network: &network,
@@ -55,7 +52,15 @@ impl Infrastructure {
             image: &images.host,
             release: &release,
         };
-        let fleet = Fleet::boot(&setting, 3)?;
+        tell("three production hosts, and the first release built and pushed by hand");
+        let (fleet, pushed) = std::thread::scope(|scope| {
+            let push = scope.spawn(|| push(&machine, &registry, &images, &release));
+            (Fleet::boot(&setting, 3), push.join())
+        });
+        let fleet = fleet?;
+        pushed.map_err(|_| anyhow!("the push has panicked"))??;
+        tell("the first release on every host");
+        fleet.deploy_by_hand(&registry)?;
         Ok(Self {
             fleet,
             registry,

@@ -10,6 +10,7 @@ use super::{DIRECTORY, PROJECT, SERVICE, Setting, USER, login, make_key};
 use crate::application::PORT;
 use crate::command::{DOCKER, attempt, docker, feed};
 use crate::machine;
+use crate::registry::Registry;
 
 const BOOT: &str = include_str!("../../host-boot.sh");
 
@@ -51,8 +52,6 @@ impl Host {
             .with_context(|| format!("cannot start {}", host.name))?;
         host.wait_for("docker version")
             .with_context(|| host.log())?;
-        host.deploy_by_hand(setting)
-            .with_context(|| format!("cannot deploy on {}", host.name))?;
         Ok(host)
     }
 
@@ -129,14 +128,16 @@ impl Host {
         Ok(())
     }
 
-    fn deploy_by_hand(&self, setting: &Setting<'_>) -> Result<()> {
-        self.log_in(setting.registry)?;
+    /// What an admin typed before there was anything better; the service is healthy when this returns.
+    pub(super) fn deploy_by_hand(&self, registry: &Registry) -> Result<()> {
+        self.log_in(registry)
+            .with_context(|| format!("cannot log in on {}", self.name))?;
         self.exec_as_deploy(&format!("cd {DIRECTORY} && docker-compose up -d"), b"")?;
         self.wait_until_healthy()
     }
 
     /// Gives `deploy` the pull account, as an admin does once on every production host.
-    pub fn log_in(&self, registry: &crate::registry::Registry) -> Result<()> {
+    pub fn log_in(&self, registry: &Registry) -> Result<()> {
         let account = &registry.pull_account;
         self.exec_as_deploy(&login(&registry.host, account), account.password.as_bytes())?;
         Ok(())
