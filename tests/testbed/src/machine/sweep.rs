@@ -32,8 +32,7 @@ pub fn sweep(process: u32) {
     remove(&["network", "rm"], &networks);
     let volumes = docker_lines(&["volume", "ls", "-q", "--filter", &filter]);
     remove(&["volume", "rm", "-f"], &volumes);
-    let images = docker_lines(&["image", "ls", "-q", "--filter", &filter]);
-    remove(&["image", "rm", "-f"], &images);
+    remove_images(&filter);
     remove_control_groups(&prefix(process));
     remove_root(&root(process));
 }
@@ -100,6 +99,19 @@ fn remove(verb: &[&str], objects: &[String]) {
     let mut arguments = verb.to_vec();
     arguments.extend(objects.iter().map(String::as_str));
     let _ = docker(&arguments);
+}
+
+/// A parent goes only after its children, so it takes as many rounds as there are generations.
+fn remove_images(filter: &str) {
+    let mut before = usize::MAX;
+    loop {
+        let images = docker_lines(&["image", "ls", "-q", "--filter", filter]);
+        if images.is_empty() || images.len() >= before {
+            return;
+        }
+        before = images.len();
+        remove(&["image", "rm", "-f"], &images);
+    }
 }
 
 fn remove_root(root: &Path) {
