@@ -3,14 +3,18 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::LABEL;
+use super::{LABEL, engine};
 use crate::command::{docker, docker_lines};
 
 /// The file in a temp root that lists what was made outside it.
 pub(super) const OUTSIDE: &str = "outside";
+
+/// What others want done before everything is swept away at a signal.
+pub(super) type Task = Box<dyn FnOnce() + Send>;
 
 const ROOT: &str = "dockmaster-testbed-";
 
@@ -47,7 +51,7 @@ pub fn reap() {
 }
 
 /// Cleans up when the program is told to end, which `Drop` alone cannot.
-pub(super) async fn on_signal() {
+pub(super) async fn on_signal(before: Arc<Mutex<Vec<Task>>>) {
     let (Ok(mut interrupt), Ok(mut terminate)) = (
         signal(SignalKind::interrupt()),
         signal(SignalKind::terminate()),
@@ -58,7 +62,12 @@ pub(super) async fn on_signal() {
         _ = interrupt.recv() => 130,
         _ = terminate.recv() => 143,
     };
+    let tasks = std::mem::take(&mut *before.lock().unwrap_or_else(PoisonError::into_inner));
+    for task in tasks {
+        task();
+    }
     sweep(std::process::id());
+    engine::leave();
     std::process::exit(code);
 }
 
