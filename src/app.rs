@@ -46,6 +46,9 @@ pub fn main() -> i32 {
 }
 
 fn run_stage(call: &Call, setting: Option<Setting>, stage: Stage) -> i32 {
+    if let Err(failure) = exit::forget_job_code(call) {
+        return tell_stderr(call, &failure);
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
