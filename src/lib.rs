@@ -16,3 +16,4 @@ pub mod log;
 pub mod policy;
 pub mod secret;
 pub mod stage;
+pub mod store;
