@@ -1,5 +1,6 @@
 //! dockmaster: a GitLab Runner custom executor.
 
+pub mod admin;
 pub mod app;
 pub mod call;
 pub mod cancel;
@@ -10,7 +11,9 @@ pub mod docker;
 pub mod exit;
 pub mod failure;
 pub mod job;
+pub mod lease;
 pub mod log;
 pub mod policy;
 pub mod secret;
 pub mod stage;
+pub mod store;
