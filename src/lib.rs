@@ -1,1 +1,3 @@
 //! dockmaster: a GitLab Runner custom executor.
+
+pub mod store;

@@ -1,0 +1,3 @@
+//! What dockmaster keeps on disk between its calls.
+
+pub mod ledger;
