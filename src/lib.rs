@@ -1,3 +1,4 @@
 //! dockmaster: a GitLab Runner custom executor.
 
+pub mod gate;
 pub mod store;
