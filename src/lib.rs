@@ -1,4 +1,20 @@
 //! dockmaster: a GitLab Runner custom executor.
 
+pub mod admin;
+pub mod app;
+pub mod call;
+pub mod cancel;
+pub mod cli;
+pub mod config;
+pub mod deploy;
+pub mod docker;
+pub mod exit;
+pub mod failure;
 pub mod gate;
+pub mod job;
+pub mod lease;
+pub mod log;
+pub mod policy;
+pub mod secret;
+pub mod stage;
 pub mod store;

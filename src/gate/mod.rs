@@ -35,6 +35,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::failure::Class;
+
 pub use engine::EngineError;
 pub use push::Pushed;
 pub use serve::Gate;
@@ -85,13 +87,6 @@ impl Scope {
         labels.insert(self.label.0.clone(), self.label.1.clone());
         labels
     }
-}
-
-/// Whose turn it is when a gate fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    /// The operator's.
-    System,
 }
 
 /// What keeps a gate from opening, closing or being swept.
