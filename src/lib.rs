@@ -10,6 +10,7 @@ pub mod deploy;
 pub mod docker;
 pub mod exit;
 pub mod failure;
+pub mod gate;
 pub mod job;
 pub mod lease;
 pub mod log;
