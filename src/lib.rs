@@ -1,1 +1,16 @@
 //! dockmaster: a GitLab Runner custom executor.
+
+pub mod app;
+pub mod call;
+pub mod cancel;
+pub mod cli;
+pub mod config;
+pub mod deploy;
+pub mod docker;
+pub mod exit;
+pub mod failure;
+pub mod job;
+pub mod log;
+pub mod policy;
+pub mod secret;
+pub mod stage;

@@ -1,5 +1,8 @@
 //! Real parts that tests and the demo share.
 //!
+//! This crate knows dockmaster only from outside: its files, its arguments, its environment. It must never
+//! depend on the package under test.
+//!
 //! The GitLab side is a stand-in that plays gitlab-runner 19.4.0 as it was recorded. A job is
 //! built, a runner made from the runner's own `config.toml` takes it, and the outcome tells how
 //! GitLab would see it and what every driver call was given:
@@ -28,6 +31,16 @@
 //! # }
 //! ```
 
+pub mod application;
+pub mod background;
+pub mod command;
+pub mod fleet;
+pub mod image;
+pub mod infrastructure;
+pub mod machine;
+pub mod network;
+pub mod registry;
 pub mod runner;
 pub mod script;
+pub mod serve;
 pub mod spec;

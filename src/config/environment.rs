@@ -1,0 +1,211 @@
+//! `environments/NAME.toml`: a named deploy target: its hosts, its balancer, its rules.
+
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+
+use serde::Deserialize;
+
+use super::value::{self, Percent, SshTarget};
+
+/// One deploy target.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Environment {
+    #[serde(skip)]
+    pub name: String,
+    pub policy: Policy,
+    pub release: Release,
+    pub ssh: Ssh,
+    pub compose: Compose,
+    pub balancer: Balancer,
+    pub hosts: Vec<Host>,
+    #[serde(default)]
+    pub rollout: Rollout,
+}
+
+/// Who may deploy here.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Policy {
+    /// GitLab project ids: paths change when a project is renamed or moved.
+    pub projects: Vec<i64>,
+    #[serde(default)]
+    pub refs: Refs,
+}
+
+/// Which refs may deploy.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Refs {
+    #[default]
+    ProtectedTags,
+}
+
+/// What is deployed.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Release {
+    /// The repository, `host[:port]/project/name`, without tag or digest.
+    pub image: String,
+}
+
+/// How the hosts are entered.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Ssh {
+    /// A private key that the broker's user alone can read.
+    pub key: PathBuf,
+}
+
+/// The service on each host.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Compose {
+    /// The folder of docker-compose.yml on the hosts.
+    pub directory: String,
+    pub service: String,
+    /// The compose project; the folder's name when absent.
+    pub project: Option<String>,
+    /// The port inside the container, whose connections are watched while it drains.
+    pub port: u16,
+}
+
+/// What spreads the requests.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Balancer {
+    pub kind: BalancerKind,
+    #[serde(default)]
+    pub region: String,
+    /// The `VServer` group, `rsp-…`.
+    #[serde(default)]
+    pub id: String,
+    /// The backends' port in that group.
+    #[serde(default)]
+    pub port: u16,
+    /// Where the API is, when not at the region's public address.
+    pub endpoint: Option<url::Url>,
+    /// A JSON file with `access-key-id` and `access-key-secret`.
+    pub account: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BalancerKind {
+    /// A `VServer` group of Aliyun's Classic Load Balancer.
+    ClbVserverGroup,
+    /// No balancer: hosts are changed in turn, and each is down while it changes.
+    None,
+}
+
+/// One production host.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Host {
+    pub name: String,
+    pub ssh: SshTarget,
+    /// The host's public key, `ssh-ed25519 AAAA…`: any other is refused.
+    pub host_key: String,
+    /// The host's id at the balancer, `i-…`.
+    #[serde(default)]
+    pub server_id: String,
+}
+
+/// How carefully.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Rollout {
+    /// The share of the pool's weight that must stay in service.
+    pub min_capacity: Percent,
+    /// How long the balancer may take to apply a weight.
+    #[serde(deserialize_with = "value::duration")]
+    pub propagation: Duration,
+    /// A host is drained when no connection was seen for this long.
+    #[serde(deserialize_with = "value::duration")]
+    pub drain_quiet: Duration,
+    /// After this long a host counts as drained, whoever is still connected.
+    #[serde(deserialize_with = "value::duration")]
+    pub drain_timeout: Duration,
+    /// How long a new container may take to become healthy.
+    #[serde(deserialize_with = "value::duration")]
+    pub healthy_deadline: Duration,
+    /// How long it must stay healthy before it gets requests.
+    #[serde(deserialize_with = "value::duration")]
+    pub min_healthy_time: Duration,
+    /// How long to wait for another rollout of this environment to end.
+    #[serde(deserialize_with = "value::duration")]
+    pub lease_wait: Duration,
+}
+
+impl Default for Rollout {
+    fn default() -> Self {
+        Self {
+            min_capacity: Percent::TWO_THIRDS,
+            propagation: Duration::from_secs(3),
+            drain_quiet: Duration::from_secs(5),
+            drain_timeout: Duration::from_mins(1),
+            healthy_deadline: Duration::from_mins(5),
+            min_healthy_time: Duration::from_secs(10),
+            lease_wait: Duration::ZERO,
+        }
+    }
+}
+
+impl Environment {
+    /// The compose project's name.
+    pub fn project(&self) -> &str {
+        let folder = || {
+            self.compose
+                .directory
+                .trim_end_matches('/')
+                .rsplit('/')
+                .next()
+        };
+        self.compose
+            .project
+            .as_deref()
+            .or_else(folder)
+            .unwrap_or_default()
+    }
+
+    /// What the types cannot say: the message names the key.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let mut names = BTreeSet::new();
+        for host in &self.hosts {
+            if host.name.is_empty() || !names.insert(&host.name) {
+                return Err(format!(
+                    "hosts.name `{}` is empty or there twice",
+                    host.name
+                ));
+            }
+            if host.host_key.split_whitespace().count() < 2 {
+                return Err(format!(
+                    "hosts.host-key of `{}` is not a public key such as \"ssh-ed25519 AAAA…\"",
+                    host.name
+                ));
+            }
+            if self.balancer.kind == BalancerKind::ClbVserverGroup && host.server_id.is_empty() {
+                return Err(format!("hosts.server-id of `{}` is missing", host.name));
+            }
+        }
+        if self.hosts.is_empty() {
+            return Err("there are no [[hosts]]".into());
+        }
+        let clb = &self.balancer;
+        if clb.kind == BalancerKind::ClbVserverGroup {
+            for (key, missing) in [
+                ("region", clb.region.is_empty()),
+                ("id", clb.id.is_empty()),
+                ("port", clb.port == 0),
+                ("account", clb.account.is_none()),
+            ] {
+                if missing {
+                    return Err(format!("balancer.{key} is missing"));
+                }
+            }
+        }
+        if !self.compose.directory.starts_with('/') {
+            return Err("compose.directory is not an absolute path".into());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,141 @@
+//! `[lanes.NAME]`: the ways of running jobs. The key `kind` comes first and says which keys may follow.
+
+use std::{fmt, path::PathBuf, time::Duration};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, MapAccess, Visitor, value::MapAccessDeserializer},
+};
+
+use super::value;
+
+/// A way of running jobs, chosen by `--lane` in the runner's own configuration.
+#[derive(Debug, Clone)]
+pub enum Lane {
+    Docker(DockerLane),
+    Deploy(DeployLane),
+}
+
+/// serde's own tagged enums read the whole table first and so lose where an unknown key stood.
+impl<'de> Deserialize<'de> for Lane {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(KindFirst)
+    }
+}
+
+struct KindFirst;
+
+impl<'de> Visitor<'de> for KindFirst {
+    type Value = Lane;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a lane whose first key is `kind`")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Lane, M::Error> {
+        let kind: String = match map.next_key::<String>()?.as_deref() {
+            Some("kind") => map.next_value()?,
+            _ => return Err(de::Error::custom("the first key of a lane is `kind`")),
+        };
+        let rest = MapAccessDeserializer::new(map);
+        match kind.as_str() {
+            "docker" => DockerLane::deserialize(rest).map(Lane::Docker),
+            "deploy" => DeployLane::deserialize(rest).map(Lane::Deploy),
+            other => Err(de::Error::unknown_variant(other, &["docker", "deploy"])),
+        }
+    }
+}
+
+/// Jobs in containers.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct DockerLane {
+    #[serde(default = "default_docker_host")]
+    pub docker_host: String,
+    /// For jobs that name no image.
+    pub image: Option<String>,
+    /// Globs of the images that jobs may use.
+    #[serde(default = "default_any")]
+    pub images: Vec<String>,
+    /// Globs of the images that services may use.
+    #[serde(default = "default_any")]
+    pub services: Vec<String>,
+    #[serde(default)]
+    pub pull_policy: PullPolicy,
+    pub helper_image: Option<String>,
+    #[serde(default = "default_builds_dir")]
+    pub builds_dir: PathBuf,
+    #[serde(default = "default_cache_dir")]
+    pub cache_dir: PathBuf,
+    #[serde(default)]
+    pub docker_api: DockerApi,
+    /// How long services may take to open a port; "0s" does not wait.
+    #[serde(
+        default = "default_wait_for_services",
+        deserialize_with = "value::duration"
+    )]
+    pub wait_for_services: Duration,
+}
+
+/// Jobs on the code server itself, with the keys of production in reach but out of sight.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct DeployLane {
+    /// The environments that jobs of this lane may deploy to.
+    pub environments: Vec<String>,
+    /// Each live job takes a uid of its own from `first-uid` on.
+    #[serde(default = "default_first_uid")]
+    pub first_uid: u32,
+    /// How many of them there are: the most jobs that can be live at once.
+    #[serde(default = "default_uid_count")]
+    pub uid_count: u32,
+}
+
+/// When an image is pulled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PullPolicy {
+    #[default]
+    Always,
+    IfNotPresent,
+    Never,
+}
+
+/// What a job finds at /var/run/docker.sock.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DockerApi {
+    /// Nothing.
+    #[default]
+    None,
+    /// A gate of this job's own.
+    Gate,
+}
+
+fn default_docker_host() -> String {
+    "unix:///var/run/docker.sock".into()
+}
+
+fn default_any() -> Vec<String> {
+    vec!["*".into()]
+}
+
+fn default_builds_dir() -> PathBuf {
+    "/builds".into()
+}
+
+fn default_cache_dir() -> PathBuf {
+    "/cache".into()
+}
+
+fn default_wait_for_services() -> Duration {
+    Duration::from_secs(30)
+}
+
+fn default_first_uid() -> u32 {
+    62_000
+}
+
+fn default_uid_count() -> u32 {
+    100
+}

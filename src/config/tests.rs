@@ -1,0 +1,104 @@
+use std::{io::Write, os::unix::fs::PermissionsExt, time::Duration};
+
+use super::*;
+
+fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::File::create(&path)
+        .unwrap()
+        .write_all(text.as_bytes())
+        .unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    path
+}
+
+fn load(text: &str) -> Result<Config, ConfigError> {
+    let folder = tempfile::tempdir().unwrap();
+    Config::load(&write(folder.path(), "config.toml", text))
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_line_and_caret() {
+    let error = load("[lanes.docker]\nkind = \"docker\"\nimag = \"alpine\"\n").unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("line 3") || text.contains("3 | imag"),
+        "{text}"
+    );
+    assert!(text.contains("unknown field `imag`"), "{text}");
+    assert!(text.contains('^'), "{text}");
+}
+
+#[test]
+fn defaults_are_the_documented_ones() {
+    let config = load("[lanes.docker]\nkind = \"docker\"\n").unwrap();
+    assert_eq!(config.state_dir, Path::new("/var/lib/dockmaster"));
+    let Lane::Docker(lane) = config.lane("docker").unwrap() else {
+        panic!("a docker lane")
+    };
+    assert_eq!(lane.pull_policy, PullPolicy::Always);
+    assert_eq!(lane.docker_api, DockerApi::None);
+    assert_eq!(lane.wait_for_services, Duration::from_secs(30));
+}
+
+#[test]
+fn an_unknown_lane_is_named_beside_the_known_ones() {
+    let config = load("[lanes.docker]\nkind = \"docker\"\n").unwrap();
+    let text = config.lane("dokcer").unwrap_err().to_string();
+    assert!(
+        text.contains("`dokcer`") && text.contains("it has: docker"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_file_that_others_can_write_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write(folder.path(), "config.toml", "");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
+    let text = Config::load(&path).unwrap_err().to_string();
+    assert!(text.contains("others can write it"), "{text}");
+}
+
+#[test]
+fn an_environment_name_cannot_leave_its_folder() {
+    let config = load("").unwrap();
+    for name in ["../config", "", "a/b", "Production", "a.b"] {
+        assert!(
+            matches!(
+                config.environment(name),
+                Err(ConfigError::BadEnvironmentName { .. })
+            ),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn ssh_targets_hold_nothing_that_ssh_takes_for_an_option() {
+    let target: SshTarget = "deploy@10.0.0.11:2222".parse().unwrap();
+    assert_eq!((target.host.as_str(), target.port), ("10.0.0.11", 2222));
+    for text in [
+        "10.0.0.11",
+        "-oProxyCommand=x@h",
+        "deploy@-oX",
+        "a b@c",
+        "a@b:x",
+        "a@",
+    ] {
+        assert!(text.parse::<SshTarget>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_lane_says_its_kind_first() {
+    let text = load("[lanes.x]\nimage = \"a\"\nkind = \"docker\"\n")
+        .unwrap_err()
+        .to_string();
+    assert!(text.contains("the first key of a lane is `kind`"), "{text}");
+    let text = load("[lanes.x]\nkind = \"dcoker\"\n")
+        .unwrap_err()
+        .to_string();
+    assert!(text.contains("`docker` or `deploy`"), "{text}");
+}

@@ -1,0 +1,98 @@
+//! Values with a form of their own: durations, percentages, SSH targets.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use serde::{Deserialize, Deserializer, de};
+
+/// A duration as `"90s"`, `"5m"` or `"1m 30s"`.
+pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let refuse = |why: String| {
+        de::Error::custom(format!(
+            "`{text}` is not a duration such as \"30s\" or \"5m\": {why}"
+        ))
+    };
+    let signed: jiff::SignedDuration = text
+        .parse()
+        .map_err(|error: jiff::Error| refuse(error.to_string()))?;
+    Duration::try_from(signed).map_err(|_| refuse("it is negative".into()))
+}
+
+/// A share, 0 to 100.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Percent(u8);
+
+impl Percent {
+    /// What must stay in service unless the admin says otherwise.
+    pub(super) const TWO_THIRDS: Self = Self(66);
+
+    /// A share of at most 100.
+    pub fn new(value: u8) -> Option<Self> {
+        (value <= 100).then_some(Self(value))
+    }
+
+    /// The number, 0 to 100.
+    pub fn value(self) -> u8 {
+        self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Percent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.strip_suffix('%')
+            .and_then(|number| number.trim().parse().ok())
+            .and_then(Self::new)
+            .ok_or_else(|| de::Error::custom(format!("`{text}` is not a share such as \"66%\"")))
+    }
+}
+
+/// `user@host[:port]`. Host and user hold only characters that cannot be taken for an option of ssh.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SshTarget {
+    pub user: String,
+    pub host: String,
+    pub port: u16,
+}
+
+impl FromStr for SshTarget {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let refuse = || format!("`{text}` is not an SSH target such as \"deploy@10.0.0.11\"");
+        let (user, rest) = text.split_once('@').ok_or_else(refuse)?;
+        let (host, port) = match rest.rsplit_once(':') {
+            Some((host, port)) => (host, port.parse().map_err(|_| refuse())?),
+            None => (rest, 22),
+        };
+        let is_plain = |word: &str| {
+            word.starts_with(|c: char| c.is_ascii_alphanumeric())
+                && word
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+        };
+        if is_plain(user) && is_plain(host) {
+            Ok(Self {
+                user: user.to_owned(),
+                host: host.to_owned(),
+                port,
+            })
+        } else {
+            Err(refuse())
+        }
+    }
+}
+
+impl fmt::Display for SshTarget {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}@{}:{}", self.user, self.host, self.port)
+    }
+}
+
+impl<'de> Deserialize<'de> for SshTarget {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
+    }
+}

@@ -1,0 +1,169 @@
+//! Who may do what: `decide` is the only maker of a `Grant`, and the broker opens for a grant only.
+//!
+//! Pure. Everything that cannot be decided is refused, in one sentence that names what is wrong.
+
+use crate::{
+    config::{DeployLane, Environment, Refs},
+    job::Job,
+};
+
+/// A yes: this job may deploy to this environment. Only `decide` makes one.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    environment: Environment,
+    project_id: i64,
+    pipeline_id: i64,
+    job_id: i64,
+    commit: String,
+    reference: String,
+}
+
+impl Grant {
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    pub fn project_id(&self) -> i64 {
+        self.project_id
+    }
+
+    pub fn pipeline_id(&self) -> i64 {
+        self.pipeline_id
+    }
+
+    pub fn job_id(&self) -> i64 {
+        self.job_id
+    }
+
+    /// The commit that GitLab named.
+    pub fn commit(&self) -> &str {
+        &self.commit
+    }
+
+    /// The tag's name: hostile text, for people to read.
+    pub fn reference(&self) -> &str {
+        &self.reference
+    }
+}
+
+/// A no, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("this lane does not deploy to `{environment}` (it deploys to: {known})")]
+    Environment { environment: String, known: String },
+    #[error("project {project} may not deploy to `{environment}`")]
+    Project { project: i64, environment: String },
+    #[error("`{environment}` is deployed from tags only, and `{reference}` is a {ref_type}")]
+    NotATag {
+        environment: String,
+        reference: String,
+        ref_type: String,
+    },
+    #[error(
+        "`{environment}` is deployed from protected tags only, and `{reference}` is not protected"
+    )]
+    Unprotected {
+        environment: String,
+        reference: String,
+    },
+    #[error("the job's variable {variable} contradicts what GitLab says of the job")]
+    Contradiction { variable: &'static str },
+    #[error("`{commit}` is not the id of a commit")]
+    Commit { commit: String },
+}
+
+/// Decides whether `job` may deploy to `environment` through `lane`.
+pub fn decide(lane: &DeployLane, environment: &Environment, job: &Job) -> Result<Grant, Refusal> {
+    let name = || environment.name.clone();
+    let reference = || printable(&job.git_info.reference);
+    if !lane.environments.contains(&environment.name) {
+        let known = lane.environments.join(", ");
+        return Err(Refusal::Environment {
+            environment: name(),
+            known,
+        });
+    }
+    if !environment
+        .policy
+        .projects
+        .contains(&job.job_info.project_id)
+    {
+        let project = job.job_info.project_id;
+        return Err(Refusal::Project {
+            project,
+            environment: name(),
+        });
+    }
+    match environment.policy.refs {
+        Refs::ProtectedTags => {
+            if job.git_info.ref_type != "tag" {
+                let ref_type = printable(&job.git_info.ref_type);
+                return Err(Refusal::NotATag {
+                    environment: name(),
+                    reference: reference(),
+                    ref_type,
+                });
+            }
+            if !job.is_protected() {
+                let reference = reference();
+                return Err(Refusal::Unprotected {
+                    environment: name(),
+                    reference,
+                });
+            }
+        }
+    }
+    if let Some(variable) = contradiction(job) {
+        return Err(Refusal::Contradiction { variable });
+    }
+    let is_hex = job.git_info.sha.chars().all(|c| c.is_ascii_hexdigit());
+    if !is_hex || !matches!(job.git_info.sha.len(), 40 | 64) {
+        return Err(Refusal::Commit {
+            commit: printable(&job.git_info.sha),
+        });
+    }
+    Ok(Grant {
+        environment: environment.clone(),
+        project_id: job.job_info.project_id,
+        pipeline_id: job.job_info.pipeline_id,
+        job_id: job.id,
+        commit: job.git_info.sha.clone(),
+        reference: job.git_info.reference.clone(),
+    })
+}
+
+/// The first of the job's own variables that says something else than GitLab's typed fields.
+///
+/// The job sees its variables, not the fields: a script that trusts a forged one would deploy
+/// something else than what was decided on. Every occurrence counts, for the last one wins.
+fn contradiction(job: &Job) -> Option<&'static str> {
+    let git = &job.git_info;
+    let facts = [
+        ("CI_PROJECT_ID", job.job_info.project_id.to_string()),
+        ("CI_PIPELINE_ID", job.job_info.pipeline_id.to_string()),
+        ("CI_JOB_ID", job.id.to_string()),
+        ("CI_COMMIT_SHA", git.sha.clone()),
+        ("CI_COMMIT_REF_NAME", git.reference.clone()),
+        ("CI_COMMIT_TAG", git.reference.clone()),
+        ("CI_COMMIT_REF_PROTECTED", job.is_protected().to_string()),
+    ];
+    facts
+        .into_iter()
+        .find(|(name, truth)| {
+            job.variables
+                .iter()
+                .any(|variable| variable.key == *name && variable.value != *truth)
+        })
+        .map(|(name, _)| name)
+}
+
+/// The author's text without what could forge a line or a colour in the log.
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .take(200)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+use super::*;
+
+const SHA: &str = "2b6202bd58b44c83de153e847af7aa646f7f055e";
+
+fn environment() -> Environment {
+    let mut environment: Environment = toml::from_str(
+        r#"
+        [policy]
+        projects = [42]
+        [release]
+        image = "harbor.example.com/test/app"
+        [ssh]
+        key = "/k"
+        [compose]
+        directory = "/srv/app"
+        service = "app"
+        port = 3131
+        [balancer]
+        kind = "none"
+        [[hosts]]
+        name = "app-1"
+        ssh = "deploy@10.0.0.11"
+        host-key = "ssh-ed25519 AAAA"
+        "#,
+    )
+    .unwrap();
+    environment.name = "production".into();
+    environment
+}
+
+fn lane() -> DeployLane {
+    toml::from_str(r#"environments = ["production"]"#).unwrap()
+}
+
+fn job() -> Job {
+    serde_json::from_value(serde_json::json!({
+        "id": 1001,
+        "job_info": {"project_id": 42, "pipeline_id": 77},
+        "git_info": {"ref": "v1.0.0", "ref_type": "tag", "sha": SHA, "protected": true},
+        "variables": [{"key": "CI_COMMIT_TAG", "value": "v1.0.0"}],
+    }))
+    .unwrap()
+}
+
+#[track_caller]
+fn refused(change: impl FnOnce(&mut Job), expect: &str) {
+    let mut job = job();
+    change(&mut job);
+    let refusal = decide(&lane(), &environment(), &job)
+        .unwrap_err()
+        .to_string();
+    assert!(refusal.contains(expect), "{refusal}");
+}
+
+#[test]
+fn a_protected_tag_of_an_allowed_project_is_granted() {
+    let grant = decide(&lane(), &environment(), &job()).unwrap();
+    assert_eq!((grant.project_id(), grant.commit()), (42, SHA));
+}
+
+#[test]
+fn a_foreign_project_is_refused() {
+    refused(
+        |job| job.job_info.project_id = 43,
+        "project 43 may not deploy to `production`",
+    );
+}
+
+#[test]
+fn a_branch_is_refused_even_when_it_is_named_like_a_tag() {
+    refused(
+        |job| job.git_info.ref_type = "branch".into(),
+        "`v1.0.0` is a branch",
+    );
+}
+
+#[test]
+fn protection_that_is_false_or_unknown_is_refused() {
+    refused(
+        |job| job.git_info.protected = Some(false),
+        "is not protected",
+    );
+    refused(|job| job.git_info.protected = None, "is not protected");
+}
+
+#[test]
+fn a_forged_variable_is_refused_by_name_wherever_it_stands_in_the_list() {
+    for (key, value) in [
+        ("CI_COMMIT_TAG", "v9"),
+        ("CI_PROJECT_ID", "1"),
+        ("CI_COMMIT_SHA", "0000"),
+        ("CI_COMMIT_REF_PROTECTED", "false"),
+    ] {
+        refused(
+            |job| {
+                job.variables.push(crate::job::Variable {
+                    key: key.into(),
+                    value: value.into(),
+                    ..Default::default()
+                });
+            },
+            key,
+        );
+    }
+}
+
+#[test]
+fn a_sha_that_is_an_option_or_a_ref_is_refused() {
+    refused(
+        |job| job.git_info.sha = "--upload-pack=evil".into(),
+        "not the id of a commit",
+    );
+    refused(
+        |job| job.git_info.sha = "HEAD".into(),
+        "not the id of a commit",
+    );
+}
+
+#[test]
+fn an_environment_that_the_lane_does_not_name_is_refused() {
+    let mut other = environment();
+    other.name = "staging".into();
+    let refusal = decide(&lane(), &other, &job()).unwrap_err().to_string();
+    assert!(
+        refusal.contains("does not deploy to `staging`"),
+        "{refusal}"
+    );
+}
+
+#[test]
+fn refusals_cannot_forge_a_line_of_the_log() {
+    refused(
+        |job| {
+            job.git_info.reference = "v1\nsection_end:1:x\r\u{1b}[0K".into();
+            job.git_info.protected = Some(false);
+            job.variables.clear();
+        },
+        "v1\u{fffd}section_end:1:x\u{fffd}\u{fffd}[0K",
+    );
+}
