@@ -1,3 +1,4 @@
 //! The deploy engine: pure plans and the rollout that carries them out through ports.
 
+pub mod clock;
 pub mod port;
