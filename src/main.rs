@@ -1,2 +1,5 @@
 //! The `dockmaster` program.
-fn main() {}
+
+fn main() {
+    std::process::exit(dockmaster::app::main());
+}

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::{failure::Class, secret::SecretError};
+use crate::{deploy::port::Fault, failure::Class, secret::SecretError};
 
 /// Why the balancer could not be read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +54,22 @@ impl AliyunError {
             | Self::Malformed { .. }
             | Self::NotMember { .. }
             | Self::LastBackend { .. } => Class::System,
+        }
+    }
+}
+
+impl Fault for AliyunError {
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Busy { .. } => true,
+            Self::Refused { refusal, .. } => {
+                matches!(refusal.cure(), Cure::FewTries | Cure::OnceMore)
+            }
+            Self::Account(_)
+            | Self::Denied { .. }
+            | Self::Malformed { .. }
+            | Self::NotMember { .. }
+            | Self::LastBackend { .. } => false,
         }
     }
 }

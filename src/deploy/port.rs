@@ -1,7 +1,8 @@
 //! What a rollout needs of the world. The engine knows these traits and no GitLab word.
 //!
 //! Every call is safe to repeat: "already so" is success. An error means that it is not known
-//! whether the change was made, so the engine looks before it goes on.
+//! whether the change was made, so the engine looks before it goes on. Every call ends by itself:
+//! an adapter bounds each wait for the network. A call may be dropped half-way.
 
 #![expect(
     async_fn_in_trait,
@@ -11,6 +12,25 @@
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::journal::Journal;
+
+/// The set of ports that one world brings: what the engine is generic over.
+pub trait Ports {
+    type Balancer: Balancer;
+    type Remote: Remote;
+    type Journal: Journal;
+    type Clock: Clock;
+    type Narrator: Narrator;
+}
+
+/// An adapter's error.
+pub trait Fault: std::error::Error + Send + Sync + 'static {
+    /// True when the same call may well succeed soon: busy, throttled, connection lost.
+    /// False when a person has to act first: wrong signature, host key changed, no such group.
+    fn is_transient(&self) -> bool;
+}
 
 /// A host's name in the environment's file.
 pub type HostName = String;
@@ -70,7 +90,7 @@ pub struct Pool {
 
 /// The load balancer's weights.
 pub trait Balancer {
-    type Error: std::error::Error + Send + Sync + 'static;
+    type Error: Fault;
 
     /// Reads all weights. Fails when a host of the environment is not a member.
     async fn pool(&self) -> Result<Pool, Self::Error>;
@@ -97,6 +117,8 @@ pub struct Container {
     pub id: String,
     /// What compose was told to run: a tag, a digest or an image id.
     pub reference: String,
+    /// `sha256:…`, the id of the image it runs: names it even when its tag has moved on.
+    pub image: String,
     /// `repository@sha256:…` of the image it runs, as far as the host knows.
     pub digests: Vec<String>,
     pub is_running: bool,
@@ -122,29 +144,37 @@ pub struct Survey {
     pub compose: String,
     /// Bytes free where the engine keeps its images.
     pub free_bytes: u64,
+    /// True while an attempt started by `switch` still runs on the host.
+    pub is_switching: bool,
 }
 
 /// One production host.
 pub trait Remote {
-    type Error: std::error::Error + Send + Sync + 'static;
+    type Error: Fault;
 
     /// Looks, changes nothing.
     async fn survey(&self) -> Result<Survey, Self::Error>;
 
-    /// Makes the release's image local, by digest. `say` hears of progress every few seconds.
+    /// Makes the release's image local, by digest, and asks the host's engine whether it has
+    /// exactly that digest: success is proof. `say` hears of progress every few seconds.
     async fn pull(&self, release: &Release, say: &dyn Fn(&str)) -> Result<(), Self::Error>;
 
     /// Counts established connections to the service, where Docker's NAT leaves them: in the
-    /// container's own network namespace.
+    /// container's own network namespace. Zero when that container does not run. The balancer's
+    /// and the engine's own probes, which come and go, are better left out.
     async fn connections(&self, container: &str) -> Result<u64, Self::Error>;
 
     /// Makes compose run `reference` (anything that Docker can name and that is local), detached
-    /// from the connection. `run` names the attempt: called again with the same one, it joins the
-    /// switch under way instead of starting another.
-    async fn switch(&self, run: &str, reference: &str) -> Result<(), Self::Error>;
+    /// from the connection, and waits until compose has ended. `attempt` names it (a file name's
+    /// characters): called again with the same one, it joins the attempt under way, or tells how
+    /// it ended, instead of starting another. Attempts on one host never overlap: another one
+    /// waits until the one under way has ended. Half-made containers that an interrupted compose
+    /// left are finished or removed. Success means only that compose was content: the engine
+    /// looks at the container itself.
+    async fn switch(&self, attempt: &str, reference: &str) -> Result<(), Self::Error>;
 
-    /// Waits until the service's container may have changed (started, died, health), at most for
-    /// `limit`. Returning early is allowed.
+    /// Waits until the service's container may have changed since the last `survey` (started,
+    /// died, health), at most for `limit`. Returning early is allowed.
     async fn change(&self, limit: Duration) -> Result<(), Self::Error>;
 }
 
@@ -160,4 +190,29 @@ pub trait Clock {
 pub trait Narrator {
     /// One complete line.
     fn say(&self, line: &str);
+
+    /// Begins a part that a reader may fold away; `name` is made of letters, digits, `_`, `-`, `.`.
+    fn open_section(&self, name: &str, title: &str) {
+        let _ = name;
+        self.say(title);
+    }
+
+    /// Ends the part that was opened under that name.
+    fn close_section(&self, name: &str) {
+        let _ = name;
+    }
 }
+
+/// How much somebody wants the rollout to end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wish {
+    #[default]
+    GoOn,
+    /// End at the next step edge.
+    Stop,
+    /// Asked twice: stop waiting for what is only nice to have, too.
+    StopNow,
+}
+
+/// Where the wish is read. A sender that is gone wishes nothing more.
+pub type Cancel = watch::Receiver<Wish>;

@@ -54,6 +54,8 @@ pub struct Job {
     #[serde(default, deserialize_with = "null_as_default")]
     pub services: Vec<Image>,
     #[serde(default, deserialize_with = "null_as_default")]
+    pub credentials: Vec<Credential>,
+    #[serde(default, deserialize_with = "null_as_default")]
     pub features: Features,
 }
 
@@ -134,6 +136,17 @@ pub struct ExecutorOpts {
 pub struct DockerOpts {
     pub platform: String,
     pub user: String,
+}
+
+/// An account that GitLab gives to the job, for instance for its project's registry.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Credential {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub url: String,
+    pub username: String,
+    pub password: Secret,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

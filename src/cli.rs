@@ -1,0 +1,39 @@
+//! What can be typed. Types only: `app` decides what happens.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// A GitLab Runner custom executor: jobs in Docker, and rolling deploys that use production keys no
+/// job can read.
+#[derive(Debug, Parser)]
+#[command(name = "dockmaster", version, max_term_width = 100)]
+pub struct Cli {
+    /// The configuration file
+    #[arg(long, global = true, default_value = crate::config::DEFAULT_PATH, value_name = "FILE")]
+    pub config: PathBuf,
+
+    /// The lane that the runner's configuration names (stages only)
+    #[arg(long, value_name = "NAME")]
+    pub lane: Option<String>,
+
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Stage: answer the runner's questions (called by gitlab-runner)
+    Config,
+    /// Stage: make the job's place (called by gitlab-runner)
+    Prepare,
+    /// Stage: carry out one phase of the job (called by gitlab-runner)
+    Run {
+        /// The script that the runner wrote
+        script: PathBuf,
+        /// The name of the phase
+        phase: String,
+    },
+    /// Stage: remove all that was made for the job (called by gitlab-runner)
+    Cleanup,
+}

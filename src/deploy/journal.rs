@@ -1,0 +1,240 @@
+//! What a rollout writes down before and after each side effect, and what it means afterwards.
+//!
+//! `Run::fold` is pure: a journal read twice says the same. Knows no file.
+
+#![expect(
+    async_fn_in_trait,
+    reason = "one thread drives all: no future needs to be Send"
+)]
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::port::{Container, HostName, Release, Weight};
+
+/// Where events go.
+pub trait Journal {
+    type Error: std::error::Error + Send + Sync + 'static;
+
+    /// Adds one event; when it returns, the event survives a power cut. After an error it may or
+    /// may not be there.
+    async fn append(&self, event: &Event) -> Result<(), Self::Error>;
+}
+
+/// For whom a rollout runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    pub project: i64,
+    pub pipeline: i64,
+    pub job: i64,
+}
+
+/// An action on one host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// Take the backend out and wait for its requests.
+    Drain,
+    /// Make it run another release, and prove that healthy.
+    Switch,
+    /// Put it back with the weight it had.
+    Admit,
+}
+
+/// Whether a step leads to the new release or back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    Do,
+    Undo,
+}
+
+/// How a rollout ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Every host runs the release, every weight is what it was.
+    Done,
+    /// It failed; every host runs what it ran before, every weight is what it was.
+    Undone,
+    /// It was cut off between hosts: each runs one release or the other, healthy, and every
+    /// weight is what it was.
+    Stopped,
+    /// A host could not be brought back: a person is needed.
+    Stuck,
+}
+
+/// One record of the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    Opened {
+        run: String,
+        release: Release,
+        owner: Owner,
+        hosts: Vec<HostName>,
+    },
+    /// What a host was like before anything was changed.
+    Captured {
+        host: HostName,
+        /// The weight to give back; `None` without a balancer.
+        weight: Option<Weight>,
+        /// The weight it has now: 0 where an earlier rollout had to leave it out.
+        found: Option<Weight>,
+        previous: Option<Container>,
+    },
+    Intent {
+        host: HostName,
+        step: Step,
+        direction: Direction,
+    },
+    Done {
+        host: HostName,
+        step: Step,
+        direction: Direction,
+    },
+    /// From here on the way leads back.
+    Undoing {
+        why: String,
+    },
+    /// An undo failed. The run stays open.
+    Stuck {
+        why: String,
+    },
+    Closed {
+        outcome: Outcome,
+        summary: String,
+    },
+}
+
+/// How far a host got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    pub step: Step,
+    pub direction: Direction,
+    /// False between the intent and its end.
+    pub is_done: bool,
+}
+
+/// One host as the journal knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Captured {
+    pub weight: Option<Weight>,
+    pub found: Option<Weight>,
+    pub previous: Option<Container>,
+    /// The last step; `None` while untouched.
+    pub mark: Option<Mark>,
+}
+
+/// One rollout as its journal tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    pub id: String,
+    pub release: Release,
+    pub owner: Owner,
+    /// In the order in which they are changed.
+    pub hosts: Vec<HostName>,
+    pub captured: BTreeMap<HostName, Captured>,
+    /// Why the way leads back.
+    pub undoing: Option<String>,
+    /// Why a person is needed.
+    pub stuck: Option<String>,
+    pub outcome: Option<Outcome>,
+    switches: u32,
+}
+
+impl Run {
+    /// Reads a journal from its beginning; `None` when it does not begin with `opened`.
+    pub fn fold<'a>(events: impl IntoIterator<Item = &'a Event>) -> Option<Self> {
+        let mut run: Option<Self> = None;
+        for event in events {
+            match (&mut run, event) {
+                (
+                    None,
+                    Event::Opened {
+                        run: id,
+                        release,
+                        owner,
+                        hosts,
+                    },
+                ) => {
+                    run = Some(Self {
+                        id: id.clone(),
+                        release: release.clone(),
+                        owner: *owner,
+                        hosts: hosts.clone(),
+                        captured: BTreeMap::new(),
+                        undoing: None,
+                        stuck: None,
+                        outcome: None,
+                        switches: 0,
+                    });
+                }
+                (None, _) => {}
+                (Some(run), event) => run.apply(event),
+            }
+        }
+        run
+    }
+
+    /// Takes one more event in.
+    pub fn apply(&mut self, event: &Event) {
+        match event {
+            // A run is opened once: `fold` has taken it.
+            Event::Opened { .. } => {}
+            Event::Captured {
+                host,
+                weight,
+                found,
+                previous,
+            } => {
+                // The first capture counts: a later one would capture our own zero.
+                self.captured
+                    .entry(host.clone())
+                    .or_insert_with(|| Captured {
+                        weight: *weight,
+                        found: *found,
+                        previous: previous.clone(),
+                        mark: None,
+                    });
+            }
+            Event::Intent {
+                host,
+                step,
+                direction,
+            } => {
+                self.switches += u32::from(*step == Step::Switch);
+                self.mark(host, *step, *direction, false);
+            }
+            Event::Done {
+                host,
+                step,
+                direction,
+            } => self.mark(host, *step, *direction, true),
+            Event::Undoing { why } => self.undoing = Some(why.clone()),
+            Event::Stuck { why } => self.stuck = Some(why.clone()),
+            Event::Closed { outcome, .. } => self.outcome = Some(*outcome),
+        }
+    }
+
+    fn mark(&mut self, host: &str, step: Step, direction: Direction, is_done: bool) {
+        if let Some(captured) = self.captured.get_mut(host) {
+            captured.mark = Some(Mark {
+                step,
+                direction,
+                is_done,
+            });
+        }
+    }
+
+    /// True while something may still have to be put right.
+    pub fn is_open(&self) -> bool {
+        self.outcome.is_none()
+    }
+
+    /// A name for the switch whose intent was journaled last; each intent has one of its own.
+    pub fn attempt(&self) -> String {
+        format!("{}-{}", self.id, self.switches)
+    }
+}

@@ -1,0 +1,9 @@
+//! The docker lane: jobs in containers, as GitLab's own docker executor runs them.
+//!
+//! `name` and `spec` are pure; `engine` is the only file that speaks to Docker.
+
+pub mod engine;
+pub mod helper_image;
+pub mod image;
+pub mod name;
+pub mod spec;

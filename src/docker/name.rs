@@ -1,0 +1,160 @@
+//! Names and labels: all derived from the job, so that all of it can be found again without memory.
+
+use std::collections::HashMap;
+
+use crate::job::Job;
+
+/// On everything that is made for a job: its key.
+pub const JOB: &str = "dockmaster.job";
+/// On every container: what it is for.
+pub const ROLE: &str = "dockmaster.role";
+/// On the helper: the id of the image that the job asked for.
+pub const IMAGE: &str = "dockmaster.image";
+/// On the helper: the runner process that drives the job, as `pid-starttime`.
+pub const RUNNER: &str = "dockmaster.runner";
+/// On the helper: the slot whose volumes the job holds.
+pub const SLOT: &str = "dockmaster.slot";
+
+/// What a container is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Helper,
+    Build,
+    Service,
+}
+
+impl Role {
+    /// As in labels and names.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Helper => "helper",
+            Self::Build => "build",
+            Self::Service => "service",
+        }
+    }
+}
+
+/// The names of one job's things.
+#[derive(Debug, Clone)]
+pub struct Names {
+    key: String,
+    project: i64,
+    server: String,
+    is_protected: bool,
+    gitlab: Vec<(String, String)>,
+}
+
+impl Names {
+    pub fn new(job: &Job) -> Self {
+        let key = job.key();
+        let server = key.rsplit('-').next().unwrap_or_default().to_owned();
+        // The labels of GitLab's docker executor: operators' dashboards and prune scripts use them.
+        let gitlab = [
+            ("managed", "true".to_owned()),
+            ("job.id", job.id.to_string()),
+            ("job.sha", job.git_info.sha.clone()),
+            ("job.ref", job.git_info.reference.clone()),
+            ("project.id", job.job_info.project_id.to_string()),
+            ("pipeline.id", job.job_info.pipeline_id.to_string()),
+        ]
+        .map(|(name, value)| (format!("com.gitlab.gitlab-runner.{name}"), value));
+        Self {
+            key,
+            project: job.job_info.project_id,
+            server,
+            is_protected: job.is_protected(),
+            gitlab: gitlab.into(),
+        }
+    }
+
+    /// What everything of the job is labelled with.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The job's network.
+    pub fn network(&self) -> String {
+        format!("dockmaster-{}", self.key)
+    }
+
+    /// A container of the job other than the helper.
+    pub fn container(&self, role: Role, number: usize) -> String {
+        match role {
+            Role::Service => format!("dockmaster-{}-service-{number}", self.key),
+            Role::Build | Role::Helper => format!("dockmaster-{}-{}", self.key, role.text()),
+        }
+    }
+
+    /// A slot: volumes that one job at a time uses, and its next one finds again. Volumes of
+    /// protected refs are never mounted for others, who could poison them.
+    pub fn slot(&self, number: usize) -> String {
+        let tier = if self.is_protected { "-protected" } else { "" };
+        format!("p{}-{}-s{number}{tier}", self.project, self.server)
+    }
+
+    /// The helper of the slot. The engine gives a name to one container only: that is the lock.
+    pub fn helper(slot: &str) -> String {
+        format!("dockmaster-{slot}-helper")
+    }
+
+    /// A volume of the slot.
+    pub fn volume(slot: &str, what: &str) -> String {
+        format!("dockmaster-{slot}-{what}")
+    }
+
+    /// The labels of the job's network.
+    pub fn labels(&self) -> HashMap<String, String> {
+        let own = [(JOB.to_owned(), self.key.clone())];
+        self.gitlab.iter().cloned().chain(own).collect()
+    }
+
+    /// The labels of a container of the job.
+    pub fn container_labels(&self, role: Role) -> HashMap<String, String> {
+        let gitlab_type = match role {
+            Role::Helper => "predefined",
+            Role::Build => "build",
+            Role::Service => "service",
+        };
+        let mut labels = self.labels();
+        labels.insert(ROLE.to_owned(), role.text().to_owned());
+        labels.insert(
+            "com.gitlab.gitlab-runner.type".to_owned(),
+            gitlab_type.to_owned(),
+        );
+        labels
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(protected: bool) -> Names {
+        let job: Job = serde_json::from_value(serde_json::json!({
+            "id": 7,
+            "job_info": {"project_id": 42, "name": "../../evil"},
+            "git_info": {"ref": "v1", "protected": protected},
+        }))
+        .unwrap();
+        Names::new(&job)
+    }
+
+    #[test]
+    fn protected_and_unprotected_jobs_share_no_volume() {
+        let volume = |protected| Names::volume(&names(protected).slot(0), "builds");
+        assert_ne!(volume(true), volume(false));
+        assert!(volume(true).ends_with("-s0-protected-builds"));
+    }
+
+    #[test]
+    fn no_name_holds_the_author_s_text() {
+        let names = names(false);
+        for name in [
+            names.network(),
+            names.container(Role::Build, 0),
+            names.slot(3),
+        ] {
+            assert!(!name.contains("evil"), "{name}");
+        }
+    }
+}

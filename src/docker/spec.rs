@@ -1,0 +1,371 @@
+//! What to ask the engine for: containers as values, made from the job. Pure.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::name::{self, Names, Role};
+use crate::{
+    call::Call,
+    config::DockerLane,
+    job::{Image, Job, Variable},
+};
+
+/// One container to create.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Container {
+    pub name: String,
+    /// The image's id, so that a tag that moves later does not matter.
+    pub image: String,
+    /// `None` keeps the image's own.
+    pub entrypoint: Option<Vec<String>>,
+    /// `None` keeps the image's own.
+    pub command: Option<Vec<String>>,
+    pub environ: Vec<String>,
+    pub user: Option<String>,
+    pub hostname: Option<String>,
+    pub labels: HashMap<String, String>,
+    pub mounts: Vec<Mount>,
+    pub network: Network,
+    /// Standard input is open until the first attached client closes it.
+    pub has_stdin: bool,
+    /// Keeps its output for a warning later on; the job's own output is only ever streamed.
+    pub keeps_log: bool,
+}
+
+/// What a container sees of the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mount {
+    Volume {
+        name: String,
+        target: String,
+    },
+    /// A socket of this job, made before the container starts.
+    Socket {
+        source: String,
+        target: String,
+    },
+}
+
+/// Which network a container is on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Network {
+    #[default]
+    None,
+    Named {
+        network: String,
+        aliases: Vec<String>,
+    },
+    /// In the network namespace of another container.
+    Of(String),
+}
+
+/// Runs what follows it with bash, or with the best shell there is, reading the script from standard
+/// input. Nothing is looked up but these paths, as GitLab's docker executor does.
+const SHELL: &str = r#"for shell in /usr/local/bin/bash /usr/bin/bash /bin/bash /usr/local/bin/sh /usr/bin/sh /bin/sh /busybox/sh; do
+  if [ -x "$shell" ]; then exec "$shell"; fi
+done
+echo "shell not found"
+exit 1"#;
+
+/// Keeps the helper alive until it is removed, and makes its volumes writable for every image's user.
+const IDLE: &str = r#"umask 0000
+chmod 0777 "$@" 2>/dev/null
+if ! command -v gitlab-runner >/dev/null 2>&1 && command -v gitlab-runner-helper >/dev/null 2>&1; then
+  ln -s "$(command -v gitlab-runner-helper)" /usr/local/bin/gitlab-runner
+fi
+trap 'exit 0' TERM
+while :; do sleep 86400 & wait $!; done"#;
+
+/// The exit code of a helper phase that needs a program which the helper image lacks.
+pub const NO_GITLAB_RUNNER: i64 = 213;
+
+/// The command of a phase in the user's image.
+pub fn shell_command() -> Vec<String> {
+    vec!["sh".into(), "-c".into(), SHELL.into()]
+}
+
+/// The command of a phase in the helper. Files are made writable for every image's user.
+pub fn helper_command(needs_gitlab_runner: bool) -> Vec<String> {
+    let check = if needs_gitlab_runner {
+        format!("command -v gitlab-runner >/dev/null 2>&1 || exit {NO_GITLAB_RUNNER}\n")
+    } else {
+        String::new()
+    };
+    vec![
+        "sh".into(),
+        "-c".into(),
+        format!("umask 0000\n{check}{SHELL}"),
+    ]
+}
+
+/// A command that sends a signal to every process of a container but its first one and itself.
+pub fn signal_command(signal: &str) -> Vec<String> {
+    vec!["sh".into(), "-c".into(), format!("kill -{signal} -1")]
+}
+
+/// The helper: it holds the job's network and slot, and runs git, caches and artifacts.
+pub fn helper(names: &Names, lane: &DockerLane, slot: &str, facts: &HelperFacts) -> Container {
+    let mut labels = names.container_labels(Role::Helper);
+    labels.insert(name::SLOT.into(), slot.into());
+    labels.insert(name::IMAGE.into(), facts.job_image.clone());
+    labels.insert(name::RUNNER.into(), facts.runner.clone());
+    let mounts = volumes(lane, slot);
+    let targets = [path(&lane.builds_dir), path(&lane.cache_dir)];
+    let idle = ["sh".into(), "-c".into(), IDLE.into(), "idle".into()];
+    Container {
+        name: Names::helper(slot),
+        image: facts.image.clone(),
+        entrypoint: Some(vec![]),
+        command: Some(idle.into_iter().chain(targets).collect()),
+        user: Some("0:0".into()),
+        hostname: Some(format!("dockmaster-{slot}")),
+        labels,
+        mounts,
+        network: Network::Named {
+            network: names.network(),
+            aliases: vec!["build".into()],
+        },
+        ..Container::default()
+    }
+}
+
+/// What the helper is made from, and what it remembers for later calls.
+#[derive(Debug, Clone)]
+pub struct HelperFacts {
+    /// The helper image's id.
+    pub image: String,
+    /// The id of the image that the job asked for.
+    pub job_image: String,
+    /// The runner process, as `pid-starttime`.
+    pub runner: String,
+}
+
+/// The user's container: created once, started again for each of the user's phases, so that files
+/// stay and processes do not.
+pub fn build(names: &Names, lane: &DockerLane, job: &Job, call: &Call) -> Container {
+    Container {
+        name: names.container(Role::Build, 0),
+        entrypoint: job.image.entrypoint.clone(),
+        command: Some(shell_command()),
+        environ: job_environ(lane, job, call),
+        user: some(&job.image.executor_opts.docker.user),
+        labels: names.container_labels(Role::Build),
+        has_stdin: true,
+        ..Container::default()
+    }
+}
+
+/// One service, under all its names that no earlier service has taken.
+pub fn service(names: &Names, number: usize, service: &Image, environ: Vec<String>) -> Container {
+    Container {
+        name: names.container(Role::Service, number),
+        entrypoint: service.entrypoint.clone(),
+        command: service.command.clone(),
+        environ,
+        user: some(&service.executor_opts.docker.user),
+        labels: names.container_labels(Role::Service),
+        keeps_log: true,
+        ..Container::default()
+    }
+}
+
+/// The volumes of a slot at the places that the scripts name.
+pub fn volumes(lane: &DockerLane, slot: &str) -> Vec<Mount> {
+    let volume = |what: &str, target| Mount::Volume {
+        name: Names::volume(slot, what),
+        target,
+    };
+    vec![
+        volume("builds", path(&lane.builds_dir)),
+        volume("cache", path(&lane.cache_dir)),
+    ]
+}
+
+/// The environment of the user's container: every variable of the job, file variables as their path.
+/// The scripts export them again; an image's entrypoint sees only these.
+fn job_environ(lane: &DockerLane, job: &Job, call: &Call) -> Vec<String> {
+    let files = file_variables(lane, job);
+    call.job_environ
+        .iter()
+        .filter(|(key, _)| !key.is_empty() && !key.contains('='))
+        .map(|(key, value)| format!("{key}={}", files.get(key).unwrap_or(value)))
+        .collect()
+}
+
+/// The environment of a service: the public variables of the job, then its own, which may name any
+/// of the job's: the author may hand over a secret, but none is handed over unasked.
+pub fn service_environ(lane: &DockerLane, job: &Job, call: &Call, service: &Image) -> Vec<String> {
+    let files = file_variables(lane, job);
+    let mut all = call.job_environ.clone();
+    all.extend(files);
+    let is_public = |variable: &&Variable| variable.public && !variable.masked;
+    let public = job
+        .variables
+        .iter()
+        .filter(is_public)
+        .filter_map(|variable| {
+            all.get(&variable.key)
+                .map(|value| (variable.key.clone(), value.clone()))
+        });
+    let own = service.variables.iter().map(|variable| {
+        let value = if variable.raw {
+            variable.value.clone()
+        } else {
+            expand(&variable.value, &all)
+        };
+        (variable.key.clone(), value)
+    });
+    let merged: BTreeMap<String, String> = public.chain(own).collect();
+    merged
+        .into_iter()
+        .filter(|(key, _)| !key.is_empty() && !key.contains('='))
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect()
+}
+
+fn file_variables(lane: &DockerLane, job: &Job) -> BTreeMap<String, String> {
+    let folder = lane.builds_dir.join(format!("{}.tmp", job.project_path()));
+    job.variables
+        .iter()
+        .filter(|variable| variable.file)
+        .map(|variable| (variable.key.clone(), path(&folder.join(&variable.key))))
+        .collect()
+}
+
+/// Replaces `$NAME` and `${NAME}` once; `$$` is a dollar; unknown names become empty.
+pub fn expand(text: &str, variables: &BTreeMap<String, String>) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix('$') {
+            out.push('$');
+            rest = after;
+        } else if let Some((name, after)) = rest.strip_prefix('{').and_then(|r| r.split_once('}')) {
+            out.push_str(variables.get(name).map_or("", String::as_str));
+            rest = after;
+        } else {
+            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            let (name, after) = rest.split_at(end.unwrap_or(rest.len()));
+            if name.is_empty() {
+                out.push('$');
+            }
+            out.push_str(variables.get(name).map_or("", String::as_str));
+            rest = after;
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The names of a service: both that derive from its image, then its aliases.
+pub fn service_aliases(reference: &super::image::Reference, service: &Image) -> Vec<String> {
+    let given = service
+        .alias
+        .split([',', ' '])
+        .filter(|alias| !alias.is_empty());
+    let mut names = reference.aliases();
+    for alias in given {
+        if !names.iter().any(|name| name == alias) {
+            names.push(alias.to_owned());
+        }
+    }
+    names
+}
+
+fn some(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn path(path: &std::path::Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::docker::image::Reference;
+
+    fn variables() -> BTreeMap<String, String> {
+        [("A", "1"), ("B_2", "two")]
+            .map(|(k, v)| (k.into(), v.into()))
+            .into()
+    }
+
+    #[test]
+    fn variables_are_expanded_once() {
+        let check = |text, expect| assert_eq!(expand(text, &variables()), expect, "{text}");
+        check("$A-${B_2}", "1-two");
+        check("$$A", "$A");
+        check("$unknown.", ".");
+        check("price $ 5", "price $ 5");
+        check("${A", "${A");
+    }
+
+    #[test]
+    fn a_service_answers_to_its_image_and_to_every_alias() {
+        let service = Image {
+            alias: "db,pg db".into(),
+            ..Image::default()
+        };
+        let reference = Reference::parse("registry.example.com/group/postgres:16").unwrap();
+        assert_eq!(
+            service_aliases(&reference, &service),
+            [
+                "registry.example.com__group__postgres",
+                "registry.example.com-group-postgres",
+                "db",
+                "pg"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_service_sees_public_variables_and_what_it_is_handed() {
+        let job: Job = serde_json::from_value(serde_json::json!({
+            "id": 1,
+            "variables": [
+                {"key": "PUBLIC", "value": "x", "public": true},
+                {"key": "SECRET", "value": "s", "public": false, "masked": true},
+            ],
+        }))
+        .unwrap();
+        let call = Call {
+            job_environ: [("PUBLIC", "x"), ("SECRET", "s")]
+                .map(|(k, v)| (k.into(), v.into()))
+                .into(),
+            ..Call::default()
+        };
+        let lane: DockerLane = toml::from_str("").unwrap();
+        let asked = Variable {
+            key: "PASSWORD".into(),
+            value: "$SECRET".into(),
+            ..Variable::default()
+        };
+        let service = Image {
+            variables: vec![asked],
+            ..Image::default()
+        };
+        assert_eq!(
+            service_environ(&lane, &job, &call, &service),
+            ["PASSWORD=s", "PUBLIC=x"]
+        );
+    }
+
+    #[test]
+    fn file_variables_are_paths_in_the_container() {
+        let job: Job = serde_json::from_value(serde_json::json!({
+            "id": 1,
+            "git_info": {"repo_url": "https://gitlab.example.com/g/p.git"},
+            "variables": [{"key": "F", "value": "content", "file": true}],
+        }))
+        .unwrap();
+        let call = Call {
+            job_environ: [("F".to_owned(), "content".to_owned())].into(),
+            ..Call::default()
+        };
+        let lane: DockerLane = toml::from_str("").unwrap();
+        let container = build(&Names::new(&job), &lane, &job, &call);
+        assert_eq!(container.environ, ["F=/builds/g/p.tmp/F"]);
+    }
+}

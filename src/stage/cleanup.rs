@@ -1,0 +1,12 @@
+//! `cleanup`: removes all that was made for the job. Needs no memory, may be called any number of
+//! times, and prints nothing of the job: its output is not masked.
+
+use super::{Context, docker};
+use crate::{config::Lane, failure::Failure};
+
+pub(super) async fn cleanup(context: &Context) -> Result<(), Failure> {
+    match &context.lane {
+        Lane::Docker(lane) => docker::cleanup(context, lane).await,
+        Lane::Deploy(_) => Err(Failure::system("the deploy lane is not there yet")),
+    }
+}

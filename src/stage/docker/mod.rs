@@ -1,0 +1,70 @@
+//! The docker lane's recipes.
+
+mod cleanup;
+mod prepare;
+mod run;
+mod service;
+
+pub(super) use cleanup::cleanup;
+pub(super) use prepare::prepare;
+pub(super) use run::run;
+
+use super::Context;
+use crate::{
+    config::DockerLane,
+    docker::{
+        engine::{self, Engine, Found},
+        name::{self, Names, Role},
+    },
+    failure::Failure,
+};
+
+/// The engine, and what it holds of the job.
+struct Scene {
+    engine: Engine,
+    names: Names,
+    containers: Vec<Found>,
+}
+
+impl Scene {
+    async fn open(context: &Context, lane: &DockerLane) -> Result<Self, Failure> {
+        let engine = Engine::connect(&lane.docker_host)
+            .await
+            .map_err(|e| e.into_failure())?;
+        let names = Names::new(&context.job);
+        let label = engine::job_label(names.key());
+        let containers = engine.find(&label).await.map_err(|e| e.into_failure())?;
+        Ok(Self {
+            engine,
+            names,
+            containers,
+        })
+    }
+
+    fn container(&self, role: Role) -> Option<&Found> {
+        self.containers.iter().find(|found| {
+            found
+                .labels
+                .get(name::ROLE)
+                .is_some_and(|text| text == role.text())
+        })
+    }
+
+    /// Removes all of the job: containers side by side, then their network.
+    async fn clear(&self) -> Result<(), Failure> {
+        let removals = self
+            .containers
+            .iter()
+            .map(|found| self.engine.remove(&found.id));
+        let results = futures_util::future::join_all(removals).await;
+        let networks = self
+            .engine
+            .remove_networks(&engine::job_label(self.names.key()))
+            .await;
+        // Everything is tried before the first error is told.
+        for result in results.into_iter().chain([networks]) {
+            result.map_err(|error| error.into_failure())?;
+        }
+        Ok(())
+    }
+}

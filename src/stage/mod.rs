@@ -1,0 +1,115 @@
+//! The four stages that gitlab-runner calls, as recipes: short files that read as stories.
+
+mod cleanup;
+mod config;
+mod docker;
+mod prepare;
+mod run;
+
+use std::path::PathBuf;
+
+use crate::{
+    call::Call,
+    cancel::Cancel,
+    config::{Config, Lane},
+    exit,
+    failure::{Failure, JobCode},
+    job::{Job, Phase},
+    log::Log,
+};
+
+/// Which stage is called.
+#[derive(Debug, Clone)]
+pub enum Stage {
+    Config,
+    Prepare,
+    Run { script: PathBuf, phase: String },
+    Cleanup,
+}
+
+/// What every stage knows.
+pub struct Context {
+    pub call: Call,
+    pub config: Config,
+    pub lane: Lane,
+    pub lane_name: String,
+    pub job: Job,
+    pub log: Log,
+    pub cancel: Cancel,
+    /// The PATH of the runner's host.
+    pub path: String,
+}
+
+/// Where a stage is called from: what `main` read from the outside.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    pub call: Call,
+    pub config: PathBuf,
+    pub lane: String,
+    pub path: String,
+}
+
+/// Carries a stage out.
+pub async fn run(stage: Stage, setting: Setting, log: Log) -> (Result<(), Failure>, Log) {
+    match Context::open(setting, log) {
+        Ok(context) => {
+            let result = dispatch(stage, &context).await;
+            (result, context.log)
+        }
+        Err((failure, log)) => (Err(failure), log),
+    }
+}
+
+async fn dispatch(stage: Stage, context: &Context) -> Result<(), Failure> {
+    match stage {
+        Stage::Config => config::config(context),
+        Stage::Prepare => prepare::prepare(context).await,
+        Stage::Run { script, phase } => run::run(context, &script, Phase::parse(&phase)).await,
+        Stage::Cleanup => cleanup::cleanup(context).await,
+    }
+}
+
+impl Context {
+    fn open(setting: Setting, log: Log) -> Result<Self, (Failure, Log)> {
+        match Self::read(&setting) {
+            Ok((config, lane, job, cancel)) => Ok(Self {
+                call: setting.call,
+                config,
+                lane,
+                lane_name: setting.lane,
+                job,
+                log,
+                cancel,
+                path: setting.path,
+            }),
+            Err(failure) => Err((failure, log)),
+        }
+    }
+
+    fn read(setting: &Setting) -> Result<(Config, Lane, Job, Cancel), Failure> {
+        exit::forget_job_code(&setting.call)?;
+        let config = Config::load(&setting.config).map_err(Failure::system)?;
+        let lane = config.lane(&setting.lane).map_err(Failure::system)?.clone();
+        let job = Job::read(setting.call.job_response_file.as_deref()).map_err(Failure::system)?;
+        let cancel = Cancel::listen()
+            .map_err(|error| Failure::system(error).during("listening for signals"))?;
+        Ok((config, lane, job, cancel))
+    }
+
+    /// Stops waiting for `work` when somebody wants to stop: for stages that can be dropped anywhere,
+    /// since cleanup finds all they made.
+    pub async fn until_cancelled<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        tokio::select! {
+            result = work => result,
+            () = self.cancel.requested() => Err(Failure::system("cancelled")),
+        }
+    }
+}
+
+/// The job's image or service has a name that no image can have.
+fn bad_reference(error: crate::docker::image::BadReference) -> Failure {
+    Failure::build(JobCode::Malformed, error)
+}

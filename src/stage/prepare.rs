@@ -1,0 +1,15 @@
+//! `prepare`: decides whether the job may run here, and makes the place it runs in.
+
+use super::{Context, docker};
+use crate::{config::Lane, failure::Failure};
+
+pub(super) async fn prepare(context: &Context) -> Result<(), Failure> {
+    match &context.lane {
+        Lane::Docker(lane) => {
+            context
+                .until_cancelled(docker::prepare(context, lane))
+                .await
+        }
+        Lane::Deploy(_) => Err(Failure::system("the deploy lane is not there yet")),
+    }
+}

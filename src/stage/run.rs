@@ -1,0 +1,13 @@
+//! `run`: carries out one phase of the job.
+
+use std::path::Path;
+
+use super::{Context, docker};
+use crate::{config::Lane, failure::Failure, job::Phase};
+
+pub(super) async fn run(context: &Context, script: &Path, phase: Phase) -> Result<(), Failure> {
+    match &context.lane {
+        Lane::Docker(lane) => docker::run(context, lane, script, phase).await,
+        Lane::Deploy(_) => Err(Failure::system("the deploy lane is not there yet")),
+    }
+}
