@@ -68,7 +68,7 @@ fn run_stage(call: &Call, setting: Option<Setting>, stage: Stage) -> i32 {
                 .hint("try: config_args = [\"--lane\", \"docker\", \"config\"] in the runner's config.toml");
             return finish(call, Err(failure), &log).await;
         };
-        let (result, log) = stage::run(stage, setting, log).await;
+        let result = stage::run(stage, setting, &log).await;
         finish(call, result, &log).await
     });
     // A thread that still reads or writes must not keep the runner waiting.

@@ -13,7 +13,7 @@ use super::Context;
 use crate::{
     config::DockerLane,
     docker::{
-        engine::{self, Engine, Found},
+        engine::{self, Engine, EngineError, Found},
         name::{self, Names, Role},
     },
     failure::Failure,
@@ -27,13 +27,16 @@ struct Scene {
 }
 
 impl Scene {
-    async fn open(context: &Context, lane: &DockerLane) -> Result<Self, Failure> {
+    async fn open(context: &Context<'_>, lane: &DockerLane) -> Result<Self, Failure> {
         let engine = Engine::connect(&lane.docker_host)
             .await
-            .map_err(|e| e.into_failure())?;
+            .map_err(EngineError::into_failure)?;
         let names = Names::new(&context.job);
         let label = engine::job_label(names.key());
-        let containers = engine.find(&label).await.map_err(|e| e.into_failure())?;
+        let containers = engine
+            .find(&label)
+            .await
+            .map_err(EngineError::into_failure)?;
         Ok(Self {
             engine,
             names,
@@ -63,7 +66,7 @@ impl Scene {
             .await;
         // Everything is tried before the first error is told.
         for result in results.into_iter().chain([networks]) {
-            result.map_err(|error| error.into_failure())?;
+            result.map_err(EngineError::into_failure)?;
         }
         Ok(())
     }

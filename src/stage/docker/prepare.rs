@@ -25,7 +25,10 @@ use crate::{
 /// More slots than one host can run jobs: then something else is wrong.
 const MOST_SLOTS: usize = 1000;
 
-pub(in crate::stage) async fn prepare(context: &Context, lane: &DockerLane) -> Result<(), Failure> {
+pub(in crate::stage) async fn prepare(
+    context: &Context<'_>,
+    lane: &DockerLane,
+) -> Result<(), Failure> {
     let began = Instant::now();
     let job_image = job_image(context, lane)?;
     let scene = Scene::open(context, lane).await?;
@@ -67,16 +70,16 @@ pub(in crate::stage) async fn prepare(context: &Context, lane: &DockerLane) -> R
         n => format!(", {n} services"),
     };
     let seconds = began.elapsed().as_secs_f32();
-    let line = format!(
+    let ready = format!(
         "{BOLD}Image {} ({short}){with}, ready in {seconds:.1} s{RESET}",
         job_image.as_str()
     );
-    context.log.say(&line).await;
+    context.log.say(&ready).await;
     Ok(())
 }
 
 /// The image that the job names, or the lane's own, if the admin allows it.
-fn job_image(context: &Context, lane: &DockerLane) -> Result<Reference, Failure> {
+fn job_image(context: &Context<'_>, lane: &DockerLane) -> Result<Reference, Failure> {
     let name = &context.job.image.name;
     let text = if name.is_empty() {
         lane.image.as_deref().unwrap_or_default()
@@ -104,7 +107,7 @@ pub(super) fn allowed(text: &str, globs: &[String], key: &str) -> Result<Referen
 
 /// Makes an image local as the pull policy says; its id.
 pub(super) async fn provide(
-    context: &Context,
+    context: &Context<'_>,
     engine: &Engine,
     reference: &Reference,
     lane: &DockerLane,
@@ -143,7 +146,7 @@ fn pull_policy(lane: PullPolicy, wish: &Image) -> PullPolicy {
 }
 
 async fn pull(
-    context: &Context,
+    context: &Context<'_>,
     engine: &Engine,
     reference: &Reference,
 ) -> Result<String, Failure> {
@@ -152,7 +155,7 @@ async fn pull(
     let credentials = credentials(context, name);
     engine
         .pull(reference, credentials, async |line: &str| {
-            context.log.say(line).await
+            context.log.say(line).await;
         })
         .await
         .map_err(EngineError::into_failure)?;
@@ -164,7 +167,7 @@ async fn pull(
 }
 
 /// What GitLab gave the job for the image's registry.
-fn credentials(context: &Context, image: &str) -> Option<DockerCredentials> {
+fn credentials(context: &Context<'_>, image: &str) -> Option<DockerCredentials> {
     let host = image.split('/').next()?;
     let credential = context.job.credentials.iter().find(|credential| {
         let url = credential
@@ -183,7 +186,7 @@ fn credentials(context: &Context, image: &str) -> Option<DockerCredentials> {
 
 /// The helper image's id: configured, local, pulled, or made on the spot.
 async fn provide_helper(
-    context: &Context,
+    context: &Context<'_>,
     engine: &Engine,
     lane: &DockerLane,
 ) -> Result<String, Failure> {
@@ -229,7 +232,7 @@ async fn provide_helper(
 }
 
 async fn make_helper(
-    context: &Context,
+    context: &Context<'_>,
     engine: &Engine,
     recipe: Recipe,
 ) -> Result<String, Failure> {
