@@ -1,5 +1,6 @@
 //! dockmaster: a GitLab Runner custom executor.
 
+pub mod admin;
 pub mod aliyun;
 pub mod app;
 pub mod call;
@@ -12,6 +13,7 @@ pub mod docker;
 pub mod exit;
 pub mod failure;
 pub mod job;
+pub mod lease;
 pub mod log;
 pub mod policy;
 pub mod remote;

@@ -36,7 +36,7 @@ pub use error::SshError;
 const CONNECT_LIMIT: Duration = Duration::from_secs(30);
 /// What the host says once we are in; whatever a login script prints before it is ignored.
 const READY: &str = "dockmaster-ready";
-/// The name under which the host's key stands in the known_hosts file.
+/// The name under which the host's key stands in the `known_hosts` file.
 const ALIAS: &str = "host";
 
 /// A host that is entered when there is something to do there.

@@ -37,7 +37,7 @@ fn row(line: &str) -> Option<Row<'_>> {
     })
 }
 
-/// True for 127.0.0.0/8, the same mapped into IPv6, and ::1, on little-endian machines: on others
+/// True for 127.0.0.0/8, the same mapped into IPv6, and `::1`, on little-endian machines: on others
 /// the probe is counted, which only makes a drain longer.
 fn is_loopback(peer: &str) -> bool {
     let is_v4 = |address: &str| address.len() == 8 && address.ends_with("7F");

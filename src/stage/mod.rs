@@ -12,7 +12,6 @@ use crate::{
     call::Call,
     cancel::Cancel,
     config::{Config, Lane},
-    exit,
     failure::{Failure, JobCode},
     job::{Job, Phase},
     log::Log,
@@ -65,7 +64,6 @@ async fn dispatch(stage: Stage, context: &Context<'_>) -> Result<(), Failure> {
 
 impl<'a> Context<'a> {
     fn open(setting: Setting, log: &'a Log) -> Result<Self, Failure> {
-        exit::forget_job_code(&setting.call)?;
         let config = Config::load(&setting.config).map_err(Failure::system)?;
         let lane = config.lane(&setting.lane).map_err(Failure::system)?.clone();
         let job = Job::read(setting.call.job_response_file.as_deref()).map_err(Failure::system)?;

@@ -1,0 +1,55 @@
+//! Stands in for Node.js in the application's base image, where the real one cannot be pulled. It runs no
+//! JavaScript: it behaves as `app/bin/www.js` does, from the same package.json.
+
+use std::path::Path;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::routing::get;
+use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let script = std::env::args().nth(1).unwrap_or_default();
+    let project = Path::new(&script)
+        .parent()
+        .and_then(Path::parent)
+        .unwrap_or(Path::new("."));
+    let package: Value = serde_json::from_slice(&std::fs::read(project.join("package.json"))?)?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let start = package["testbed"]["startMilliseconds"]
+        .as_u64()
+        .unwrap_or(0);
+    tokio::time::sleep(Duration::from_millis(start)).await;
+    let router = Router::new()
+        .route("/health", get(health))
+        .fallback(version)
+        .with_state(package);
+    let listener = tokio::net::TcpListener::bind(("0.0.0.0", 3131)).await?;
+    axum::serve(listener, router)
+        .with_graceful_shutdown(async move {
+            terminate.recv().await;
+        })
+        .await?;
+    Ok(())
+}
+
+async fn health(State(package): State<Value>) -> (StatusCode, &'static str) {
+    if package["testbed"]["health"] == "ok" {
+        (StatusCode::OK, "ok\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+    }
+}
+
+async fn version(State(package): State<Value>, Query(query): Query<Value>) -> String {
+    let wait = query["wait"]
+        .as_str()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0);
+    tokio::time::sleep(Duration::from_millis(wait)).await;
+    format!("{}\n", package["version"].as_str().unwrap_or("unknown"))
+}

@@ -1,0 +1,98 @@
+//! Everything a company has besides its code server, started with one call and gone when dropped.
+
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+
+use crate::application::Application;
+use crate::background::wait_until;
+use crate::command::{DOCKER, feed};
+use crate::fleet::{Fleet, Setting};
+use crate::image::{self, Images};
+use crate::machine::Machine;
+use crate::network::Network;
+use crate::registry::Registry;
+
+/// The repository that the company's pipeline pushes to.
+pub const REPOSITORY: &str = "test/test_server1";
+
+/// What runs on every host before dockmaster is there: "deployed by hand".
+pub const FIRST_RELEASE: &str = "v0.9.0";
+
+/// All parts. They end in the order they are named here, the machine last.
+#[derive(Debug)]
+pub struct Infrastructure {
+    pub fleet: Fleet,
+    pub registry: Registry,
+    pub network: Network,
+    pub images: Images,
+    pub machine: Machine,
+}
+
+impl Infrastructure {
+    /// Three hosts behind a balancer, and a registry that has their release.
+    pub fn boot() -> Result<Self> {
+        Self::boot_telling(&|_| {})
+    }
+
+    /// As `boot`; `tell` hears what is about to happen.
+    pub fn boot_telling(tell: &dyn Fn(&str)) -> Result<Self> {
+        tell("looking at the machine");
+        let machine = Machine::start()?;
+        tell("base images, made once from Debian's packages");
+        let images = image::prepare(&machine)?;
+        let network = Network::create()?;
+        tell("a registry with TLS and tokens");
+        let registry = Registry::start(&machine, network.gateway)?;
+        let release = format!("{}:{FIRST_RELEASE}", registry.image(REPOSITORY));
+        let setting = Setting {
+            machine: &machine,
+            network: &network,
+            registry: &registry,
+            image: &images.host,
+            release: &release,
+        };
+        tell("three production hosts, and the first release built and pushed by hand");
+        let (fleet, pushed) = std::thread::scope(|scope| {
+            let push = scope.spawn(|| push(&machine, &registry, &images, &release));
+            (Fleet::boot(&setting, 3), push.join())
+        });
+        let fleet = fleet?;
+        pushed.map_err(|_| anyhow!("the push has panicked"))??;
+        tell("the first release on every host");
+        fleet.deploy_by_hand(&registry)?;
+        Ok(Self {
+            fleet,
+            registry,
+            network,
+            images,
+            machine,
+        })
+    }
+}
+
+fn push(machine: &Machine, registry: &Registry, images: &Images, release: &str) -> Result<()> {
+    let directory = machine.directory("first-release")?;
+    Application::new(FIRST_RELEASE).write(&directory, &images.application_base)?;
+    image::build(&directory, release)?;
+    let settings = machine.directory("docker-config")?;
+    let settings = settings.to_string_lossy();
+    let account = &registry.push_account;
+    let login = [
+        "--config",
+        &settings,
+        "login",
+        "--username",
+        &account.username,
+    ];
+    let arguments = [&login[..], &["--password-stdin", &registry.host]].concat();
+    feed(DOCKER, &arguments, account.password.as_bytes())?;
+    feed(
+        DOCKER,
+        &["--config", &settings, "push", "--quiet", release],
+        b"",
+    )?;
+    wait_until("the pushed tag", Duration::from_secs(5), || {
+        Ok(registry.digest(REPOSITORY, FIRST_RELEASE).is_some())
+    })
+}
