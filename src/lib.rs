@@ -20,4 +20,5 @@ pub mod remote;
 pub mod secret;
 pub mod ssh;
 pub mod stage;
+pub mod store;
 pub mod tls;
