@@ -371,7 +371,7 @@ const CONFIG: &[Field] = &[
     Field("NetworkDisabled", FLAG),
     Field("MacAddress", TEXT),
     Field("OnBuild", UNSET),
-    Field("Labels", Rule::Keep(Shape::TextMap)),
+    Field("Labels", Rule::Keep(Shape::Labels)),
     Field("StopSignal", TEXT),
     Field("StopTimeout", NUMBER),
     Field("Shell", TEXTS),

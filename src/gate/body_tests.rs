@@ -267,8 +267,12 @@ fn what_says_nothing_is_accepted_and_never_written() {
 }
 
 #[test]
-fn a_job_cannot_take_the_label_away() {
-    let creation = read(br#"{"Labels":{"dockmaster.gate":"8","mine":"x"}}"#).unwrap();
+fn a_job_can_neither_take_our_labels_away_nor_give_them() {
+    for key in ["dockmaster.gate", "dockmaster.role"] {
+        let body = format!(r#"{{"Labels":{{"{key}":"8"}}}}"#);
+        assert!(read(body.as_bytes()).unwrap_err().message.contains(key));
+    }
+    let creation = read(br#"{"Labels":{"mine":"x"}}"#).unwrap();
     let body = creation.clone().write(&resolution(&creation));
     assert_eq!(
         body["Labels"],

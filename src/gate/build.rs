@@ -2,8 +2,6 @@
 //!
 //! Pure. The context itself is streamed and not read.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
 use super::field::{self, Field, Rule, Shape, nested};
@@ -14,7 +12,8 @@ use super::refusal::Denied;
 
 /// What is forced on builds.
 pub struct Forced<'a> {
-    pub labels: &'a BTreeMap<String, String>,
+    /// The label of images that the job builds.
+    pub label: (String, String),
     /// The network in which the classic builder runs its steps.
     pub network: &'a str,
     pub cgroup_parent: Option<&'a str>,
@@ -52,7 +51,7 @@ pub fn rewrite(given: &Query, forced: &Forced<'_>) -> Result<Query, Denied> {
     let is_buildkit = query.get("version") == Some("2");
     remote(&query, is_buildkit)?;
     network(&mut query, forced.network, is_buildkit)?;
-    labels(&mut query, forced.labels)?;
+    label(&mut query, &forced.label)?;
     for name in ["buildargs", "ulimits"] {
         rewrite_json(&mut query, name)?;
     }
@@ -93,21 +92,15 @@ fn network(query: &mut Query, own: &str, is_buildkit: bool) -> Result<(), Denied
     Ok(())
 }
 
-fn labels(query: &mut Query, forced: &BTreeMap<String, String>) -> Result<(), Denied> {
+fn label(query: &mut Query, forced: &(String, String)) -> Result<(), Denied> {
     let text = query.text("labels").to_owned();
-    let mut labels = if text.is_empty() {
-        Ok(serde_json::Map::new())
+    let given = if text.is_empty() {
+        Value::Object(serde_json::Map::new())
     } else {
-        json::object(text.as_bytes())
-    }?;
-    if !labels.values().all(Value::is_string) {
-        return Err(malformed("labels", &text));
-    }
-    labels.extend(
-        forced
-            .iter()
-            .map(|(key, value)| (key.clone(), json!(value))),
-    );
+        json::value(text.as_bytes())?
+    };
+    let mut labels = field::labels("labels", &given)?;
+    labels.insert(forced.0.clone(), json!(forced.1));
     query.set("labels", Value::Object(labels).to_string());
     Ok(())
 }
@@ -156,9 +149,9 @@ mod tests {
     use super::*;
 
     fn rewritten(query: &str) -> Result<Query, Denied> {
-        let labels = BTreeMap::from([("dockmaster.gate".to_owned(), "7".to_owned())]);
+        let label = ("dockmaster.gate-image".to_owned(), "7".to_owned());
         let forced = Forced {
-            labels: &labels,
+            label,
             network: "job-net",
             cgroup_parent: Some("/jobs"),
         };
@@ -174,7 +167,7 @@ mod tests {
         assert_eq!(query.get("cgroupparent"), Some("/jobs"));
         assert_eq!(
             query.get("labels"),
-            Some(r#"{"a":"b","dockmaster.gate":"7"}"#)
+            Some(r#"{"a":"b","dockmaster.gate-image":"7"}"#)
         );
     }
 

@@ -35,6 +35,8 @@ pub(super) enum Shape {
     Command,
     /// Names to texts.
     TextMap,
+    /// Names to texts, none of the names ours.
+    Labels,
     /// Names to empty objects.
     Set,
     Object(&'static [Field]),
@@ -129,6 +131,7 @@ fn fit(name: &str, value: &Value, shape: Shape) -> Result<Value, Denied> {
         Shape::Set => value
             .as_object()
             .is_some_and(|map| map.values().all(is_unset)),
+        Shape::Labels => return labels(name, value).map(Value::Object),
         Shape::Object(fields) => {
             let map = nested(name, Some(value))?;
             return copy(&format!("{name}."), &map, fields).map(Value::Object);
@@ -143,6 +146,21 @@ fn fit(name: &str, value: &Value, shape: Shape) -> Result<Value, Denied> {
     } else {
         value.clone()
     })
+}
+
+/// Labels of a client's; what begins like ours would lie about whose a thing is.
+pub(super) fn labels(name: &str, value: &Value) -> Result<Map<String, Value>, Denied> {
+    let labels = nested(name, Some(value))?.into_owned();
+    if let Some(key) = labels.keys().find(|key| key.starts_with("dockmaster.")) {
+        return Err(forbidden(
+            &format!("the label {key:?}"),
+            "choose another name",
+        ));
+    }
+    if !labels.values().all(Value::is_string) {
+        return Err(Denied::malformed(format!("{name} has the wrong shape")));
+    }
+    Ok(labels)
 }
 
 fn objects(name: &str, value: &Value, fields: &[Field]) -> Result<Value, Denied> {

@@ -4,8 +4,10 @@
 
 use std::sync::Arc;
 
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use futures_util::StreamExt;
+use futures_util::stream::unfold;
+use http_body_util::{BodyExt, BodyStream, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Response};
 use serde_json::{Value, json};
@@ -18,7 +20,7 @@ use super::forward::{Asked, Outgoing, Tasks};
 use super::mount::{Mount, Place, Source};
 use super::object;
 use super::own::Own;
-use super::push::{Pushed, Watch};
+use super::push::Watch;
 use super::query::Query;
 use super::record::Kind;
 use super::reference::{self, Reference};
@@ -331,7 +333,7 @@ impl Handler {
     async fn build(&self, call: Call) -> Result<Response<Body>, Denied> {
         let scope = &self.own.scope;
         let forced = build::Forced {
-            labels: &scope.forced_labels(),
+            label: scope.image_label(),
             network: &scope.network,
             cgroup_parent: scope.cgroup_parent.as_deref(),
         };
@@ -347,7 +349,7 @@ impl Handler {
                 })?;
         }
         for tag in build::tags(&query)? {
-            self.own.claim(&tag, Kind::Made).await?;
+            self.own.claim(&tag, Kind::Made, None).await?;
         }
         let outgoing = call
             .with("/build", &query)?
@@ -370,7 +372,7 @@ impl Handler {
             .await
     }
 
-    async fn image(&self, call: Call) -> Result<Response<Body>, Denied> {
+    async fn image(self: Arc<Self>, call: Call) -> Result<Response<Body>, Denied> {
         match call.route.endpoint {
             Endpoint::ImageList => self.images(&call).await,
             Endpoint::ImagePull => self.pull(&call).await,
@@ -409,7 +411,7 @@ impl Handler {
             .filter_map(|mut image| {
                 let tags = image["RepoTags"].as_array().cloned().unwrap_or_default();
                 let tags: Vec<Value> = tags.into_iter().filter(is_known).collect();
-                let is_own = self.own.is_labelled(&image["Labels"]) || !tags.is_empty();
+                let is_own = self.own.is_built(&image["Labels"]) || !tags.is_empty();
                 image["RepoTags"] = if tags.is_empty() {
                     Value::Null
                 } else {
@@ -436,7 +438,7 @@ impl Handler {
             )));
         }
         if name.digest.is_none() {
-            self.own.claim(&name, Kind::Pulled).await?;
+            self.own.claim(&name, Kind::Pulled, None).await?;
         }
         let outgoing = call
             .to("/images/create")?
@@ -452,55 +454,44 @@ impl Handler {
         } else {
             format!("{repository}:{tag}")
         })?;
-        let source = self.own.readable(&call.route.name).await?;
-        self.own.claim(&name, Kind::Made).await?;
+        let source = self.own.readable_id(&call.route.name).await?;
+        self.own
+            .claim(&name, Kind::Made, Some(source.clone()))
+            .await?;
         call.to(&format!("/images/{source}/tag"))?
             .send(self.engine())
             .await
     }
 
-    async fn push(&self, call: &Call) -> Result<Response<Body>, Denied> {
+    /// Pushes one name. Whole repositories are not: each digest must be known to be the job's.
+    async fn push(self: Arc<Self>, call: &Call) -> Result<Response<Body>, Denied> {
         let mut name = named(&call.route.name)?;
-        let tag = call.route.query.text("tag");
-        let is_own = if tag.is_empty() && name.tag.is_none() {
-            self.own.is_made_whole(&name).await?
-        } else {
-            name.tag = if tag.is_empty() {
-                name.tag
-            } else {
-                Some(tag.to_owned())
-            };
-            self.own.is_made(&name).await?
-        };
-        if !is_own {
+        match call.route.query.text("tag") {
+            "" if name.tag.is_some() => {}
+            "" => {
+                return Err(Denied::forbidden(
+                    "pushing all tags at once is not open to jobs: push each by its name",
+                ));
+            }
+            tag => name = named(&format!("{}:{tag}", name.repository))?,
+        }
+        let Some(id) = self.own.made(&name).await? else {
             return Err(Denied::forbidden(format!(
                 "{} was not made by this job: build or tag it here, then push it",
                 name.tagged()
             )));
-        }
+        };
         let outgoing = call.to(&format!("/images/{}/push", call.route.name))?;
         let outgoing = outgoing.header(&call.asked.headers, REGISTRY_AUTH);
         let response = outgoing.send(self.engine()).await?;
-        Ok(self.watched(response, name.familiar()))
-    }
-
-    /// Reports each digest in a push's progress before the client sees it. If that fails, the
-    /// client sees the failure instead.
-    fn watched(&self, response: Response<Body>, image: &str) -> Response<Body> {
-        let mut watch = Watch::new(image);
-        let sink = Arc::clone(&self.own.scope.on_push);
-        response.map(|body| {
-            let watched = body.map_frame(move |frame| {
-                frame.map_data(|bytes| {
-                    let report = |pushed: &Pushed| (sink)(pushed).err();
-                    match watch.take(&bytes).iter().find_map(report) {
-                        None => bytes,
-                        Some(error) => failure(&error).into(),
-                    }
-                })
-            });
-            watched.boxed_unsync()
-        })
+        let watch = Watch::new(name.familiar());
+        let watching = Watching {
+            handler: self,
+            watch,
+            id,
+            name,
+        };
+        Ok(response.map(|body| watching.body(body)))
     }
 
     async fn untag(&self, call: &Call) -> Result<Response<Body>, Denied> {
@@ -527,6 +518,53 @@ impl Handler {
 
     fn engine(&self) -> &Engine {
         &self.own.engine
+    }
+}
+
+/// The progress of a push, and what the gate knows of the image that is pushed.
+struct Watching {
+    handler: Arc<Handler>,
+    watch: Watch,
+    id: String,
+    name: Reference,
+}
+
+impl Watching {
+    /// The same bytes, each digest reported before the client sees it. If that fails, the client
+    /// sees the failure instead.
+    fn body(self, body: Body) -> Body {
+        let stream = unfold(
+            (self, BodyStream::new(body)),
+            |(mut watching, mut frames)| async {
+                let frame = match frames.next().await? {
+                    Ok(frame) => frame,
+                    Err(error) => return Some((Err(error), (watching, frames))),
+                };
+                let error = match frame.data_ref() {
+                    Some(bytes) => watching.report(&bytes.clone()).await.err(),
+                    None => None,
+                };
+                let frame = error.map_or(frame, |error| Frame::data(failure(&error).into()));
+                Some((Ok(frame), (watching, frames)))
+            },
+        );
+        StreamBody::new(stream).boxed_unsync()
+    }
+
+    async fn report(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let own = &self.handler.own;
+        for pushed in self.watch.take(bytes) {
+            // The name could have been moved between our look and the push.
+            let known = own.has_digest(&self.id, &self.name, &pushed.digest).await;
+            if !known.map_err(|denied| denied.message)? {
+                return Err(format!(
+                    "{} is not the digest of the image made here",
+                    pushed.digest
+                ));
+            }
+            (own.scope.on_push)(&pushed)?;
+        }
+        Ok(())
     }
 }
 

@@ -53,7 +53,9 @@ pub struct Scope {
     /// The label that marks a thing as made through this job's gate. The job's own container,
     /// helper, network and volumes must *not* carry it: what does is the job's to remove.
     pub label: (String, String),
-    /// Further labels forced on what the job makes.
+    /// Further labels forced on containers, networks and volumes that the job makes. Every key by
+    /// which anybody finds *other* things of the job must be here with a value that finds nothing:
+    /// a container takes labels over from its image, which may say anything.
     pub labels: BTreeMap<String, String>,
     /// The job's network, by a name that is unique on the daemon.
     pub network: String,
@@ -72,6 +74,11 @@ pub struct Scope {
     pub on_push: PushSink,
 }
 
+/// The key of the label that built images carry, for a gate's own key.
+fn image_key(key: &str) -> String {
+    format!("{key}-image")
+}
+
 /// A folder of the job's containers that is a volume of the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workspace {
@@ -81,7 +88,13 @@ pub struct Workspace {
 }
 
 impl Scope {
-    /// Every label forced on what the job makes.
+    /// The label of images that the job builds. Not the same key as that of containers: those take
+    /// over their image's labels, so whoever runs the image later would run a thing of this job's.
+    pub fn image_label(&self) -> (String, String) {
+        (image_key(&self.label.0), self.label.1.clone())
+    }
+
+    /// Every label forced on containers, networks and volumes that the job makes.
     pub fn forced_labels(&self) -> BTreeMap<String, String> {
         let mut labels = self.labels.clone();
         labels.insert(self.label.0.clone(), self.label.1.clone());

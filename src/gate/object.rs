@@ -142,7 +142,7 @@ const NETWORK: &[Field] = &[
         Rule::Unset("the engine chooses the addresses of a job's networks"),
     ),
     Field("Options", Rule::Apart),
-    Field("Labels", Rule::Keep(Shape::TextMap)),
+    Field("Labels", Rule::Keep(Shape::Labels)),
 ];
 const NETWORK_OPTIONS: &[Field] = &[
     Field("com.docker.network.driver.mtu", TEXT),
@@ -156,7 +156,7 @@ const VOLUME: &[Field] = &[
         Rule::Unset("a volume driver's options reach the host"),
     ),
     Field("ClusterVolumeSpec", LEAVE),
-    Field("Labels", Rule::Keep(Shape::TextMap)),
+    Field("Labels", Rule::Keep(Shape::Labels)),
 ];
 const EXEC: &[Field] = &[
     Field("User", TEXT),

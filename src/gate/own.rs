@@ -10,13 +10,13 @@ use std::sync::{Mutex, PoisonError};
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::Scope;
 use super::engine::{Engine, EngineError};
 use super::object::filters;
 use super::query::Query;
 use super::record::{Entry, Kind, Record};
 use super::reference::{self, Reference};
 use super::refusal::Denied;
+use super::{Scope, image_key};
 
 /// Answers whose things are, for one job.
 pub struct Own {
@@ -30,8 +30,16 @@ pub struct Own {
 struct Image {
     id: String,
     names: Vec<String>,
-    /// The value of the gate's label, if it has one.
+    digests: Vec<String>,
+    /// The job whose gate built it, if one did.
     owner: Option<String>,
+}
+
+impl Image {
+    /// Built by a job and not in any registry yet: perhaps that job still works with it.
+    fn is_fresh(&self) -> bool {
+        self.owner.is_some() && self.digests.is_empty()
+    }
 }
 
 impl Own {
@@ -122,6 +130,12 @@ impl Own {
         labels.get(&self.scope.label.0).and_then(Value::as_str) == Some(&self.scope.label.1)
     }
 
+    /// Whether an image that the daemon just described was built by the job.
+    pub fn is_built(&self, labels: &Value) -> bool {
+        let (key, value) = self.scope.image_label();
+        labels.get(key).and_then(Value::as_str) == Some(&value)
+    }
+
     /// Makes the named volume the job's if nobody has it; the daemon's answer tells whose it is.
     pub async fn make_volume(&self, name: &str) -> Result<(), Denied> {
         let body = json!({ "Name": name, "Labels": self.scope.forced_labels() });
@@ -164,30 +178,44 @@ impl Own {
         }
     }
 
-    /// Writes down that the job gives this name, if it may.
-    pub async fn claim(&self, name: &Reference, kind: Kind) -> Result<(), Denied> {
+    /// Writes down that the job pulls this name, or gives it to what it builds or (with its id)
+    /// tags, if it may.
+    pub async fn claim(
+        &self,
+        name: &Reference,
+        kind: Kind,
+        given: Option<String>,
+    ) -> Result<(), Denied> {
         let tagged = name.tagged();
-        if self.record.kind(&tagged) == Some(Kind::Made) {
-            return Ok(());
-        }
-        let before = self.image(&tagged).await?;
-        if let Some(image) = before.as_ref().filter(|image| !self.is_owner(image)) {
-            let is_foreign = image.owner.is_some();
-            let is_known = self.record.kind(&tagged).is_some();
-            let is_free = kind == Kind::Pulled || is_known || (self.scope.may_move)(&tagged);
-            if is_foreign || !is_free {
+        let known = self.record.kind(&tagged);
+        let mut before = None;
+        if known != Some(Kind::Made)
+            && let Some(image) = self
+                .image(&tagged)
+                .await?
+                .filter(|image| !self.is_owner(image))
+        {
+            // Pulling changes nothing that whoever can push there could not change.
+            let is_free = kind == Kind::Pulled || known.is_some();
+            let is_movable = !image.is_fresh() && (self.scope.may_move)(&tagged);
+            if !is_free && !is_movable {
                 return Err(Denied::conflict(format!(
-                    "the name {tagged} was on this host before this job: choose another tag"
+                    "the name {tagged} was on this host before this job: choose another tag, or \
+                     pull it first"
                 )));
             }
+            before = Some(image.id);
         }
-        let before = before
-            .filter(|image| !self.is_owner(image))
-            .map(|image| image.id);
+        if name.familiar().starts_with("dockmaster") {
+            return Err(Denied::forbidden(format!(
+                "the name {tagged} is ours: choose another"
+            )));
+        }
         let entry = Entry {
             name: tagged,
             kind,
             before,
+            given,
         };
         self.record.add(entry).map_err(|error| {
             Denied::broken(format!(
@@ -196,13 +224,38 @@ impl Own {
         })
     }
 
-    /// Whether the job made what this name means, or gave the name.
-    pub async fn is_made(&self, name: &Reference) -> Result<bool, Denied> {
-        if self.record.kind(&name.tagged()) == Some(Kind::Made) {
-            return Ok(true);
-        }
-        let image = self.image(&name.tagged()).await?;
-        Ok(image.is_some_and(|image| self.is_owner(&image)))
+    /// The id of the image that a name means, if the job built it or gave it the name.
+    pub async fn made(&self, name: &Reference) -> Result<Option<String>, Denied> {
+        let tagged = name.tagged();
+        let image = self.image(&tagged).await?;
+        let given = self.record.given(&tagged);
+        let made = image.filter(|image| self.is_owner(image) || given.as_ref() == Some(&image.id));
+        Ok(made.map(|image| image.id))
+    }
+
+    /// Whether the engine has this digest of a repository for an image: it does once it was pushed.
+    pub async fn has_digest(
+        &self,
+        id: &str,
+        name: &Reference,
+        digest: &str,
+    ) -> Result<bool, Denied> {
+        let image = self.image(id).await?;
+        let is_same = |known: &String| {
+            Reference::parse(known).is_some_and(|known| {
+                known.repository == name.repository && known.digest.as_deref() == Some(digest)
+            })
+        };
+        Ok(image.is_some_and(|image| image.digests.iter().any(is_same)))
+    }
+
+    /// The id of an image that the job may use.
+    pub async fn readable_id(&self, name: &str) -> Result<String, Denied> {
+        let name = self.readable(name).await?;
+        let image = self.image(&name).await?;
+        image
+            .map(|image| image.id)
+            .ok_or_else(|| Denied::missing(format!("No such image: {name}")))
     }
 
     /// Names of an image that the job may remove by its id: all of them are its own.
@@ -216,22 +269,6 @@ impl Own {
         };
         let is_free = self.is_owner(&image) && image.names.iter().all(is_made);
         Ok(is_free.then_some(image.id))
-    }
-
-    /// Whether every local tag of a repository is the job's.
-    pub async fn is_made_whole(&self, repository: &Reference) -> Result<bool, Denied> {
-        let all = self.engine.must(Method::GET, "/images/json", None).await?;
-        let names = all.as_array().into_iter().flatten().flat_map(|image| {
-            image["RepoTags"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(Value::as_str)
-        });
-        let mut tags = names
-            .filter_map(Reference::parse)
-            .filter(|name| name.repository == repository.repository);
-        Ok(tags.all(|name| self.record.kind(&name.tagged()) == Some(Kind::Made)))
     }
 
     /// A list of what carries the job's label.
@@ -263,11 +300,11 @@ impl Own {
                 "the daemon does not tell about image {name}"
             )));
         };
-        let names = value["RepoTags"].as_array().into_iter().flatten();
-        let owner = &value["Config"]["Labels"][&self.scope.label.0];
+        let owner = &value["Config"]["Labels"][image_key(&self.scope.label.0)];
         Ok(Some(Image {
             id: id.to_owned(),
-            names: names.filter_map(Value::as_str).map(str::to_owned).collect(),
+            names: texts(&value["RepoTags"]),
+            digests: texts(&value["RepoDigests"]),
             owner: owner.as_str().map(str::to_owned),
         }))
     }
@@ -297,6 +334,11 @@ impl From<EngineError> for Denied {
             }
         }
     }
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    let items = value.as_array().into_iter().flatten();
+    items.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 /// Looks a name up as the engine does: whole id, name, then the beginning of one id.

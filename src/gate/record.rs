@@ -19,6 +19,8 @@ pub struct Entry {
     pub kind: Kind,
     /// The id that the name meant before the job moved it.
     pub before: Option<String>,
+    /// The id of the image that the job gave the name to, where it was there already.
+    pub given: Option<String>,
 }
 
 /// How the job came by the name.
@@ -51,12 +53,18 @@ impl Record {
         })
     }
 
-    /// Writes a name down. The first thing known of it stays: what it was before the job.
-    pub fn add(&self, entry: Entry) -> std::io::Result<()> {
+    /// Writes a name down. What it meant before the job stays what the first entry says; a name
+    /// that the job once made stays made.
+    pub fn add(&self, mut entry: Entry) -> std::io::Result<()> {
         let mut entries = self.lock();
-        match entries.get(&entry.name) {
-            Some(known) if known.kind == Kind::Made || known.kind == entry.kind => return Ok(()),
-            Some(_) | None => {}
+        if let Some(known) = entries.get(&entry.name) {
+            entry.before.clone_from(&known.before);
+            if known.kind == Kind::Made {
+                entry.kind = Kind::Made;
+            }
+            if *known == entry {
+                return Ok(());
+            }
         }
         let mut line = serde_json::to_string(&entry)?;
         line.push('\n');
@@ -69,12 +77,13 @@ impl Record {
         Ok(())
     }
 
-    pub fn kind(&self, name: &str) -> Option<Kind> {
-        self.lock().get(name).map(|entry| entry.kind)
+    /// The id that the job gave this name to by tagging.
+    pub fn given(&self, name: &str) -> Option<String> {
+        self.lock().get(name).and_then(|entry| entry.given.clone())
     }
 
-    pub fn names(&self) -> Vec<String> {
-        self.lock().keys().cloned().collect()
+    pub fn kind(&self, name: &str) -> Option<Kind> {
+        self.lock().get(name).map(|entry| entry.kind)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
@@ -108,6 +117,7 @@ mod tests {
             name: name.to_owned(),
             kind,
             before: None,
+            given: None,
         };
         let record = Record::open(&path).unwrap();
         record.add(entry("a", Kind::Pulled)).unwrap();

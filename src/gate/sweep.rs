@@ -5,13 +5,12 @@
 use std::path::Path;
 
 use hyper::{Method, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::GateError;
 use super::engine::{Engine, EngineError};
-use super::object::filters;
 use super::query::Query;
 use super::record::{self, Entry, Kind};
+use super::{GateError, image_key};
 
 /// What could not be removed, and why. Everything else is gone.
 #[derive(Debug, Default)]
@@ -27,12 +26,19 @@ pub async fn sweep(
     label: (&str, &str),
     record: &Path,
 ) -> Result<Swept, GateError> {
-    let mut query = Query::default();
-    query.push("all", "1");
-    query.push("filters", filters("", label).unwrap_or_default());
-    let labelled = query.encode();
+    let listed = |filters: String| {
+        let mut query = Query::default();
+        query.push("all", "1");
+        query.push("filters", filters);
+        query.encode()
+    };
+    let labelled = listed(json!({ "label": [format!("{}={}", label.0, label.1)] }).to_string());
+    let image = format!("{}={}", image_key(label.0), label.1);
+    // What has a name of somebody else's by now is somebody else's.
+    let nameless = listed(json!({ "label": [image], "dangling": ["true"] }).to_string());
     let mut sweep = Sweep {
         engine,
+        label,
         swept: Swept::default(),
     };
     let entries = record::read(record).map_err(|source| GateError::Record {
@@ -64,7 +70,7 @@ pub async fn sweep(
     }
     sweep
         .each(
-            &format!("/images/json{labelled}"),
+            &format!("/images/json{nameless}"),
             "Id",
             "/images/",
             "?force=1",
@@ -86,6 +92,7 @@ pub async fn sweep(
 
 struct Sweep<'a> {
     engine: &'a Engine,
+    label: (&'a str, &'a str),
     swept: Swept,
 }
 
@@ -115,7 +122,11 @@ impl Sweep<'_> {
 
     /// Gives a name back, or takes it away.
     async fn name(&mut self, entry: &Entry) -> Result<(), EngineError> {
-        if entry.kind == Kind::Pulled {
+        let target = format!("/images/{}/json", entry.name);
+        let now = self.engine.call(Method::GET, &target, None).await?.value;
+        let owner = now["Config"]["Labels"][image_key(self.label.0)].as_str();
+        let is_given = entry.given.is_some() && now["Id"].as_str() == entry.given.as_deref();
+        if entry.kind == Kind::Pulled || !(is_given || owner == Some(self.label.1)) {
             return Ok(());
         }
         if let Some(before) = &entry.before
@@ -165,7 +176,10 @@ fn latest(entries: Vec<Entry>) -> Vec<Entry> {
     let mut names: Vec<Entry> = Vec::new();
     for entry in entries {
         match names.iter_mut().find(|known| known.name == entry.name) {
-            Some(known) => known.kind = entry.kind,
+            Some(known) => {
+                known.kind = entry.kind;
+                known.given = entry.given;
+            }
             None => names.push(entry),
         }
     }

@@ -17,15 +17,15 @@ use crate::failure::Class;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
-    pub project: u64,
+    pub project: i64,
     /// The commit that GitLab named.
     pub commit: String,
     #[serde(rename = "ref")]
     pub reference: String,
     #[serde(rename = "protected")]
     pub is_protected: bool,
-    pub pipeline: u64,
-    pub job: u64,
+    pub pipeline: i64,
+    pub job: i64,
     /// The repository with its registry, without tag.
     pub image: String,
     pub tag: String,
@@ -106,7 +106,7 @@ impl Ledger {
     /// The newest record of a project, commit and image, if there is one.
     pub fn lookup(
         &self,
-        project: u64,
+        project: i64,
         commit: &str,
         image: &str,
     ) -> Result<Option<Record>, LedgerError> {
@@ -118,7 +118,7 @@ impl Ledger {
     }
 
     /// Every record of a project, oldest first.
-    pub fn read(&self, project: u64) -> Result<Vec<Record>, LedgerError> {
+    pub fn read(&self, project: i64) -> Result<Vec<Record>, LedgerError> {
         let path = self.path(project);
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
@@ -139,7 +139,7 @@ impl Ledger {
             .collect()
     }
 
-    fn path(&self, project: u64) -> PathBuf {
+    fn path(&self, project: i64) -> PathBuf {
         self.dir.join(format!("{project}.jsonl"))
     }
 

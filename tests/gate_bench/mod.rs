@@ -193,11 +193,17 @@ impl Bench {
 
     /// What carries the job's label, whatever it is.
     pub(crate) fn labelled(&self) -> String {
-        let filter = format!("label={}={}", self.label.0, self.label.1);
+        let things = format!("label={}={}", self.label.0, self.label.1);
+        let images = format!("label={}-image={}", self.label.0, self.label.1);
         ["ps -aq", "network ls -q", "volume ls -q", "images -aq"]
             .map(|list| {
                 let mut arguments: Vec<&str> = list.split(' ').collect();
-                arguments.extend(["--filter", &filter]);
+                let filter = if list.starts_with("images") {
+                    &images
+                } else {
+                    &things
+                };
+                arguments.extend(["--filter", filter]);
                 docker(&arguments).good().stdout
             })
             .concat()
