@@ -35,6 +35,7 @@ pub mod application;
 pub mod background;
 pub mod command;
 pub mod fleet;
+pub mod gitlab;
 pub mod helper;
 pub mod image;
 pub mod infrastructure;
