@@ -3,6 +3,7 @@
 use clap::{Parser, error::ErrorKind};
 
 use crate::{
+    admin,
     call::Call,
     cli::{Cli, Verb},
     exit,
@@ -34,6 +35,7 @@ pub fn main() -> i32 {
         Verb::Prepare => Stage::Prepare,
         Verb::Run { script, phase } => Stage::Run { script, phase },
         Verb::Cleanup => Stage::Cleanup,
+        Verb::Gc => return run_verb(admin::gc::gc(&config)),
     };
     let path = std::env::var("PATH").unwrap_or_default();
     let setting = lane.map(|lane| Setting {
@@ -46,6 +48,9 @@ pub fn main() -> i32 {
 }
 
 fn run_stage(call: &Call, setting: Option<Setting>, stage: Stage) -> i32 {
+    if let Err(failure) = exit::forget_job_code(call) {
+        return tell_stderr(call, &failure);
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -68,12 +73,32 @@ fn run_stage(call: &Call, setting: Option<Setting>, stage: Stage) -> i32 {
                 .hint("try: config_args = [\"--lane\", \"docker\", \"config\"] in the runner's config.toml");
             return finish(call, Err(failure), &log).await;
         };
-        let (result, log) = stage::run(stage, setting, log).await;
+        let result = stage::run(stage, setting, &log).await;
         finish(call, result, &log).await
     });
     // A thread that still reads or writes must not keep the runner waiting.
     runtime.shutdown_background();
     code
+}
+
+/// Carries an admin's verb out: 0 good, 1 when it could not be completed.
+fn run_verb(verb: impl Future<Output = Result<String, Failure>>) -> i32 {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let result = runtime
+        .map_err(Failure::system)
+        .and_then(|runtime| runtime.block_on(verb));
+    match result {
+        Ok(text) => {
+            let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
+            0
+        }
+        Err(failure) => {
+            tell_stderr(&Call::default(), &failure);
+            1
+        }
+    }
 }
 
 async fn finish(call: &Call, result: Result<(), Failure>, log: &Log) -> i32 {

@@ -36,4 +36,6 @@ pub enum Verb {
     },
     /// Stage: remove all that was made for the job (called by gitlab-runner)
     Cleanup,
+    /// Remove what jobs of a killed runner left behind
+    Gc,
 }

@@ -43,13 +43,11 @@ impl Log {
 
     fn new(stream: OwnedFd) -> Self {
         // A pipe can be written without a thread; anything else goes through tokio's file.
-        let sink: Box<dyn AsyncWrite + Unpin> = match stream
-            .try_clone()
-            .and_then(|copy| pipe::Sender::from_owned_fd(copy))
-        {
-            Ok(pipe) => Box::new(pipe),
-            Err(_) => Box::new(File::from_std(stream.into())),
-        };
+        let sink: Box<dyn AsyncWrite + Unpin> =
+            match stream.try_clone().and_then(pipe::Sender::from_owned_fd) {
+                Ok(pipe) => Box::new(pipe),
+                Err(_) => Box::new(File::from_std(stream.into())),
+            };
         Self {
             sink: Mutex::new(sink),
             is_broken: Cell::new(false),

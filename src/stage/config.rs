@@ -23,7 +23,7 @@ struct Driver {
 }
 
 /// Prints one JSON object, and nothing else.
-pub(super) fn config(context: &Context) -> Result<(), Failure> {
+pub(super) fn config(context: &Context<'_>) -> Result<(), Failure> {
     let (builds_dir, cache_dir) = match &context.lane {
         Lane::Docker(lane) => (lane.builds_dir.clone(), lane.cache_dir.clone()),
         Lane::Deploy(_) => {

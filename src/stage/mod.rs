@@ -12,7 +12,6 @@ use crate::{
     call::Call,
     cancel::Cancel,
     config::{Config, Lane},
-    exit,
     failure::{Failure, JobCode},
     job::{Job, Phase},
     log::Log,
@@ -28,13 +27,13 @@ pub enum Stage {
 }
 
 /// What every stage knows.
-pub struct Context {
+pub struct Context<'a> {
     pub call: Call,
     pub config: Config,
     pub lane: Lane,
     pub lane_name: String,
     pub job: Job,
-    pub log: Log,
+    pub log: &'a Log,
     pub cancel: Cancel,
     /// The PATH of the runner's host.
     pub path: String,
@@ -50,17 +49,11 @@ pub struct Setting {
 }
 
 /// Carries a stage out.
-pub async fn run(stage: Stage, setting: Setting, log: Log) -> (Result<(), Failure>, Log) {
-    match Context::open(setting, log) {
-        Ok(context) => {
-            let result = dispatch(stage, &context).await;
-            (result, context.log)
-        }
-        Err((failure, log)) => (Err(failure), log),
-    }
+pub async fn run(stage: Stage, setting: Setting, log: &Log) -> Result<(), Failure> {
+    dispatch(stage, &Context::open(setting, log)?).await
 }
 
-async fn dispatch(stage: Stage, context: &Context) -> Result<(), Failure> {
+async fn dispatch(stage: Stage, context: &Context<'_>) -> Result<(), Failure> {
     match stage {
         Stage::Config => config::config(context),
         Stage::Prepare => prepare::prepare(context).await,
@@ -69,31 +62,29 @@ async fn dispatch(stage: Stage, context: &Context) -> Result<(), Failure> {
     }
 }
 
-impl Context {
-    fn open(setting: Setting, log: Log) -> Result<Self, (Failure, Log)> {
-        match Self::read(&setting) {
-            Ok((config, lane, job, cancel)) => Ok(Self {
-                call: setting.call,
-                config,
-                lane,
-                lane_name: setting.lane,
-                job,
-                log,
-                cancel,
-                path: setting.path,
-            }),
-            Err(failure) => Err((failure, log)),
-        }
-    }
-
-    fn read(setting: &Setting) -> Result<(Config, Lane, Job, Cancel), Failure> {
-        exit::forget_job_code(&setting.call)?;
+impl<'a> Context<'a> {
+    fn open(setting: Setting, log: &'a Log) -> Result<Self, Failure> {
         let config = Config::load(&setting.config).map_err(Failure::system)?;
         let lane = config.lane(&setting.lane).map_err(Failure::system)?.clone();
         let job = Job::read(setting.call.job_response_file.as_deref()).map_err(Failure::system)?;
         let cancel = Cancel::listen()
             .map_err(|error| Failure::system(error).during("listening for signals"))?;
-        Ok((config, lane, job, cancel))
+        let Setting {
+            call,
+            lane: lane_name,
+            path,
+            ..
+        } = setting;
+        Ok(Self {
+            call,
+            config,
+            lane,
+            lane_name,
+            job,
+            log,
+            cancel,
+            path,
+        })
     }
 
     /// Stops waiting for `work` when somebody wants to stop: for stages that can be dropped anywhere,

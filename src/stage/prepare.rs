@@ -3,7 +3,7 @@
 use super::{Context, docker};
 use crate::{config::Lane, failure::Failure};
 
-pub(super) async fn prepare(context: &Context) -> Result<(), Failure> {
+pub(super) async fn prepare(context: &Context<'_>) -> Result<(), Failure> {
     match &context.lane {
         Lane::Docker(lane) => {
             context

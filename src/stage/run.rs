@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{Context, docker};
 use crate::{config::Lane, failure::Failure, job::Phase};
 
-pub(super) async fn run(context: &Context, script: &Path, phase: Phase) -> Result<(), Failure> {
+pub(super) async fn run(context: &Context<'_>, script: &Path, phase: Phase) -> Result<(), Failure> {
     match &context.lane {
         Lane::Docker(lane) => docker::run(context, lane, script, phase).await,
         Lane::Deploy(_) => Err(Failure::system("the deploy lane is not there yet")),

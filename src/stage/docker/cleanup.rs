@@ -3,6 +3,9 @@
 use super::{super::Context, Scene};
 use crate::{config::DockerLane, failure::Failure};
 
-pub(in crate::stage) async fn cleanup(context: &Context, lane: &DockerLane) -> Result<(), Failure> {
+pub(in crate::stage) async fn cleanup(
+    context: &Context<'_>,
+    lane: &DockerLane,
+) -> Result<(), Failure> {
     Scene::open(context, lane).await?.clear().await
 }

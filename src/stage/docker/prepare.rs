@@ -1,6 +1,6 @@
 //! Makes the job's place: images, network, slot, helper, services.
 
-use std::{os::unix::process::parent_id, time::Instant};
+use std::time::Instant;
 
 use bollard::auth::DockerCredentials;
 
@@ -25,7 +25,10 @@ use crate::{
 /// More slots than one host can run jobs: then something else is wrong.
 const MOST_SLOTS: usize = 1000;
 
-pub(in crate::stage) async fn prepare(context: &Context, lane: &DockerLane) -> Result<(), Failure> {
+pub(in crate::stage) async fn prepare(
+    context: &Context<'_>,
+    lane: &DockerLane,
+) -> Result<(), Failure> {
     let began = Instant::now();
     let job_image = job_image(context, lane)?;
     let scene = Scene::open(context, lane).await?;
@@ -38,7 +41,6 @@ pub(in crate::stage) async fn prepare(context: &Context, lane: &DockerLane) -> R
     let facts = HelperFacts {
         image: helper,
         job_image: image.clone(),
-        runner: runner_identity(),
     };
     let network = scene.names.network();
     scene
@@ -67,16 +69,16 @@ pub(in crate::stage) async fn prepare(context: &Context, lane: &DockerLane) -> R
         n => format!(", {n} services"),
     };
     let seconds = began.elapsed().as_secs_f32();
-    let line = format!(
+    let ready = format!(
         "{BOLD}Image {} ({short}){with}, ready in {seconds:.1} s{RESET}",
         job_image.as_str()
     );
-    context.log.say(&line).await;
+    context.log.say(&ready).await;
     Ok(())
 }
 
 /// The image that the job names, or the lane's own, if the admin allows it.
-fn job_image(context: &Context, lane: &DockerLane) -> Result<Reference, Failure> {
+fn job_image(context: &Context<'_>, lane: &DockerLane) -> Result<Reference, Failure> {
     let name = &context.job.image.name;
     let text = if name.is_empty() {
         lane.image.as_deref().unwrap_or_default()
@@ -104,7 +106,7 @@ pub(super) fn allowed(text: &str, globs: &[String], key: &str) -> Result<Referen
 
 /// Makes an image local as the pull policy says; its id.
 pub(super) async fn provide(
-    context: &Context,
+    context: &Context<'_>,
     engine: &Engine,
     reference: &Reference,
     lane: &DockerLane,
@@ -143,7 +145,7 @@ fn pull_policy(lane: PullPolicy, wish: &Image) -> PullPolicy {
 }
 
 async fn pull(
-    context: &Context,
+    context: &Context<'_>,
     engine: &Engine,
     reference: &Reference,
 ) -> Result<String, Failure> {
@@ -152,7 +154,7 @@ async fn pull(
     let credentials = credentials(context, name);
     engine
         .pull(reference, credentials, async |line: &str| {
-            context.log.say(line).await
+            context.log.say(line).await;
         })
         .await
         .map_err(EngineError::into_failure)?;
@@ -164,7 +166,7 @@ async fn pull(
 }
 
 /// What GitLab gave the job for the image's registry.
-fn credentials(context: &Context, image: &str) -> Option<DockerCredentials> {
+fn credentials(context: &Context<'_>, image: &str) -> Option<DockerCredentials> {
     let host = image.split('/').next()?;
     let credential = context.job.credentials.iter().find(|credential| {
         let url = credential
@@ -183,7 +185,7 @@ fn credentials(context: &Context, image: &str) -> Option<DockerCredentials> {
 
 /// The helper image's id: configured, local, pulled, or made on the spot.
 async fn provide_helper(
-    context: &Context,
+    context: &Context<'_>,
     engine: &Engine,
     lane: &DockerLane,
 ) -> Result<String, Failure> {
@@ -229,7 +231,7 @@ async fn provide_helper(
 }
 
 async fn make_helper(
-    context: &Context,
+    context: &Context<'_>,
     engine: &Engine,
     recipe: Recipe,
 ) -> Result<String, Failure> {
@@ -283,16 +285,4 @@ async fn take_slot(
         Names::helper(&scene.names.slot(0))
     );
     Err(Failure::system(what))
-}
-
-/// The runner process that drives this job: when it is gone, so is the job.
-fn runner_identity() -> String {
-    let pid = parent_id();
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The start time is field 22; the name, field 2, may hold blanks and parentheses.
-    let started = stat
-        .rsplit(')')
-        .next()
-        .and_then(|rest| rest.split_whitespace().nth(19));
-    format!("{pid}-{}", started.unwrap_or("0"))
 }

@@ -30,7 +30,7 @@ enum End {
 }
 
 pub(in crate::stage) async fn run(
-    context: &Context,
+    context: &Context<'_>,
     lane: &DockerLane,
     script: &Path,
     phase: Phase,
@@ -46,7 +46,7 @@ pub(in crate::stage) async fn run(
 }
 
 async fn run_in_helper(
-    context: &Context,
+    context: &Context<'_>,
     scene: &Scene,
     phase: Phase,
     script: Vec<u8>,
@@ -82,7 +82,7 @@ async fn run_in_helper(
 }
 
 async fn run_in_build(
-    context: &Context,
+    context: &Context<'_>,
     lane: &DockerLane,
     scene: &Scene,
     script: Vec<u8>,
@@ -112,9 +112,9 @@ async fn run_in_build(
 }
 
 /// Ends the user's processes: a signal to each, for shells do not pass it on, then the container.
-/// Their root file system stays, for after_script.
+/// Their root file system stays, for `after_script`.
 async fn cancel_build(
-    context: &Context,
+    context: &Context<'_>,
     scene: &Scene,
     container: &str,
     mut session: Session,
@@ -138,7 +138,7 @@ async fn cancel_build(
 
 /// The user's container, in the helper's network and with the slot's volumes.
 async fn create_build(
-    context: &Context,
+    context: &Context<'_>,
     lane: &DockerLane,
     scene: &Scene,
 ) -> Result<String, Failure> {
@@ -166,7 +166,7 @@ fn helper(scene: &Scene) -> Result<&engine::Found, Failure> {
 
 /// Feeds the script and copies the output to the log until it ends.
 async fn converse(
-    context: &Context,
+    context: &Context<'_>,
     session: &mut Session,
     script: Vec<u8>,
 ) -> Result<End, Failure> {

@@ -33,7 +33,7 @@ struct Service<'a> {
 
 /// Starts all services of the job and waits for them; how many they are.
 pub(super) async fn start_all(
-    context: &Context,
+    context: &Context<'_>,
     lane: &DockerLane,
     scene: &Scene,
 ) -> Result<usize, Failure> {
@@ -54,7 +54,7 @@ pub(super) async fn start_all(
 
 /// Gives every service its names. One that another service has already is skipped with a warning.
 async fn name_all<'a>(
-    context: &'a Context,
+    context: &'a Context<'_>,
     lane: &DockerLane,
 ) -> Result<Vec<Service<'a>>, Failure> {
     let mut taken = BTreeSet::new();
@@ -88,7 +88,7 @@ async fn name_all<'a>(
 }
 
 async fn start(
-    context: &Context,
+    context: &Context<'_>,
     lane: &DockerLane,
     scene: &Scene,
     service: &Service<'_>,
@@ -117,7 +117,7 @@ async fn start(
 /// Waits until any one port of the service accepts a connection. A service that does not get ready
 /// is a warning with its last lines, never a failure.
 async fn wait_ready(
-    context: &Context,
+    context: &Context<'_>,
     lane: &DockerLane,
     scene: &Scene,
     id: &str,

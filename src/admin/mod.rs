@@ -1,0 +1,3 @@
+//! The admin's verbs, as recipes.
+
+pub mod gc;
