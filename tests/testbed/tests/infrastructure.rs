@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use testbed::application::Application;
 use testbed::background::wait_until;
-use testbed::balancer::{AccessKey, Fault, GROUP, REGION};
+use testbed::balancer::{AccessKey, Fault, GROUP, LOAD_BALANCER, REGION};
 use testbed::command::docker_lines;
 use testbed::docker_client::DockerClient;
 use testbed::image;
@@ -26,15 +26,16 @@ fn everything_boots_does_what_it_claims_and_is_gone_at_drop() {
     let tell = |step: &str| {
         let _ = writeln!(std::io::stderr(), "{:>6.2?} {step}", start.elapsed());
     };
-    let mut infrastructure = Infrastructure::boot_telling(&tell).unwrap();
+    let infrastructure = Infrastructure::boot_telling(&tell).unwrap();
     tell("booted");
     all_hosts_answer_through_the_balancer(&infrastructure);
+    the_api_tells_health_of_every_backend(&infrastructure);
     a_weight_of_zero_stops_traffic_to_its_host_alone(&infrastructure);
     the_api_refuses_as_the_real_one_does(&infrastructure);
     faults_come_in_their_order_and_writes_are_felt_late(&infrastructure);
     tell("balancer");
     images_are_pushed_and_pulled_with_tokens_only(&infrastructure);
-    the_registry_goes_down_and_comes_back(&mut infrastructure);
+    the_registry_goes_down_and_comes_back(&infrastructure);
     tell("registry");
     hosts_are_reached_by_ssh_with_keys_of_their_own(&infrastructure);
     tell("ssh");
@@ -103,6 +104,25 @@ fn all_hosts_answer_through_the_balancer(infrastructure: &Infrastructure) {
         conditions
             .values()
             .all(|condition| condition.is_up && condition.requests >= 15)
+    );
+}
+
+fn the_api_tells_health_of_every_backend(infrastructure: &Infrastructure) {
+    let balancer = &infrastructure.balancer;
+    let background = infrastructure.machine.background();
+    let parameters = [("RegionId", REGION), ("LoadBalancerId", LOAD_BALANCER)];
+    let answer = balancer.call(
+        background,
+        &balancer.key,
+        "DescribeHealthStatus",
+        &parameters,
+    );
+    let (status, body) = answer.unwrap();
+    let rows = body["BackendServers"]["BackendServer"].as_array().unwrap();
+    assert_eq!((status, rows.len()), (200, 3));
+    assert!(
+        rows.iter().all(|row| row["ServerHealthStatus"] == "normal"),
+        "{body}"
     );
 }
 
@@ -190,10 +210,27 @@ fn faults_come_in_their_order_and_writes_are_felt_late(infrastructure: &Infrastr
     balancer.set_window(Duration::ZERO);
     assert_eq!(weight(infrastructure, "app-2", 0).0, 200);
     assert_eq!(balancer.weights()["app-2"], 100);
+    balancer.fail_next(action, Fault::CutAfter);
+    let host = infrastructure.fleet.host("app-2").unwrap();
+    let backend = format!(
+        r#"[{{"ServerId":"{}","Port":3131,"Weight":70}}]"#,
+        host.server_id
+    );
+    let parameters = [
+        ("RegionId", REGION),
+        ("VServerGroupId", GROUP),
+        ("BackendServers", backend.as_str()),
+    ];
+    let background = infrastructure.machine.background();
+    balancer
+        .call(background, &balancer.key, action, &parameters)
+        .unwrap_err();
+    assert_eq!(balancer.weights()["app-2"], 70);
+    wait_for_weight(infrastructure, "app-2", 70);
     balancer.set_window(Duration::from_mins(1));
     assert_eq!(weight(infrastructure, "app-2", 50).0, 200);
     assert_eq!(balancer.weights()["app-2"], 50);
-    assert_eq!(balancer.conditions().unwrap()["app-2"].weight, 100);
+    assert_eq!(balancer.conditions().unwrap()["app-2"].weight, 70);
     assert_eq!(
         weight(infrastructure, "app-3", 0),
         (409, "BackendServer.configuring".into())
@@ -240,7 +277,7 @@ fn images_are_pushed_and_pulled_with_tokens_only(infrastructure: &Infrastructure
     host.log_in(registry).unwrap();
 }
 
-fn the_registry_goes_down_and_comes_back(infrastructure: &mut Infrastructure) {
+fn the_registry_goes_down_and_comes_back(infrastructure: &Infrastructure) {
     let host = &infrastructure.fleet.hosts[0];
     let pull = format!(
         "docker pull {}:{FIRST_RELEASE}",
