@@ -38,6 +38,7 @@ pub mod client;
 pub mod command;
 pub mod docker_client;
 pub mod fleet;
+pub mod gitlab;
 pub mod helper;
 pub mod image;
 pub mod infrastructure;
