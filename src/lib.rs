@@ -1,6 +1,8 @@
 //! dockmaster: a GitLab Runner custom executor.
 
+pub mod admin;
 pub mod app;
+pub mod broker;
 pub mod call;
 pub mod cancel;
 pub mod cli;
@@ -11,6 +13,8 @@ pub mod exit;
 pub mod failure;
 pub mod job;
 pub mod log;
+pub mod native;
 pub mod policy;
 pub mod secret;
 pub mod stage;
+pub mod sys;

@@ -1,0 +1,6 @@
+//! What an admin types, as recipes.
+
+pub mod rollout;
+
+/// The exit code of an admin's verb that could not even look.
+pub const CANNOT_LOOK: i32 = 3;
