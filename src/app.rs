@@ -45,6 +45,7 @@ pub fn main() -> i32 {
         Verb::Cleanup => Stage::Cleanup,
         Verb::Deploy { environment } => return deploy(environment.as_deref()),
         Verb::Rollout { verb } => return rollout(&config, &verb),
+        Verb::Gc => return run_verb(admin::gc::gc(&config)),
     };
     let path = std::env::var("PATH").unwrap_or_default();
     let setting = lane.map(|lane| Setting {
@@ -111,6 +112,26 @@ fn run_stage(call: &Call, setting: Option<Setting>, stage: Stage) -> i32 {
     // A thread that still reads or writes must not keep the runner waiting.
     runtime.shutdown_background();
     code
+}
+
+/// Carries an admin's verb out: 0 good, 1 when it could not be completed.
+fn run_verb(verb: impl Future<Output = Result<String, Failure>>) -> i32 {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let result = runtime
+        .map_err(Failure::system)
+        .and_then(|runtime| runtime.block_on(verb));
+    match result {
+        Ok(text) => {
+            let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
+            0
+        }
+        Err(failure) => {
+            tell_stderr(&Call::default(), &failure);
+            1
+        }
+    }
 }
 
 async fn finish(call: &Call, result: Result<(), Failure>, log: &Log) -> i32 {

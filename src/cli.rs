@@ -46,6 +46,8 @@ pub enum Verb {
         #[command(subcommand)]
         verb: RolloutVerb,
     },
+    /// Remove what jobs of a killed runner left behind
+    Gc,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,5 +1,6 @@
-//! What an admin types, as recipes.
+//! The admin's verbs, as recipes.
 
+pub mod gc;
 pub mod rollout;
 
 /// The exit code of an admin's verb that could not even look.

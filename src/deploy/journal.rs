@@ -117,6 +117,15 @@ pub struct Mark {
     pub is_done: bool,
 }
 
+impl Mark {
+    /// It runs the new release and has its weight back.
+    pub const ADMITTED: Self = Self {
+        step: Step::Admit,
+        direction: Direction::Do,
+        is_done: true,
+    };
+}
+
 /// One host as the journal knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Captured {

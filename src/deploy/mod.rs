@@ -1,4 +1,17 @@
 //! The deploy engine: pure plans and the rollout that carries them out through ports.
 
+pub mod drain;
+pub mod health;
 pub mod journal;
+pub mod narrate;
+pub mod plan;
 pub mod port;
+pub mod report;
+pub mod resume;
+pub mod rollout;
+pub mod step;
+mod weight;
+pub mod world;
+
+#[cfg(test)]
+mod tests;

@@ -100,7 +100,7 @@ pub struct Engine {
     host: String,
 }
 
-/// A container that exists.
+/// A container or a network that exists.
 #[derive(Debug, Clone)]
 pub struct Found {
     pub id: String,
@@ -411,22 +411,30 @@ impl Engine {
         .map_err(|source| failed(format!("remove the container {id}"), source))
     }
 
-    /// Removes the networks that carry a label.
-    pub async fn remove_networks(&self, label: &str) -> Result<(), EngineError> {
+    /// The networks that carry a label.
+    pub async fn find_networks(&self, label: &str) -> Result<Vec<Found>, EngineError> {
         let filters = HashMap::from([("label", vec![label])]);
         let options = ListNetworksOptionsBuilder::default()
             .filters(&filters)
             .build();
-        let networks = self
+        let list = self
             .docker
             .list_networks(Some(options))
             .await
             .map_err(|source| failed("list networks".into(), source))?;
-        for id in networks.into_iter().filter_map(|network| network.id) {
-            ignoring(&[404], self.docker.remove_network(&id).await)
-                .map_err(|source| failed(format!("remove the network {id}"), source))?;
-        }
-        Ok(())
+        let found = |item: bollard::models::Network| {
+            Some(Found {
+                id: item.id?,
+                labels: item.labels.unwrap_or_default(),
+            })
+        };
+        Ok(list.into_iter().filter_map(found).collect())
+    }
+
+    /// Removes a network. Gone already is fine.
+    pub async fn remove_network(&self, id: &str) -> Result<(), EngineError> {
+        ignoring(&[404], self.docker.remove_network(id).await)
+            .map_err(|source| failed(format!("remove the network {id}"), source))
     }
 
     /// Where a service can be reached from this host.

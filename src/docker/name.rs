@@ -10,7 +10,7 @@ pub const JOB: &str = "dockmaster.job";
 pub const ROLE: &str = "dockmaster.role";
 /// On the helper: the id of the image that the job asked for.
 pub const IMAGE: &str = "dockmaster.image";
-/// On the helper: the runner process that drives the job, as `pid-starttime`.
+/// On everything too: the runner process that drives the job, its lease.
 pub const RUNNER: &str = "dockmaster.runner";
 /// On the helper: the slot whose volumes the job holds.
 pub const SLOT: &str = "dockmaster.slot";
@@ -41,11 +41,13 @@ pub struct Names {
     project: i64,
     server: String,
     is_protected: bool,
+    lease: String,
     gitlab: Vec<(String, String)>,
 }
 
 impl Names {
-    pub fn new(job: &Job) -> Self {
+    /// Names for `job`, driven by the runner process that `lease` names.
+    pub fn new(job: &Job, lease: String) -> Self {
         let key = job.key();
         let server = key.rsplit('-').next().unwrap_or_default().to_owned();
         // The labels of GitLab's docker executor: operators' dashboards and prune scripts use them.
@@ -63,6 +65,7 @@ impl Names {
             project: job.job_info.project_id,
             server,
             is_protected: job.is_protected(),
+            lease,
             gitlab: gitlab.into(),
         }
     }
@@ -104,7 +107,10 @@ impl Names {
 
     /// The labels of the job's network.
     pub fn labels(&self) -> HashMap<String, String> {
-        let own = [(JOB.to_owned(), self.key.clone())];
+        let own = [
+            (JOB.to_owned(), self.key.clone()),
+            (RUNNER.to_owned(), self.lease.clone()),
+        ];
         self.gitlab.iter().cloned().chain(own).collect()
     }
 
@@ -136,7 +142,7 @@ mod tests {
             "git_info": {"ref": "v1", "protected": protected},
         }))
         .unwrap();
-        Names::new(&job)
+        Names::new(&job, "1-1".into())
     }
 
     #[test]

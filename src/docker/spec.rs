@@ -107,7 +107,6 @@ pub fn helper(names: &Names, lane: &DockerLane, slot: &str, facts: &HelperFacts)
     let mut labels = names.container_labels(Role::Helper);
     labels.insert(name::SLOT.into(), slot.into());
     labels.insert(name::IMAGE.into(), facts.job_image.clone());
-    labels.insert(name::RUNNER.into(), facts.runner.clone());
     let mounts = volumes(lane, slot);
     let targets = [path(&lane.builds_dir), path(&lane.cache_dir)];
     let idle = ["sh".into(), "-c".into(), IDLE.into(), "idle".into()];
@@ -135,8 +134,6 @@ pub struct HelperFacts {
     pub image: String,
     /// The id of the image that the job asked for.
     pub job_image: String,
-    /// The runner process, as `pid-starttime`.
-    pub runner: String,
 }
 
 /// The user's container: created once, started again for each of the user's phases, so that files
@@ -365,7 +362,7 @@ mod tests {
             ..Call::default()
         };
         let lane: DockerLane = toml::from_str("").unwrap();
-        let container = build(&Names::new(&job), &lane, &job, &call);
+        let container = build(&Names::new(&job, String::new()), &lane, &job, &call);
         assert_eq!(container.environ, ["F=/builds/g/p.tmp/F"]);
     }
 }

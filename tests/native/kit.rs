@@ -27,7 +27,8 @@ const UIDS: u32 = 4;
 pub(crate) fn is_skipped() -> bool {
     let is_skipped = !geteuid().is_root();
     if is_skipped {
-        eprintln!("skipped: the deploy lane needs root");
+        let line = b"skipped: the deploy lane needs root\n";
+        std::io::Write::write_all(&mut std::io::stderr(), line).unwrap();
     }
     is_skipped
 }
@@ -82,10 +83,10 @@ impl Lane {
         fs::create_dir_all(self.path("runner")).unwrap();
         fs::set_permissions(self.path("runner"), Permissions::from_mode(0o700)).unwrap();
         let config = format!(
-            "state-dir = {:?}\nrun-dir = {:?}\nbroker-user = {BROKER:?}\n[lanes.deploy]\n\
+            "state-dir = \"{}\"\nrun-dir = \"{}\"\nbroker-user = {BROKER:?}\n[lanes.deploy]\n\
              kind = \"deploy\"\nenvironments = [\"production\"]\nfirst-uid = {}\nuid-count = {UIDS}\n",
-            self.path("state"),
-            self.path("run"),
+            self.path("state").display(),
+            self.path("run").display(),
             self.first_uid,
         );
         fs::write(self.config(), config).unwrap();
@@ -153,7 +154,7 @@ impl Job<'_> {
                 .to_string_lossy()
                 .starts_with(&prefix)
         };
-        entries.into_iter().find(is_own).expect("the job's place")
+        entries.into_iter().find(is_own).unwrap()
     }
 
     pub(crate) fn prepare(&self) -> Ended {
@@ -247,10 +248,6 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// As the runner signals: the whole process group.
     pub(crate) fn signal(&self, signal: Signal) {
         killpg(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();

@@ -1,6 +1,8 @@
 //! The built binary as gitlab-runner calls it: environment, arguments, exit codes, streams.
 //! No Docker here: what needs the real engine is in tests/real.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod bad_input;
 mod protocol;
 

@@ -9,6 +9,8 @@ pub(super) use cleanup::cleanup;
 pub(super) use prepare::prepare;
 pub(super) use run::run;
 
+use futures_util::future::join_all;
+
 use super::Context;
 use crate::{
     config::DockerLane,
@@ -17,6 +19,7 @@ use crate::{
         name::{self, Names, Role},
     },
     failure::Failure,
+    lease,
 };
 
 /// The engine, and what it holds of the job.
@@ -31,7 +34,7 @@ impl Scene {
         let engine = Engine::connect(&lane.docker_host)
             .await
             .map_err(EngineError::into_failure)?;
-        let names = Names::new(&context.job);
+        let names = Names::new(&context.job, lease::of_caller());
         let label = engine::job_label(names.key());
         let containers = engine
             .find(&label)
@@ -53,21 +56,26 @@ impl Scene {
         })
     }
 
-    /// Removes all of the job: containers side by side, then their network.
+    /// Removes all of the job: containers side by side, then their network. Everything is tried
+    /// before the first error is told.
     async fn clear(&self) -> Result<(), Failure> {
         let removals = self
             .containers
             .iter()
             .map(|found| self.engine.remove(&found.id));
-        let results = futures_util::future::join_all(removals).await;
+        let mut results = join_all(removals).await;
+        let label = engine::job_label(self.names.key());
         let networks = self
             .engine
-            .remove_networks(&engine::job_label(self.names.key()))
-            .await;
-        // Everything is tried before the first error is told.
-        for result in results.into_iter().chain([networks]) {
-            result.map_err(EngineError::into_failure)?;
+            .find_networks(&label)
+            .await
+            .map_err(EngineError::into_failure)?;
+        for network in networks {
+            results.push(self.engine.remove_network(&network.id).await);
         }
-        Ok(())
+        results
+            .into_iter()
+            .collect::<Result<(), _>>()
+            .map_err(EngineError::into_failure)
     }
 }

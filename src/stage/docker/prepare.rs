@@ -1,6 +1,6 @@
 //! Makes the job's place: images, network, slot, helper, services.
 
-use std::{os::unix::process::parent_id, time::Instant};
+use std::time::Instant;
 
 use bollard::auth::DockerCredentials;
 
@@ -41,7 +41,6 @@ pub(in crate::stage) async fn prepare(
     let facts = HelperFacts {
         image: helper,
         job_image: image.clone(),
-        runner: runner_identity(),
     };
     let network = scene.names.network();
     scene
@@ -286,16 +285,4 @@ async fn take_slot(
         Names::helper(&scene.names.slot(0))
     );
     Err(Failure::system(what))
-}
-
-/// The runner process that drives this job: when it is gone, so is the job.
-fn runner_identity() -> String {
-    let pid = parent_id();
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The start time is field 22; the name, field 2, may hold blanks and parentheses.
-    let started = stat
-        .rsplit(')')
-        .next()
-        .and_then(|rest| rest.split_whitespace().nth(19));
-    format!("{pid}-{}", started.unwrap_or("0"))
 }

@@ -33,7 +33,10 @@
 
 pub mod application;
 pub mod background;
+pub mod balancer;
+pub mod client;
 pub mod command;
+pub mod docker_client;
 pub mod fleet;
 pub mod image;
 pub mod infrastructure;

@@ -1,0 +1,107 @@
+//! How a rollout speaks to people: durations, weights, releases, colours, and the markers that
+//! fold a part of a GitLab job log away. Pure text.
+
+use std::time::Duration;
+
+use super::port::{Container, Release};
+
+/// `3.4 s`, `2 min 5 s`.
+pub fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    if seconds < 60 {
+        return format!("{:.1} s", duration.as_secs_f64());
+    }
+    format!("{} min {} s", seconds / 60, seconds % 60)
+}
+
+/// An error and what caused it, in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        // Libraries like to repeat their source in their own message.
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// `1 host`, `3 hosts`.
+pub fn count(number: usize, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
+pub fn bold(text: &str) -> String {
+    format!("\u{1b}[1m{text}\u{1b}[0m")
+}
+
+pub fn green(text: &str) -> String {
+    format!("\u{1b}[32;1m{text}\u{1b}[0m")
+}
+
+pub fn red(text: &str) -> String {
+    format!("\u{1b}[31;1m{text}\u{1b}[0m")
+}
+
+/// The line that opens a foldable section of a GitLab job log, with its title.
+pub fn section_start(unix: u64, name: &str, title: &str) -> String {
+    format!("section_start:{unix}:{name}\r\u{1b}[0K{}", bold(title))
+}
+
+/// The line that closes it.
+pub fn section_end(unix: u64, name: &str) -> String {
+    format!("section_end:{unix}:{name}\r\u{1b}[0K")
+}
+
+/// What people call what a container runs: a version where it is known, else tag or digest.
+pub fn release_of(container: &Container, versions: &[Release]) -> String {
+    if let Some(known) = versions.iter().find(|release| container.runs(release)) {
+        return known.version.clone();
+    }
+    let reference = &container.reference;
+    if let Some((_, digest)) = reference.split_once("sha256:") {
+        return format!("sha256:{}", digest.get(..12).unwrap_or(digest));
+    }
+    let name = reference.rsplit('/').next().unwrap_or(reference);
+    name.rsplit_once(':')
+        .map_or(name, |(_, tag)| tag)
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deploy::port::Health;
+
+    #[test]
+    fn durations_read_as_people_say_them() {
+        assert_eq!(duration(Duration::from_millis(3_420)), "3.4 s");
+        assert_eq!(duration(Duration::from_secs(125)), "2 min 5 s");
+    }
+
+    #[test]
+    fn a_release_is_named_by_version_then_tag_then_digest() {
+        let mut container = Container {
+            id: "c".into(),
+            reference: "harbor.example.com:443/test/app:v1.0.0".into(),
+            image: "sha256:1".into(),
+            digests: vec!["harbor/app@sha256:0123456789abcdef".into()],
+            is_running: true,
+            health: Health::Healthy,
+            restarts: 0,
+        };
+        assert_eq!(release_of(&container, &[]), "v1.0.0");
+        container.reference = "harbor/app@sha256:0123456789abcdef".into();
+        assert_eq!(release_of(&container, &[]), "sha256:0123456789ab");
+        let known = Release {
+            image: "harbor/app".into(),
+            digest: "sha256:0123456789abcdef".into(),
+            version: "v0.9".into(),
+        };
+        assert_eq!(release_of(&container, &[known]), "v0.9");
+    }
+}

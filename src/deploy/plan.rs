@@ -1,0 +1,222 @@
+//! What a rollout would do, and whether it may: decided before anything is done. Pure.
+//!
+//! Capacity is counted in weight, not in hosts: the sum of the weights of backends that serve.
+
+use std::collections::BTreeMap;
+
+use super::{
+    health::is_serving,
+    port::{Container, Health, HostName, Pool, Release, Survey, Weight},
+};
+use crate::config::Percent;
+
+/// Below this a pull may fill the disk of a host in service.
+const ENOUGH_DISK: u64 = 1 << 30;
+
+/// What was seen of hosts and balancer at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Fleet {
+    /// `None` without a balancer.
+    pub pool: Option<Pool>,
+    /// The hosts that answered.
+    pub surveys: BTreeMap<HostName, Survey>,
+}
+
+impl Fleet {
+    /// A host's weight; `None` without a balancer or when it is not a member.
+    pub fn weight(&self, host: &str) -> Option<Weight> {
+        self.pool.as_ref()?.weights.get(host).copied()
+    }
+
+    pub fn container(&self, host: &str) -> Option<&Container> {
+        self.surveys.get(host)?.container.as_ref()
+    }
+
+    /// How much weight a host carries: none when its container could not answer.
+    fn serves(&self, host: &str) -> u32 {
+        let is_serving = self.surveys.get(host).is_some_and(is_serving);
+        let weight = self.weight(host).filter(|_| is_serving);
+        weight.map_or(0, |weight| weight.value().into())
+    }
+
+    fn strangers(&self) -> u32 {
+        let pool = self.pool.iter();
+        pool.flat_map(|pool| &pool.strangers)
+            .map(|(_, weight)| u32::from(weight.value()))
+            .sum()
+    }
+}
+
+/// Why a rollout may not begin, or not go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error(
+        "{host} is the only backend that serves requests: taking it out would be an outage, so nothing is deployed until another one serves"
+    )]
+    Alone { host: HostName },
+    #[error(
+        "without {host} the pool would serve with a weight of {left} of {total}, and min-capacity = \"{percent}%\" does not allow that"
+    )]
+    Capacity {
+        host: HostName,
+        left: u32,
+        total: u32,
+        percent: u8,
+    },
+    #[error(
+        "an interrupted compose left half-made containers on {host}: {names}; see what they are, then remove them there with: docker rm NAME"
+    )]
+    Leftovers { host: HostName, names: String },
+    #[error("{host} has only {} MB of disk left, and {} MB are needed", .free_bytes >> 20, ENOUGH_DISK >> 20)]
+    Disk { host: HostName, free_bytes: u64 },
+    #[error("compose is already at work on {host}: somebody else's deployment has not ended")]
+    Busy { host: HostName },
+    #[error("{host} did not answer when it was looked at again")]
+    Silent { host: HostName },
+}
+
+/// The weights to count with.
+#[derive(Debug, Clone, Copy)]
+pub struct Floor<'a> {
+    pub percent: Percent,
+    /// What each host carries when all is well.
+    pub originals: &'a BTreeMap<HostName, Weight>,
+}
+
+impl Floor<'_> {
+    /// Whether `host` may be taken out of the pool as it is now.
+    ///
+    /// A host that serves nothing takes nothing away; one that is out already counts as used up.
+    pub fn allows(&self, fleet: &Fleet, host: &str) -> Result<(), Refusal> {
+        if fleet.serves(host) == 0 {
+            return Ok(());
+        }
+        let others = self.originals.keys().filter(|other| *other != host);
+        let left = others.map(|other| fleet.serves(other)).sum::<u32>() + fleet.strangers();
+        let originals = self.originals.values();
+        let total = originals
+            .map(|weight| u32::from(weight.value()))
+            .sum::<u32>()
+            + fleet.strangers();
+        if left == 0 {
+            return Err(Refusal::Alone { host: host.into() });
+        }
+        if left * 100 < total * u32::from(self.percent.value()) {
+            return Err(Refusal::Capacity {
+                host: host.into(),
+                left,
+                total,
+                percent: self.percent.value(),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// One host of a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Planned {
+    pub host: HostName,
+    /// True when it runs the release already, healthy: it is not touched.
+    pub is_current: bool,
+    /// The weight to give back in the end.
+    pub weight: Option<Weight>,
+    /// The weight it has now.
+    pub found: Option<Weight>,
+    pub previous: Option<Container>,
+}
+
+/// What a plan is made from.
+#[derive(Debug)]
+pub struct Wanted<'a> {
+    pub release: &'a Release,
+    pub percent: Percent,
+    /// The hosts as the environment's file lists them.
+    pub hosts: Vec<HostName>,
+    /// Weights to give back to hosts that an earlier rollout had to leave out.
+    pub carried: &'a BTreeMap<HostName, Weight>,
+}
+
+/// Decides what is done, in order: hosts that serve nothing first, for they cost nothing.
+pub fn plan(wanted: &Wanted<'_>, fleet: &Fleet) -> Result<Vec<Planned>, Refusal> {
+    let mut hosts = Vec::new();
+    for host in &wanted.hosts {
+        hosts.push(planned(wanted, fleet, host)?);
+    }
+    hosts.sort_by_key(|planned| fleet.serves(&planned.host) > 0);
+    rehearse(wanted, fleet.clone(), &hosts)?;
+    Ok(hosts)
+}
+
+fn planned(wanted: &Wanted<'_>, fleet: &Fleet, name: &HostName) -> Result<Planned, Refusal> {
+    let host = name.clone();
+    let Some(survey) = fleet.surveys.get(name) else {
+        return Err(Refusal::Silent { host });
+    };
+    if survey.is_switching {
+        return Err(Refusal::Busy { host });
+    }
+    if !survey.leftovers.is_empty() {
+        let names = survey.leftovers.join(", ");
+        return Err(Refusal::Leftovers { host, names });
+    }
+    if survey.free_bytes < ENOUGH_DISK {
+        let free_bytes = survey.free_bytes;
+        return Err(Refusal::Disk { host, free_bytes });
+    }
+    let found = fleet.weight(name);
+    let weight = wanted.carried.get(name).copied().or(found);
+    let previous = survey.container.clone();
+    let is_current = found == weight
+        && previous.as_ref().is_some_and(|container| {
+            container.runs(wanted.release)
+                && container.is_running
+                && container.health == Health::Healthy
+        });
+    Ok(Planned {
+        host,
+        is_current,
+        weight,
+        found,
+        previous,
+    })
+}
+
+/// Goes through the rollout host by host and asks the floor at each.
+fn rehearse(wanted: &Wanted<'_>, mut fleet: Fleet, hosts: &[Planned]) -> Result<(), Refusal> {
+    let originals = originals(hosts);
+    let floor = Floor {
+        percent: wanted.percent,
+        originals: &originals,
+    };
+    for planned in hosts.iter().filter(|planned| !planned.is_current) {
+        floor.allows(&fleet, &planned.host)?;
+        if let (Some(pool), Some(weight)) = (&mut fleet.pool, planned.weight) {
+            pool.weights.insert(planned.host.clone(), weight);
+        }
+        if let Some(survey) = fleet.surveys.get_mut(&planned.host) {
+            survey.container = Some(as_deployed(wanted.release));
+        }
+    }
+    Ok(())
+}
+
+fn as_deployed(release: &Release) -> Container {
+    Container {
+        id: String::new(),
+        reference: release.reference(),
+        image: String::new(),
+        digests: vec![release.reference()],
+        is_running: true,
+        health: Health::Healthy,
+        restarts: 0,
+    }
+}
+
+/// The weights to give back.
+pub fn originals(hosts: &[Planned]) -> BTreeMap<HostName, Weight> {
+    hosts
+        .iter()
+        .filter_map(|planned| Some((planned.host.clone(), planned.weight?)))
+        .collect()
+}

@@ -1,0 +1,295 @@
+//! What is put right after a failure, a wish to stop, or a crash: the same recipe for all three.
+//!
+//! `decide` is a pure function of the journal and of what is seen; `settle` carries it out. It
+//! never moves a host forward by itself: a new release is kept only where it is already running
+//! and proves healthy. Carried out twice, the second time finds nothing to do.
+
+use std::time::Duration;
+
+use super::{
+    health::{Expected, Proof, is_serving},
+    journal::{Captured, Direction, Event, Mark, Run, Step},
+    narrate,
+    plan::Fleet,
+    port::{Clock, Health, HostName, Narrator, Ports, Weight},
+    step::{Trouble, Work, drift, is_as_before, unwell},
+    world::{Source, Ticker},
+};
+
+/// What to do with one host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing was begun there, or all that was begun has ended.
+    Keep,
+    /// It runs what it ran before: give the weight back.
+    Restore,
+    /// It runs the new release: prove that healthy, then give the weight back.
+    Adopt,
+    /// Make it run what it ran before, then give the weight back.
+    Undo,
+    /// Nothing there is healthy and there is nothing to go back to: it gets no requests.
+    LeaveOut,
+    /// Somebody else moved its weight: it is theirs now. Harmless when what it runs is in order.
+    Drift { seen: Weight, is_harmless: bool },
+    /// It cannot be seen.
+    Unseen,
+}
+
+/// Decides for every host of a run, in the order in which it is to be done: first what brings
+/// capacity back, then what takes it away, newest first.
+pub fn decide(run: &Run, fleet: &Fleet) -> Vec<(HostName, Action)> {
+    let mut actions: Vec<_> = run
+        .hosts
+        .iter()
+        .rev()
+        .filter_map(|host| {
+            let captured = run.captured.get(host)?;
+            Some((host.clone(), decide_one(run, captured, fleet, host)))
+        })
+        .collect();
+    actions.sort_by_key(|(host, action)| takes_out(fleet, host, action));
+    actions
+}
+
+/// True when carrying that out takes away a host that serves.
+fn takes_out(fleet: &Fleet, host: &str, action: &Action) -> bool {
+    *action == Action::Undo
+        && fleet.weight(host) > Some(Weight::ZERO)
+        && fleet.surveys.get(host).is_some_and(is_serving)
+}
+
+fn decide_one(run: &Run, captured: &Captured, fleet: &Fleet, host: &str) -> Action {
+    let is_left_out = captured.found != captured.weight;
+    let Some(mark) = captured.mark else {
+        // What an earlier rollout had to leave out is this one's to bring back.
+        return if is_left_out {
+            decide_left_out(captured, fleet, host)
+        } else {
+            Action::Keep
+        };
+    };
+    let is_back = run.undoing.is_some() || mark.direction == Direction::Undo;
+    let has_ended = mark.step == Step::Admit && mark.is_done;
+    if has_ended && (mark.direction == Direction::Undo || !is_back) {
+        return Action::Keep;
+    }
+    let Some(survey) = fleet.surveys.get(host) else {
+        return Action::Unseen;
+    };
+    let is_new = survey.container.as_ref().is_some_and(|container| {
+        container.runs(&run.release)
+            && container.is_running
+            && matches!(container.health, Health::Healthy | Health::Starting)
+    });
+    if let Some(original) = captured.weight {
+        match fleet.weight(host) {
+            None => return Action::Unseen,
+            Some(seen) if seen != original && seen != Weight::ZERO => {
+                let is_harmless = is_as_before(captured, survey) || (is_new && !is_back);
+                return Action::Drift { seen, is_harmless };
+            }
+            Some(seen) if is_drain_only(mark) && !is_left_out && seen == original => {
+                return Action::Restore;
+            }
+            Some(_) => {}
+        }
+    }
+    if is_drain_only(mark) {
+        return if is_left_out {
+            decide_left_out(captured, fleet, host)
+        } else {
+            Action::Restore
+        };
+    }
+    if survey.leftovers.is_empty() {
+        if is_new && !is_back {
+            return Action::Adopt;
+        }
+        if is_as_before(captured, survey) && captured.previous.is_some() {
+            return Action::Restore;
+        }
+    }
+    if captured.previous.is_some() {
+        Action::Undo
+    } else {
+        Action::LeaveOut
+    }
+}
+
+/// True while the host has lost its weight at most.
+fn is_drain_only(mark: Mark) -> bool {
+    mark.step == Step::Drain && mark.direction == Direction::Do
+}
+
+fn decide_left_out(captured: &Captured, fleet: &Fleet, host: &str) -> Action {
+    match fleet.surveys.get(host) {
+        None => Action::Unseen,
+        Some(survey) if captured.previous.is_some() && is_as_before(captured, survey) => {
+            Action::Restore
+        }
+        Some(_) => Action::LeaveOut,
+    }
+}
+
+/// A host that could not be put right, and why.
+pub(super) type Failed = (HostName, String);
+
+impl<P: Ports> Work<'_, P> {
+    /// Puts everything right that can be; what could not is returned.
+    pub(super) async fn settle(&mut self) -> Result<Vec<Failed>, Source> {
+        self.is_settling = true;
+        let fleet = self.observe().await?;
+        let mut failed: Vec<Failed> = Vec::new();
+        for (host, action) in decide(&self.run, &fleet) {
+            if !failed.is_empty() && takes_out(&fleet, &host, &action) {
+                // If going back does not work on one host, it is not tried on one that serves.
+                let why = format!("{host} serves {}, and stays so", self.run.release.version);
+                failed.push((host, why));
+                continue;
+            }
+            if let Err(trouble) = self.carry_out(&host, &action).await {
+                let why = narrate::chain(&trouble);
+                self.world.say(&host, &narrate::red(&why));
+                failed.push((host, why));
+            }
+        }
+        Ok(failed)
+    }
+
+    async fn carry_out(&mut self, host: &str, action: &Action) -> Result<(), Trouble> {
+        match action {
+            Action::Keep => Ok(()),
+            Action::Restore => self.restore(host).await,
+            Action::Adopt => match self.adopt(host).await {
+                Err(trouble @ Trouble::Unwell { .. }) => {
+                    self.world.say(host, &narrate::chain(&trouble));
+                    self.undo(host).await
+                }
+                result => result,
+            },
+            Action::Undo => self.undo(host).await,
+            Action::LeaveOut => self.leave_out(host).await,
+            Action::Drift { seen, is_harmless } => {
+                let original = self.original(host).unwrap_or(Weight::ZERO);
+                let trouble = drift(host, original, *seen);
+                if *is_harmless {
+                    self.world.say(host, &format!("{trouble}: left so"));
+                    return Ok(());
+                }
+                Err(trouble)
+            }
+            Action::Unseen => {
+                let why = "it cannot be looked at, so nothing was done".into();
+                Err(unwell(host, why))
+            }
+        }
+    }
+
+    async fn restore(&mut self, host: &str) -> Result<(), Trouble> {
+        if let Some(previous) = self.captured(host).and_then(|c| c.previous.clone()) {
+            let proof = Proof::new(Expected::Previous(&previous), Duration::ZERO);
+            self.prove(host, proof).await?;
+        }
+        self.admit(host, Direction::Undo).await
+    }
+
+    async fn adopt(&mut self, host: &str) -> Result<(), Trouble> {
+        let mark = self.captured(host).and_then(|captured| captured.mark);
+        // Proven before the interruption: one look is enough.
+        let was_proven = mark.is_some_and(|mark| {
+            mark.step == Step::Admit || (mark.step == Step::Switch && mark.is_done)
+        });
+        let hold = if was_proven {
+            Duration::ZERO
+        } else {
+            self.settings.care.min_healthy_time
+        };
+        let release = self.run.release.clone();
+        self.prove(host, Proof::new(Expected::Release(&release), hold))
+            .await?;
+        if !was_proven {
+            let done = Event::Done {
+                host: host.into(),
+                step: Step::Switch,
+                direction: Direction::Do,
+            };
+            self.record(done).await?;
+        }
+        self.admit(host, Direction::Do).await
+    }
+
+    async fn undo(&mut self, host: &str) -> Result<(), Trouble> {
+        if self
+            .captured(host)
+            .is_none_or(|captured| captured.previous.is_none())
+        {
+            return self.leave_out(host).await;
+        }
+        self.world.say(host, "goes back to what it ran before");
+        if self.is_in(host).await? {
+            self.drain(host, Direction::Undo).await?;
+        }
+        self.switch(host, Direction::Undo).await?;
+        self.admit(host, Direction::Undo).await
+    }
+
+    /// Sees to it that a host with nothing healthy on it gets no requests.
+    async fn leave_out(&mut self, host: &str) -> Result<(), Trouble> {
+        if let Some(original) = self.original(host)
+            && self.is_in(host).await?
+        {
+            self.move_weight(host, original, Weight::ZERO).await?;
+        }
+        let why = "nothing healthy runs there, and there is nothing to go back to".into();
+        Err(unwell(host, why))
+    }
+
+    /// True when the balancer sends requests to a host that this run may take out.
+    async fn is_in(&self, host: &str) -> Result<bool, Trouble> {
+        match self.original(host) {
+            None | Some(Weight::ZERO) => Ok(false),
+            Some(_) => Ok(self.weight(host).await? > Weight::ZERO),
+        }
+    }
+
+    /// Looks at everything, once no switch of ours is under way any more.
+    pub(super) async fn observe(&self) -> Result<Fleet, Source> {
+        let world = self.world;
+        let began = world.now();
+        let deadline = began + self.settings.care.healthy_deadline;
+        let mut ticker = Ticker::after(began);
+        loop {
+            let fleet = world.fleet().await;
+            let now = world.now();
+            let is_due = ticker.is_due(now);
+            match fleet {
+                Err(source) if now >= deadline => return Err(source),
+                Err(source) => {
+                    let why = narrate::chain(&*source);
+                    let text = format!("the balancer is asked again: {why}");
+                    world.narrator.say(&text);
+                }
+                Ok(fleet) => {
+                    let busy = self.busy(&fleet);
+                    if busy.is_empty() || now >= deadline {
+                        return Ok(fleet);
+                    }
+                    if is_due {
+                        let text = format!("compose is still at work on {}", busy.join(", "));
+                        world.narrator.say(&text);
+                    }
+                }
+            }
+            world.clock.sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    /// The hosts of this run on which compose has not ended.
+    fn busy(&self, fleet: &Fleet) -> Vec<HostName> {
+        let hosts = self.run.hosts.iter();
+        hosts
+            .filter(|host| fleet.surveys.get(*host).is_some_and(|s| s.is_switching))
+            .cloned()
+            .collect()
+    }
+}

@@ -1,0 +1,542 @@
+//! A rollout from its first look to its last line.
+//!
+//! Look, plan, pull everywhere; then host by host: drain, switch, admit. Whatever goes wrong, the
+//! way out is the same: `settle`, look again, say what is.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use futures_util::future::join_all;
+
+use super::{
+    journal::{Captured, Direction, Event, Journal, Mark, Outcome, Owner, Run},
+    narrate,
+    plan::{self, Fleet, Planned, Refusal, Wanted},
+    port::{HostName, Narrator, Ports, Release, Remote, Weight, Wish},
+    report::{self, Report},
+    resume::Failed,
+    step::{Trouble, Work},
+    world::{Settings, Source, World},
+};
+use crate::failure::Class;
+
+/// Why a rollout did not begin: nothing was touched.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("cannot read the balancer's weights")]
+    Balancer {
+        #[source]
+        source: Source,
+    },
+    #[error("cannot look at {host}")]
+    Host {
+        host: HostName,
+        #[source]
+        source: Source,
+    },
+    #[error("{host} cannot pull {reference}")]
+    Pull {
+        host: HostName,
+        reference: String,
+        #[source]
+        source: Source,
+    },
+    #[error("cannot write the journal, so nothing was begun")]
+    Journal {
+        #[source]
+        source: Source,
+    },
+    /// An earlier rollout of the same release is stuck, and trying again changes nothing.
+    #[error("an earlier rollout of this very release is {summary}")]
+    StillStuck { summary: String },
+}
+
+impl Error {
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Refused(_)
+            | Self::Balancer { .. }
+            | Self::Host { .. }
+            | Self::Pull { .. }
+            | Self::Journal { .. } => Class::System,
+            Self::StillStuck { .. } => Class::Build,
+        }
+    }
+}
+
+/// What is to be rolled out, and where that is written down.
+pub struct Order<J> {
+    /// The run's id: letters, digits, `-`, `.`; never used before.
+    pub run: String,
+    pub release: Release,
+    pub owner: Owner,
+    pub journal: J,
+}
+
+/// A run that was left open.
+pub struct Earlier<J> {
+    pub run: Run,
+    pub journal: J,
+}
+
+/// Puts right what earlier runs left open, newest first.
+pub async fn recover<P: Ports>(
+    world: &World<P>,
+    settings: &Settings,
+    earlier: &[Earlier<P::Journal>],
+) -> Result<Vec<Report>, Error> {
+    let mut reports = Vec::new();
+    for Earlier { run, journal } in earlier {
+        let title = format!(
+            "run {} of job {} was cut off: putting things right first",
+            run.id, run.owner.job
+        );
+        let mut work = Work {
+            world,
+            settings,
+            journal,
+            run: run.clone(),
+            is_settling: true,
+        };
+        let section = format!("recover_{}", run.id);
+        world.narrator.open_section(&section, &title);
+        let failed = work.settle().await;
+        world.narrator.close_section(&section);
+        let failed = failed.map_err(|source| Error::Balancer { source })?;
+        reports.push(Ending::new(&work).report(&mut work, None, failed).await);
+    }
+    Ok(reports)
+}
+
+/// Rolls a release out over the environment.
+pub async fn roll_out<P: Ports>(
+    world: &World<P>,
+    settings: &Settings,
+    order: &Order<P::Journal>,
+    earlier: &[Earlier<P::Journal>],
+) -> Result<Report, Error> {
+    let began = world.now();
+    let Inherited { carried, stuck } = inherit(world, settings, order, earlier).await?;
+    let wanted = Wanted {
+        release: &order.release,
+        percent: settings.care.min_capacity,
+        hosts: world.names(),
+        carried: &carried,
+    };
+    let hosts = plan::plan(&wanted, &look(world).await?)?;
+    tell(world, settings, order, &hosts);
+    if !pull(world, &order.release, &hosts).await? {
+        return Ok(untouched(
+            order,
+            Outcome::Stopped,
+            "stopped before anything was touched",
+        ));
+    }
+    if hosts.iter().all(|planned| planned.is_current) {
+        let summary = format!(
+            "{} runs {} on all {} already: nothing to do",
+            settings.environment,
+            order.release.version,
+            narrate::count(hosts.len(), "host")
+        );
+        world.narrator.say(&narrate::green(&summary));
+        return Ok(untouched(order, Outcome::Done, &summary));
+    }
+    // Pulling may have taken minutes: what is captured must be what is there now.
+    let hosts = plan::plan(&wanted, &look(world).await?)?;
+    let mut work = open(world, settings, order, &hosts).await?;
+    supersede(&order.run, &stuck).await?;
+    let mut ending = Ending::new(&work);
+    ending.began = began;
+    let trouble = work.change_all(&hosts).await.err();
+    let failed = match &trouble {
+        None => Ok(Vec::new()),
+        Some(trouble) => work.turn_back(trouble).await,
+    };
+    let failed = failed.unwrap_or_else(|source| work.given_up(&source));
+    Ok(ending.report(&mut work, trouble, failed).await)
+}
+
+/// What earlier runs leave to this one.
+struct Inherited<'a, J> {
+    /// Weights to give back to hosts that had to be left out.
+    carried: BTreeMap<HostName, Weight>,
+    /// The runs that are still stuck.
+    stuck: Vec<&'a Earlier<J>>,
+}
+
+/// Recovers first. What stays stuck blocks the same release; another one may be the cure, and
+/// takes over the weights of the hosts that had to be left out.
+async fn inherit<'a, P: Ports>(
+    world: &World<P>,
+    settings: &Settings,
+    order: &Order<P::Journal>,
+    earlier: &'a [Earlier<P::Journal>],
+) -> Result<Inherited<'a, P::Journal>, Error> {
+    let mut inherited = Inherited {
+        carried: BTreeMap::new(),
+        stuck: Vec::new(),
+    };
+    let reports = recover(world, settings, earlier).await?;
+    for (report, earlier) in reports.into_iter().zip(earlier) {
+        if report.outcome != Outcome::Stuck {
+            continue;
+        }
+        if report.reference == order.release.reference() {
+            let summary = report.summary;
+            return Err(Error::StillStuck { summary });
+        }
+        inherited.stuck.push(earlier);
+        for row in report.hosts {
+            if let (Some(Weight::ZERO), Some(original)) = (row.weight, row.original) {
+                inherited.carried.entry(row.host).or_insert(original);
+            }
+        }
+    }
+    Ok(inherited)
+}
+
+/// Looks at everything; all must answer before anything begins.
+async fn look<P: Ports>(world: &World<P>) -> Result<Fleet, Error> {
+    let pool = world.pool().await;
+    let pool = pool.map_err(|source| Error::Balancer { source })?;
+    let mut surveys = BTreeMap::new();
+    for (host, survey) in world.surveys().await {
+        match survey {
+            Ok(survey) => surveys.insert(host, survey),
+            Err(source) => return Err(Error::Host { host, source }),
+        };
+    }
+    Ok(Fleet { pool, surveys })
+}
+
+fn tell<P: Ports>(
+    world: &World<P>,
+    settings: &Settings,
+    order: &Order<P::Journal>,
+    hosts: &[Planned],
+) {
+    let release = &order.release;
+    let changed = hosts.iter().filter(|planned| !planned.is_current).count();
+    let title = format!(
+        "{}: {} on {}, one at a time",
+        settings.environment,
+        release.version,
+        narrate::count(changed, "host")
+    );
+    world.narrator.say(&narrate::bold(&title));
+    world.narrator.say(&release.reference());
+    for planned in hosts {
+        let was = planned.previous.as_ref();
+        let was = was.map(|container| narrate::release_of(container, &settings.versions));
+        let was = was.as_deref().unwrap_or("nothing");
+        let version = &release.version;
+        let text = match (planned.is_current, planned.weight, planned.found) {
+            (true, _, _) => format!("runs {version} already, healthy: not touched"),
+            (false, None, _) => format!("{was} -> {version}, no balancer: down while it changes"),
+            (false, Some(weight), Some(found)) if weight != found => {
+                format!(
+                    "{was} -> {version}, weight {found} since an earlier rollout, then {weight}"
+                )
+            }
+            (false, Some(weight), _) => format!("{was} -> {version}, weight {weight}"),
+        };
+        world.say(&planned.host, &text);
+    }
+}
+
+/// Pulls on every host that needs it; false when somebody wanted it to end meanwhile.
+async fn pull<P: Ports>(
+    world: &World<P>,
+    release: &Release,
+    hosts: &[Planned],
+) -> Result<bool, Error> {
+    let section = "rollout_pull";
+    let title = format!("pull {} on every host", release.version);
+    world.narrator.open_section(section, &title);
+    let pulls = hosts.iter().filter(|planned| !planned.is_current);
+    let pulls = join_all(pulls.map(|planned| pull_on(world, release, &planned.host)));
+    let mut cancel = world.cancel.clone();
+    let cancelled = async {
+        // A sender that is gone wishes nothing more.
+        if cancel.wait_for(|wish| *wish > Wish::GoOn).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let results = tokio::select! {
+        biased;
+        results = pulls => Some(results),
+        () = cancelled => None,
+    };
+    world.narrator.close_section(section);
+    for result in results.iter().flatten() {
+        if let Err(error) = result {
+            world.narrator.say(&narrate::red(&narrate::chain(error)));
+        }
+    }
+    match results {
+        None => Ok(false),
+        Some(results) => results
+            .into_iter()
+            .collect::<Result<(), _>>()
+            .map(|()| true),
+    }
+}
+
+async fn pull_on<P: Ports>(world: &World<P>, release: &Release, host: &str) -> Result<(), Error> {
+    let began = world.now();
+    let say = |text: &str| world.say(host, text);
+    let Some(remote) = world.remote(host) else {
+        return Ok(());
+    };
+    let pulled = world.retry(async || remote.pull(release, &say).await).await;
+    pulled.map_err(|error| Error::Pull {
+        host: host.into(),
+        reference: release.reference(),
+        source: error.into(),
+    })?;
+    let waited = narrate::duration(world.now().saturating_sub(began));
+    world.say(host, &format!("has the image, by digest ({waited})"));
+    Ok(())
+}
+
+/// Writes down what is about to be changed, before anything is.
+async fn open<'a, P: Ports>(
+    world: &'a World<P>,
+    settings: &'a Settings,
+    order: &'a Order<P::Journal>,
+    hosts: &[Planned],
+) -> Result<Work<'a, P>, Error> {
+    let opened = Event::Opened {
+        run: order.run.clone(),
+        release: order.release.clone(),
+        owner: order.owner,
+        hosts: hosts.iter().map(|planned| planned.host.clone()).collect(),
+    };
+    let captured = hosts.iter().map(|planned| Event::Captured {
+        host: planned.host.clone(),
+        weight: planned.weight,
+        found: planned.found,
+        previous: planned.previous.clone(),
+    });
+    let events: Vec<Event> = std::iter::once(opened).chain(captured).collect();
+    for event in &events {
+        let written = order.journal.append(event).await;
+        written.map_err(|error| Error::Journal {
+            source: error.into(),
+        })?;
+    }
+    let Some(run) = Run::fold(&events) else {
+        let source = "it does not begin with its own opening".into();
+        return Err(Error::Journal { source });
+    };
+    Ok(Work {
+        world,
+        settings,
+        journal: &order.journal,
+        run,
+        is_settling: false,
+    })
+}
+
+/// Ends the earlier runs that are still stuck: their hosts are this run's now.
+async fn supersede<J: Journal>(run: &str, stuck: &[&Earlier<J>]) -> Result<(), Error> {
+    for Earlier { journal, .. } in stuck {
+        let closed = Event::Closed {
+            outcome: Outcome::Stuck,
+            summary: format!("taken over by run {run}"),
+        };
+        let written = journal.append(&closed).await;
+        written.map_err(|error| Error::Journal {
+            source: error.into(),
+        })?;
+    }
+    Ok(())
+}
+
+fn untouched<J>(order: &Order<J>, outcome: Outcome, summary: &str) -> Report {
+    Report {
+        run: order.run.clone(),
+        version: order.release.version.clone(),
+        reference: order.release.reference(),
+        outcome,
+        summary: summary.into(),
+        took: Duration::ZERO,
+        hosts: Vec::new(),
+    }
+}
+
+impl<P: Ports> Work<'_, P> {
+    async fn change_all(&mut self, hosts: &[Planned]) -> Result<(), Trouble> {
+        for planned in hosts.iter().filter(|planned| !planned.is_current) {
+            self.go_on()?;
+            let was = planned.previous.as_ref();
+            let was = was.map(|c| narrate::release_of(c, &self.settings.versions));
+            let was = was.unwrap_or_else(|| "nothing".into());
+            let title = format!("{}: {was} -> {}", planned.host, self.run.release.version);
+            let section = format!("rollout_{}", planned.host);
+            self.world.narrator.open_section(&section, &title);
+            let result = self.change(&planned.host).await;
+            self.world.narrator.close_section(&section);
+            result?;
+        }
+        Ok(())
+    }
+
+    async fn change(&mut self, host: &str) -> Result<(), Trouble> {
+        let began = self.world.now();
+        self.drain(host, Direction::Do).await?;
+        self.go_on()?;
+        self.switch(host, Direction::Do).await?;
+        self.admit(host, Direction::Do).await?;
+        let waited = narrate::duration(self.world.now().saturating_sub(began));
+        self.world.say(host, &format!("done in {waited}"));
+        Ok(())
+    }
+
+    /// Goes back, or only to the next step edge when nothing failed.
+    async fn turn_back(&mut self, trouble: &Trouble) -> Result<Vec<Failed>, Source> {
+        self.is_settling = true;
+        let why = narrate::chain(trouble);
+        self.world.narrator.say(&narrate::red(&why));
+        let section = "rollout_settle";
+        let title = match trouble {
+            Trouble::Cancelled | Trouble::Journal { .. } => "putting the host in hand right",
+            _ => {
+                // Journaled first: after a crash the way still leads back. Settling does not fail.
+                let _ = self.record(Event::Undoing { why }).await;
+                "undoing the rollout"
+            }
+        };
+        self.world.narrator.open_section(section, title);
+        let failed = self.settle().await;
+        self.world.narrator.close_section(section);
+        failed
+    }
+}
+
+impl<P: Ports> Work<'_, P> {
+    /// The hosts that could not be put right because the balancer could not be read.
+    fn given_up(&self, source: &Source) -> Vec<Failed> {
+        let why = format!(
+            "cannot read the balancer's weights: {}",
+            narrate::chain(&**source)
+        );
+        let captured = self.run.captured.iter();
+        captured
+            .filter(|(_, captured)| captured.mark.is_some_and(|mark| mark != Mark::ADMITTED))
+            .map(|(host, _)| (host.clone(), why.clone()))
+            .collect()
+    }
+}
+
+/// The last look and the last line.
+struct Ending {
+    began: Duration,
+}
+
+impl Ending {
+    fn new<P: Ports>(work: &Work<'_, P>) -> Self {
+        Self {
+            began: work.world.now(),
+        }
+    }
+
+    async fn report<P: Ports>(
+        self,
+        work: &mut Work<'_, P>,
+        trouble: Option<Trouble>,
+        failed: Vec<Failed>,
+    ) -> Report {
+        work.is_settling = true;
+        let fleet = work.observe().await.unwrap_or_default();
+        let rows = report::rows(&work.run, &fleet, &failed, &work.settings.versions);
+        let outcome = outcome(&work.run, &failed, trouble.as_ref());
+        let took = work.world.now().saturating_sub(self.began);
+        let mut report = Report {
+            run: work.run.id.clone(),
+            version: work.run.release.version.clone(),
+            reference: work.run.release.reference(),
+            outcome,
+            summary: String::new(),
+            took,
+            hosts: rows,
+        };
+        report.summary = summary(work, &report, trouble.as_ref());
+        let event = match outcome {
+            Outcome::Stuck => Event::Stuck {
+                why: report.summary.clone(),
+            },
+            Outcome::Done | Outcome::Undone | Outcome::Stopped => Event::Closed {
+                outcome,
+                summary: report.summary.clone(),
+            },
+        };
+        // Settling does not fail: a journal left open is only looked at once more.
+        let _ = work.record(event).await;
+        for (host, line) in report.lines() {
+            work.world.say(host, &line);
+        }
+        work.world.narrator.say(&report.headline());
+        report
+    }
+}
+
+/// Judges by the journal: a step's end is written only once it was seen.
+fn outcome(run: &Run, failed: &[Failed], trouble: Option<&Trouble>) -> Outcome {
+    let is_admitted = |captured: &Captured| captured.mark == Some(Mark::ADMITTED);
+    let is_new = |captured: &Captured| {
+        let ran_before = || {
+            captured
+                .previous
+                .as_ref()
+                .is_some_and(|c| c.runs(&run.release))
+        };
+        is_admitted(captured) || (captured.mark.is_none() && ran_before())
+    };
+    if !failed.is_empty() {
+        Outcome::Stuck
+    } else if run.undoing.is_some() {
+        Outcome::Undone
+    } else if trouble.is_some() {
+        Outcome::Stopped
+    } else if run.captured.values().all(is_new) {
+        Outcome::Done
+    } else if run.captured.values().any(is_admitted) {
+        Outcome::Stopped
+    } else {
+        Outcome::Undone
+    }
+}
+
+fn summary<P: Ports>(work: &Work<'_, P>, report: &Report, trouble: Option<&Trouble>) -> String {
+    let environment = &work.settings.environment;
+    let version = &report.version;
+    let all = narrate::count(report.hosts.len(), "host");
+    let weights = report.weights();
+    match report.outcome {
+        Outcome::Done => {
+            let took = narrate::duration(report.took);
+            format!("{environment} runs {version} on {all}, {weights} ({took})")
+        }
+        Outcome::Undone => match &work.run.undoing {
+            Some(why) => format!(
+                "{version} failed and was undone: {why}; {environment} runs what it ran before, {weights}"
+            ),
+            None => format!("{environment} runs what it ran before, {weights}"),
+        },
+        Outcome::Stopped => {
+            let why = trouble.map_or("it was cut off".to_owned(), |t| narrate::chain(t));
+            let new = report.hosts.iter().filter(|row| row.is_new).count();
+            format!(
+                "stopped ({why}): {new} of {all} run {version}, the others what they ran before, {weights}"
+            )
+        }
+        Outcome::Stuck => {
+            let problems = report.problems().join("; ");
+            let repair = work.settings.repair();
+            format!("stuck: {problems}; when that is mended, run: {repair}")
+        }
+    }
+}

@@ -1,0 +1,434 @@
+//! The steps on one host: drain, switch, admit, each journaled before and after.
+//!
+//! Weights are compared before they are set, and read back after. Nothing here decides what to do
+//! after a trouble: that is `resume`'s.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    drain::{self, Drain},
+    health::{self, Expected, Proof, is_serving},
+    journal::{Captured, Direction, Event, Journal, Run, Step},
+    narrate,
+    plan::{Floor, Refusal},
+    port::{Clock, Container, Fault, HostName, Narrator, Ports, Remote, Survey, Weight, Wish},
+    world::{Settings, Source, Ticker, World},
+};
+use crate::failure::Class;
+
+/// Between two looks at weights or connections.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Why a step did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    #[error("the balancer does not move the weight of {host}")]
+    Balancer {
+        host: HostName,
+        #[source]
+        source: Source,
+    },
+    #[error("the balancer did not apply weight {wanted} to {host} in time")]
+    Unapplied { host: HostName, wanted: Weight },
+    #[error("somebody else moved the weight of {host} to {seen}, and it should be {expected}")]
+    Drift {
+        host: HostName,
+        expected: Weight,
+        seen: Weight,
+    },
+    #[error(transparent)]
+    Floor(#[from] Refusal),
+    #[error("{what} failed on {host}")]
+    Host {
+        host: HostName,
+        what: &'static str,
+        #[source]
+        source: Source,
+    },
+    #[error("{host} does not become healthy: {why}")]
+    Unwell { host: HostName, why: String },
+    #[error("cannot write the journal")]
+    Journal {
+        #[source]
+        source: Source,
+    },
+    #[error("asked to stop")]
+    Cancelled,
+}
+
+impl Trouble {
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Journal { .. } | Self::Cancelled => Class::System,
+            Self::Balancer { .. }
+            | Self::Unapplied { .. }
+            | Self::Drift { .. }
+            | Self::Floor(_)
+            | Self::Host { .. }
+            | Self::Unwell { .. } => Class::Build,
+        }
+    }
+}
+
+/// One run at work.
+pub(super) struct Work<'a, P: Ports> {
+    pub(super) world: &'a World<P>,
+    pub(super) settings: &'a Settings,
+    pub(super) journal: &'a P::Journal,
+    pub(super) run: Run,
+    /// True once things are only put right: then a wish to stop is no reason to stop, and a full
+    /// disk under the journal no reason to leave a host dark.
+    pub(super) is_settling: bool,
+}
+
+impl<P: Ports> Work<'_, P> {
+    /// Writes an event down, then believes it.
+    pub(super) async fn record(&mut self, event: Event) -> Result<(), Trouble> {
+        if let Err(error) = self.journal.append(&event).await {
+            if !self.is_settling {
+                let source = error.into();
+                return Err(Trouble::Journal { source });
+            }
+            let why = narrate::chain(&error);
+            let text = format!("the journal cannot be written, going on without it: {why}");
+            self.world.narrator.say(&text);
+        }
+        self.run.apply(&event);
+        Ok(())
+    }
+
+    async fn intend(&mut self, host: &str, step: Step, way: Direction) -> Result<(), Trouble> {
+        self.record(Event::Intent {
+            host: host.into(),
+            step,
+            direction: way,
+        })
+        .await
+    }
+
+    async fn finish(&mut self, host: &str, step: Step, way: Direction) -> Result<(), Trouble> {
+        self.record(Event::Done {
+            host: host.into(),
+            step,
+            direction: way,
+        })
+        .await
+    }
+
+    pub(super) fn captured(&self, host: &str) -> Option<&Captured> {
+        self.run.captured.get(host)
+    }
+
+    /// The weight to give back. `None` without a balancer.
+    pub(super) fn original(&self, host: &str) -> Option<Weight> {
+        self.captured(host)?.weight
+    }
+
+    /// Fails when somebody wants the rollout to end and nothing speaks against it.
+    pub(super) fn go_on(&self) -> Result<(), Trouble> {
+        if self.world.wish() > Wish::GoOn && !self.is_settling {
+            return Err(Trouble::Cancelled);
+        }
+        Ok(())
+    }
+
+    fn is_hurried(&self) -> bool {
+        self.world.wish() == Wish::StopNow
+    }
+
+    /// Takes a host out of the balancer and waits until nobody is connected to it.
+    pub(super) async fn drain(&mut self, host: &str, way: Direction) -> Result<(), Trouble> {
+        let Some(original) = self.original(host) else {
+            return Ok(());
+        };
+        if original == Weight::ZERO {
+            let text = "has weight 0, as an operator left it: deployed to, and left at 0";
+            self.world.say(host, text);
+            return Ok(());
+        }
+        let from = match way {
+            Direction::Do => self.captured(host).and_then(|captured| captured.found),
+            Direction::Undo => None,
+        };
+        let from = from.unwrap_or(original);
+        let seen = self.weight(host).await?;
+        if seen != from && !(way == Direction::Undo && seen == Weight::ZERO) {
+            return Err(drift(host, from, seen));
+        }
+        if seen > Weight::ZERO {
+            self.keep_floor(host).await?;
+        }
+        self.intend(host, Step::Drain, way).await?;
+        if seen == Weight::ZERO {
+            self.world.say(host, "is out of the balancer already");
+        } else {
+            self.move_weight(host, original, Weight::ZERO).await?;
+            self.wait_until_drained(host, way).await?;
+        }
+        self.finish(host, Step::Drain, way).await
+    }
+
+    /// Asks for the capacity that would be left, with fresh eyes.
+    async fn keep_floor(&self, host: &str) -> Result<(), Trouble> {
+        let fleet = self.world.fleet().await;
+        let fleet = fleet.map_err(|source| balancer(host, source))?;
+        let originals: BTreeMap<_, _> = self
+            .run
+            .captured
+            .iter()
+            .filter_map(|(name, captured)| Some((name.clone(), captured.weight?)))
+            .collect();
+        let floor = Floor {
+            percent: self.settings.care.min_capacity,
+            originals: &originals,
+        };
+        Ok(floor.allows(&fleet, host)?)
+    }
+
+    pub(super) async fn weight(&self, host: &str) -> Result<Weight, Trouble> {
+        let pool = self.world.pool().await;
+        let pool = pool.map_err(|source| balancer(host, source))?;
+        let weight = pool.and_then(|pool| pool.weights.get(host).copied());
+        weight.ok_or_else(|| balancer(host, "it is not a member of the pool".into()))
+    }
+
+    async fn wait_until_drained(&self, host: &str, way: Direction) -> Result<(), Trouble> {
+        let world = self.world;
+        let began = world.now();
+        let survey = world.survey(host).await;
+        let survey = survey.map_err(|source| on(host, "looking at its container", source))?;
+        let (Some(container), Some(remote)) = (survey.container, world.remote(host)) else {
+            return Ok(());
+        };
+        let mut drain = Drain::new(&self.settings.care, began);
+        let mut ticker = Ticker::new();
+        loop {
+            self.go_on()?;
+            let count = match remote.connections(&container.id).await {
+                Ok(count) => Ok(count),
+                Err(error) if error.is_transient() || way == Direction::Undo => Err(error),
+                Err(error) => return Err(on(host, "counting connections", error.into())),
+            };
+            let now = world.now();
+            let waited = narrate::duration(now.saturating_sub(began));
+            let end = match drain.look(count.as_ref().ok().copied(), now) {
+                drain::Verdict::Quiet => Some(format!("drained in {waited}")),
+                drain::Verdict::TimedOut => Some(match count {
+                    Ok(left) => format!("waited {waited}: {} will be cut", connections(left)),
+                    // Going back must not fail for want of a number.
+                    Err(_) if way == Direction::Undo => format!("waited {waited}, unseen"),
+                    Err(error) => return Err(on(host, "counting connections", error.into())),
+                }),
+                drain::Verdict::Wait if self.is_hurried() => {
+                    Some("not waited for its connections any longer".into())
+                }
+                drain::Verdict::Wait => {
+                    if ticker.is_due(now) {
+                        let left = match count {
+                            Ok(0) => "nobody is connected, watched a little longer".into(),
+                            Ok(count) => format!("{} left", connections(count)),
+                            Err(error) => narrate::chain(&error),
+                        };
+                        world.say(host, &format!("draining: {left} ({waited})"));
+                    }
+                    None
+                }
+            };
+            if let Some(end) = end {
+                world.say(host, &end);
+                return Ok(());
+            }
+            world.clock.sleep(LOOK).await;
+        }
+    }
+
+    /// Makes a host run the release, or what it ran before, and proves that healthy.
+    pub(super) async fn switch(&mut self, host: &str, way: Direction) -> Result<(), Trouble> {
+        if let Some(original) = self.original(host)
+            && original > Weight::ZERO
+        {
+            let seen = self.weight(host).await?;
+            if seen != Weight::ZERO {
+                return Err(drift(host, Weight::ZERO, seen));
+            }
+        }
+        let release = self.run.release.clone();
+        let previous = self.captured(host).and_then(|c| c.previous.clone());
+        let (expected, reference, name) = match (way, &previous) {
+            (Direction::Do, _) => {
+                let name = release.version.clone();
+                (Expected::Release(&release), release.reference(), name)
+            }
+            (Direction::Undo, Some(previous)) => {
+                let name = narrate::release_of(previous, &self.settings.versions);
+                let reference = back_to(previous, &release.image);
+                (Expected::Previous(previous), reference, name)
+            }
+            (Direction::Undo, None) => {
+                let host = host.into();
+                let why = "it ran nothing before, so there is nothing to go back to".into();
+                return Err(Trouble::Unwell { host, why });
+            }
+        };
+        self.intend(host, Step::Switch, way).await?;
+        self.world.say(host, &format!("compose starts {name}"));
+        self.compose(host, &reference).await?;
+        let hold = self.settings.care.min_healthy_time;
+        self.prove(host, Proof::new(expected, hold)).await?;
+        self.finish(host, Step::Switch, way).await
+    }
+
+    async fn compose(&self, host: &str, reference: &str) -> Result<(), Trouble> {
+        let world = self.world;
+        let Some(remote) = world.remote(host) else {
+            return Err(unknown(host));
+        };
+        let began = world.now();
+        let attempt = self.run.attempt();
+        let switch = world.retry(async || remote.switch(&attempt, reference).await);
+        let switched = world.narrated(host, "compose is at work", switch).await;
+        switched.map_err(|error| on(host, "compose", error.into()))?;
+        let waited = narrate::duration(world.now().saturating_sub(began));
+        world.say(host, &format!("compose is done after {waited}"));
+        Ok(())
+    }
+
+    /// Watches a host's container until it has been healthy for long enough.
+    pub(super) async fn prove(&self, host: &str, mut proof: Proof<'_>) -> Result<(), Trouble> {
+        let world = self.world;
+        let Some(remote) = world.remote(host) else {
+            return Err(unknown(host));
+        };
+        let began = world.now();
+        let mut deadline = began + self.settings.care.healthy_deadline;
+        let mut ticker = Ticker::after(began);
+        let mut was_holding = false;
+        loop {
+            let seen = remote.survey().await;
+            let now = world.now();
+            let waited = narrate::duration(now.saturating_sub(began));
+            if self.is_hurried() {
+                proof.hurry();
+            }
+            let verdict = match seen {
+                Ok(survey) => proof.look(&survey, now),
+                Err(error) if error.is_transient() && now < deadline => proof.lose_sight(),
+                Err(error) => return Err(on(host, "watching its health", error.into())),
+            };
+            let limit = match verdict {
+                health::Verdict::Proven => {
+                    world.say(host, &format!("healthy in {waited}"));
+                    return Ok(());
+                }
+                health::Verdict::Failed(why) => return Err(unwell(host, why)),
+                health::Verdict::Wait { limit } => limit,
+            };
+            if proof.is_holding() && !was_holding {
+                // Being healthy in time is what the deadline asks; staying so takes its own time.
+                deadline = deadline.max(now + self.settings.care.min_healthy_time);
+                let text = format!("healthy after {waited}, has to stay so for a while");
+                world.say(host, &text);
+            }
+            was_holding = proof.is_holding();
+            if now >= deadline {
+                return Err(unwell(host, format!("not healthy after {waited}")));
+            }
+            if ticker.is_due(now) {
+                let state = if was_holding {
+                    "still healthy"
+                } else {
+                    "not healthy yet"
+                };
+                world.say(host, &format!("{state} ({waited})"));
+            }
+            self.wait_for_change(host, limit.unwrap_or(Duration::from_secs(3)))
+                .await;
+        }
+    }
+
+    /// Waits for a change; one that cannot be waited for is looked for again soon.
+    async fn wait_for_change(&self, host: &str, limit: Duration) {
+        let began = self.world.now();
+        let limit = limit.min(Duration::from_secs(3));
+        let waited = match self.world.remote(host) {
+            Some(remote) => remote.change(limit).await.is_ok(),
+            None => false,
+        };
+        let passed = self.world.now().saturating_sub(began);
+        // A burst of changes, or an adapter that cannot wait, must not become a burst of looks.
+        let least = if waited { LOOK / 2 } else { LOOK * 2 };
+        if let Some(rest) = least.min(limit).checked_sub(passed) {
+            self.world.clock.sleep(rest).await;
+        }
+    }
+
+    /// Gives a host its weight back. Its container was proven healthy by the caller.
+    pub(super) async fn admit(&mut self, host: &str, way: Direction) -> Result<(), Trouble> {
+        self.intend(host, Step::Admit, way).await?;
+        if let Some(original) = self.original(host)
+            && original > Weight::ZERO
+        {
+            self.move_weight(host, Weight::ZERO, original).await?;
+        }
+        self.finish(host, Step::Admit, way).await
+    }
+}
+
+/// What brings the container of before back even when its tag has moved on.
+fn back_to(previous: &Container, image: &str) -> String {
+    let is_ours = |digest: &&String| {
+        digest
+            .strip_prefix(image)
+            .is_some_and(|rest| rest.starts_with('@'))
+    };
+    let ours = previous.digests.iter().find(is_ours);
+    ours.or(previous.digests.first())
+        .unwrap_or(&previous.image)
+        .clone()
+}
+
+/// True when a look shows the container of before, answering.
+pub(super) fn is_as_before(captured: &Captured, survey: &Survey) -> bool {
+    match (&captured.previous, &survey.container) {
+        (Some(previous), Some(container)) => {
+            Expected::Previous(previous).is_met_by(container) && is_serving(survey)
+        }
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
+pub(super) fn drift(host: &str, expected: Weight, seen: Weight) -> Trouble {
+    Trouble::Drift {
+        host: host.into(),
+        expected,
+        seen,
+    }
+}
+
+pub(super) fn balancer(host: &str, source: Source) -> Trouble {
+    let host = host.into();
+    Trouble::Balancer { host, source }
+}
+
+fn on(host: &str, what: &'static str, source: Source) -> Trouble {
+    let host = host.into();
+    Trouble::Host { host, what, source }
+}
+
+fn unknown(host: &str) -> Trouble {
+    on(
+        host,
+        "looking for it",
+        "the environment has no such host any more".into(),
+    )
+}
+
+fn connections(number: u64) -> String {
+    narrate::count(usize::try_from(number).unwrap_or(usize::MAX), "connection")
+}
+
+pub(super) fn unwell(host: &str, why: String) -> Trouble {
+    let host = host.into();
+    Trouble::Unwell { host, why }
+}

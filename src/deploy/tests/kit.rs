@@ -1,0 +1,712 @@
+//! A world in memory: hosts, a balancer, a journal and a clock that jumps. Each call counts, and a
+//! fault can be put at any of them. The world itself watches that no rule is broken by a write.
+
+#![expect(dead_code, reason = "faults come with their tests")]
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    rc::Rc,
+    time::Duration,
+};
+
+use tokio::sync::{Notify, watch};
+
+use crate::{
+    config::Rollout,
+    deploy::{
+        journal::{Event, Journal, Owner, Run, Step},
+        port::{
+            Balancer, Clock, Container, Fault, Health, HostName, Narrator, Pool, Ports, Release,
+            Remote, Survey, Weight, Wish,
+        },
+        report::Report,
+        rollout::{self, Earlier, Error, Order},
+        world::{Settings, World},
+    },
+};
+
+/// What goes wrong at a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Break {
+    /// It fails and may succeed soon; nothing was done.
+    Busy,
+    /// It fails and will not succeed; nothing was done.
+    Refuse,
+    /// It is done, and the answer is lost.
+    LoseAnswer,
+    /// It is accepted and not done. Only weights can do that.
+    Ignore,
+    /// Somebody else moves the weight of the host in hand just before.
+    Stranger,
+    /// The host in hand cannot be reached any more, ever.
+    Sever,
+    /// The balancer refuses everything from here on.
+    Revoke,
+    /// The journal's disk is full from here on.
+    Fill,
+    /// Everything is killed just before.
+    CrashBefore,
+    /// Everything is killed just after.
+    CrashAfter,
+    /// Somebody wants it to end.
+    Stop,
+    /// Somebody insists.
+    StopNow,
+    /// The container in hand restarts once.
+    Flap,
+    /// The container in hand dies for good.
+    Die,
+}
+
+/// How an image behaves once it is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Manner {
+    HealthyAfter(u64),
+    UnhealthyAfter(u64),
+    ExitsAfter(u64),
+    Uncheckable,
+}
+
+#[derive(Debug)]
+pub(super) struct SimError {
+    is_transient: bool,
+}
+
+impl std::fmt::Display for SimError {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(if self.is_transient { "busy" } else { "refused" })
+    }
+}
+
+impl std::error::Error for SimError {}
+
+impl Fault for SimError {
+    fn is_transient(&self) -> bool {
+        self.is_transient
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct SimContainer {
+    pub(super) id: String,
+    pub(super) reference: String,
+    started: Duration,
+    restarts: u64,
+    is_dead: bool,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct SimHost {
+    pub(super) container: Option<SimContainer>,
+    images: Vec<String>,
+    attempts: Vec<String>,
+    /// When the last connection ends, once its weight is zero.
+    drained_at: Duration,
+    is_severed: bool,
+    pub(super) leftovers: Vec<String>,
+    pub(super) free_bytes: u64,
+    pub(super) switches: u32,
+}
+
+pub(super) struct Sim {
+    pub(super) now: Cell<Duration>,
+    pub(super) weights: RefCell<BTreeMap<HostName, u8>>,
+    pub(super) strangers: RefCell<Vec<(String, u8)>>,
+    /// Weights that somebody else set, which must not be touched any more.
+    pub(super) foreign: RefCell<BTreeMap<HostName, u8>>,
+    pub(super) hosts: RefCell<BTreeMap<HostName, SimHost>>,
+    pub(super) journal: RefCell<Vec<(String, Event)>>,
+    pub(super) lines: RefCell<Vec<String>>,
+    pub(super) manners: RefCell<BTreeMap<String, Manner>>,
+    pub(super) calls: RefCell<Vec<String>>,
+    pub(super) fault: Cell<Option<(usize, Break)>>,
+    pub(super) has_fired: Cell<bool>,
+    pub(super) violations: RefCell<Vec<String>>,
+    originals: BTreeMap<HostName, u8>,
+    is_revoked: Cell<bool>,
+    is_full: Cell<bool>,
+    is_crashed: Cell<bool>,
+    crash: Notify,
+    wish: RefCell<watch::Sender<Wish>>,
+    containers: Cell<u32>,
+}
+
+pub(super) fn release(version: &str) -> Release {
+    Release {
+        image: "harbor.example.com/test/app".into(),
+        digest: format!("sha256:{version}"),
+        version: version.into(),
+    }
+}
+
+impl Sim {
+    /// Hosts with their weights, all on v1, healthy.
+    pub(super) fn new(weights: &[(&str, u8)]) -> Rc<Self> {
+        let originals: BTreeMap<_, _> =
+            weights.iter().map(|(h, w)| ((*h).to_owned(), *w)).collect();
+        let old = release("v1");
+        let sim = Self {
+            now: Cell::new(Duration::from_secs(1000)),
+            weights: RefCell::new(originals.clone()),
+            strangers: RefCell::default(),
+            foreign: RefCell::default(),
+            hosts: RefCell::default(),
+            journal: RefCell::default(),
+            lines: RefCell::default(),
+            manners: RefCell::default(),
+            calls: RefCell::default(),
+            fault: Cell::default(),
+            has_fired: Cell::default(),
+            violations: RefCell::default(),
+            originals,
+            is_revoked: Cell::default(),
+            is_full: Cell::default(),
+            is_crashed: Cell::default(),
+            crash: Notify::new(),
+            wish: RefCell::new(watch::Sender::new(Wish::GoOn)),
+            containers: Cell::default(),
+        };
+        for (host, _) in weights {
+            let mut state = SimHost {
+                free_bytes: 1 << 40,
+                ..SimHost::default()
+            };
+            state.images.push(old.reference());
+            state.container = Some(sim.container(&old.reference(), Duration::ZERO));
+            sim.hosts.borrow_mut().insert((*host).to_owned(), state);
+        }
+        Rc::new(sim)
+    }
+
+    pub(super) fn behave(&self, version: &str, manner: Manner) {
+        let reference = release(version).reference();
+        self.manners.borrow_mut().insert(reference, manner);
+    }
+
+    fn container(&self, reference: &str, started: Duration) -> SimContainer {
+        self.containers.set(self.containers.get() + 1);
+        SimContainer {
+            id: format!("container-{}", self.containers.get()),
+            reference: reference.into(),
+            started,
+            restarts: 0,
+            is_dead: false,
+        }
+    }
+
+    /// A container as a survey shows it now.
+    fn shown(&self, container: &SimContainer) -> Container {
+        let age = self.now.get().saturating_sub(container.started);
+        let manner = self.manners.borrow().get(&container.reference).copied();
+        let is_older = |seconds: u64| age >= Duration::from_secs(seconds);
+        let (is_running, health) = match manner.unwrap_or(Manner::HealthyAfter(2)) {
+            _ if container.is_dead => (false, Health::Unhealthy),
+            Manner::HealthyAfter(after) if is_older(after) => (true, Health::Healthy),
+            Manner::UnhealthyAfter(after) if is_older(after) => (true, Health::Unhealthy),
+            Manner::ExitsAfter(after) if is_older(after) => (false, Health::Unhealthy),
+            Manner::HealthyAfter(_) | Manner::UnhealthyAfter(_) | Manner::ExitsAfter(_) => {
+                (true, Health::Starting)
+            }
+            Manner::Uncheckable => (true, Health::None),
+        };
+        Container {
+            id: container.id.clone(),
+            reference: container.reference.clone(),
+            image: format!("image of {}", container.reference),
+            digests: vec![container.reference.clone()],
+            is_running,
+            health,
+            restarts: container.restarts,
+        }
+    }
+
+    pub(super) fn is_serving(&self, host: &str) -> bool {
+        let hosts = self.hosts.borrow();
+        let container = hosts.get(host).and_then(|host| host.container.as_ref());
+        container.is_some_and(|container| {
+            let shown = self.shown(container);
+            shown.is_running && matches!(shown.health, Health::Healthy | Health::None)
+        })
+    }
+
+    /// What a host runs.
+    pub(super) fn runs(&self, host: &str) -> Option<String> {
+        let hosts = self.hosts.borrow();
+        let container = hosts.get(host)?.container.as_ref()?;
+        container.reference.rsplit(':').next().map(str::to_owned)
+    }
+
+    fn rule(&self, is_kept: bool, what: impl FnOnce() -> String) {
+        if !is_kept {
+            let text = format!("call {}: {}", self.calls.borrow().len(), what());
+            self.violations.borrow_mut().push(text);
+        }
+    }
+
+    /// The last event of a host in the newest run.
+    fn last_intent(&self, host: &str) -> Option<Step> {
+        let journal = self.journal.borrow();
+        journal.iter().rev().find_map(|(_, event)| match event {
+            Event::Intent { host: h, step, .. } if h == host => Some(*step),
+            _ => None,
+        })
+    }
+
+    /// Counts a call and breaks it where the plan says so. True when it takes effect.
+    async fn call(&self, name: &str, host: &str) -> Result<Effect, SimError> {
+        self.calls
+            .borrow_mut()
+            .push(format!("{name} {host}").trim_end().to_owned());
+        tokio::task::yield_now().await;
+        self.stay_dead().await;
+        let transient = || SimError { is_transient: true };
+        let refused = || SimError {
+            is_transient: false,
+        };
+        let number = self.calls.borrow().len();
+        if let Some((at, what)) = self.fault.get()
+            && at == number
+        {
+            self.has_fired.set(true);
+            match what {
+                Break::Busy => return Err(transient()),
+                Break::Refuse => return Err(refused()),
+                Break::LoseAnswer => return Ok(Effect::Unanswered),
+                Break::Ignore => return Ok(Effect::None),
+                Break::CrashAfter => return Ok(Effect::Last),
+                Break::CrashBefore => self.die().await,
+                Break::Stranger => self.meddle(host),
+                Break::Sever => self.edit(host, |host| host.is_severed = true),
+                Break::Revoke => self.is_revoked.set(true),
+                Break::Fill => self.is_full.set(true),
+                Break::Stop => drop(self.wish.borrow().send_replace(Wish::Stop)),
+                Break::StopNow => drop(self.wish.borrow().send_replace(Wish::StopNow)),
+                Break::Flap => self.edit_container(host, |container| container.restarts += 1),
+                Break::Die => self.edit_container(host, |container| container.is_dead = true),
+            }
+        }
+        let is_severed = self.hosts.borrow().get(host).is_some_and(|h| h.is_severed);
+        let is_remote = !matches!(name, "pool" | "set_weight" | "append");
+        if is_severed && is_remote {
+            return Err(transient());
+        }
+        if self.is_revoked.get() && matches!(name, "pool" | "set_weight") {
+            return Err(refused());
+        }
+        if self.is_full.get() && name == "append" {
+            return Err(refused());
+        }
+        Ok(Effect::Full)
+    }
+
+    fn meddle(&self, host: &str) {
+        if let Some(weight) = self.weights.borrow_mut().get_mut(host) {
+            *weight = 37;
+            self.foreign.borrow_mut().insert(host.to_owned(), 37);
+        }
+    }
+
+    pub(super) fn edit(&self, host: &str, change: impl FnOnce(&mut SimHost)) {
+        if let Some(host) = self.hosts.borrow_mut().get_mut(host) {
+            change(host);
+        }
+    }
+
+    fn edit_container(&self, host: &str, change: impl FnOnce(&mut SimContainer)) {
+        self.edit(host, |host| {
+            if let Some(container) = &mut host.container {
+                change(container);
+            }
+        });
+    }
+
+    async fn die(&self) {
+        self.is_crashed.set(true);
+        self.crash.notify_one();
+        std::future::pending::<()>().await;
+    }
+
+    /// A process that was killed does nothing more.
+    async fn stay_dead(&self) {
+        if self.is_crashed.get() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// What a call answers in the end.
+    async fn answer<T>(&self, effect: Effect, value: T) -> Result<T, SimError> {
+        match effect {
+            Effect::Full | Effect::None => Ok(value),
+            Effect::Unanswered => Err(SimError { is_transient: true }),
+            Effect::Last => {
+                self.die().await;
+                Ok(value)
+            }
+        }
+    }
+
+    /// Starts over after a crash: a new process in the same world.
+    pub(super) fn revive(&self) {
+        self.is_crashed.set(false);
+        self.fault.set(None);
+        *self.wish.borrow_mut() = watch::Sender::new(Wish::GoOn);
+    }
+
+    /// Mends what a fault broke for good.
+    pub(super) fn mend(&self) {
+        self.revive();
+        self.is_revoked.set(false);
+        self.is_full.set(false);
+        for host in self.hosts.borrow_mut().values_mut() {
+            host.is_severed = false;
+        }
+    }
+
+    /// The runs left open, newest first.
+    pub(super) fn open_runs(self: &Rc<Self>) -> Vec<Earlier<SimJournal>> {
+        let journal = self.journal.borrow();
+        let mut ids: Vec<&String> = journal.iter().map(|(id, _)| id).collect();
+        ids.dedup();
+        let mut seen = Vec::new();
+        let runs = ids.into_iter().rev().filter_map(|id| {
+            if seen.contains(&id) {
+                return None;
+            }
+            seen.push(id);
+            let events = journal.iter().filter(|(run, _)| run == id);
+            let run = Run::fold(events.map(|(_, event)| event))?;
+            run.is_open().then(|| Earlier {
+                run,
+                journal: SimJournal(self.clone(), id.clone()),
+            })
+        });
+        runs.collect()
+    }
+
+    fn world(self: &Rc<Self>) -> World<SimPorts> {
+        let mut names: Vec<_> = self.hosts.borrow().keys().cloned().collect();
+        names.sort();
+        World {
+            balancer: Some(SimBalancer(self.clone())),
+            hosts: names
+                .into_iter()
+                .map(|name| (name.clone(), SimRemote(self.clone(), name)))
+                .collect(),
+            clock: SimClock(self.clone()),
+            narrator: SimNarrator(self.clone()),
+            cancel: self.wish.borrow().subscribe(),
+        }
+    }
+
+    /// Rolls a version out; `None` when the process was killed.
+    pub(super) fn roll_out(self: &Rc<Self>, version: &str) -> Option<Result<Report, Error>> {
+        let run = format!("run-{}", self.journal.borrow().len());
+        let order = Order {
+            run: run.clone(),
+            release: release(version),
+            owner: Owner {
+                project: 42,
+                pipeline: 77,
+                job: 1001,
+            },
+            journal: SimJournal(self.clone(), run),
+        };
+        let world = self.world();
+        let earlier = self.open_runs();
+        self.until_killed(async { rollout::roll_out(&world, &settings(), &order, &earlier).await })
+    }
+
+    /// Recovers; `None` when the process was killed.
+    pub(super) fn recover(self: &Rc<Self>) -> Option<Result<Vec<Report>, Error>> {
+        let world = self.world();
+        let earlier = self.open_runs();
+        self.until_killed(async { rollout::recover(&world, &settings(), &earlier).await })
+    }
+
+    fn until_killed<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            tokio::select! {
+                result = work => Some(result),
+                () = self.crash.notified() => None,
+            }
+        })
+    }
+
+    /// The journal as people would read it.
+    pub(super) fn steps(&self) -> Vec<String> {
+        let journal = self.journal.borrow();
+        journal
+            .iter()
+            .map(|(_, event)| format!("{event:?}"))
+            .collect()
+    }
+}
+
+pub(super) fn settings() -> Settings {
+    Settings {
+        environment: "production".into(),
+        care: Rollout::default(),
+        versions: vec![release("v1"), release("v2"), release("v3")],
+    }
+}
+
+/// How much of a call happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    Full,
+    None,
+    Unanswered,
+    /// And then the process is killed.
+    Last,
+}
+
+pub(super) struct SimPorts;
+
+impl Ports for SimPorts {
+    type Balancer = SimBalancer;
+    type Remote = SimRemote;
+    type Journal = SimJournal;
+    type Clock = SimClock;
+    type Narrator = SimNarrator;
+}
+
+pub(super) struct SimBalancer(Rc<Sim>);
+
+impl Balancer for SimBalancer {
+    type Error = SimError;
+
+    async fn pool(&self) -> Result<Pool, SimError> {
+        let effect = self.0.call("pool", "").await?;
+        let weights = self.0.weights.borrow().clone();
+        let strangers = self.0.strangers.borrow().clone();
+        let weight = |number: u8| Weight::new(number).unwrap();
+        let pool = Pool {
+            weights: weights.into_iter().map(|(h, w)| (h, weight(w))).collect(),
+            strangers: strangers.into_iter().map(|(h, w)| (h, weight(w))).collect(),
+        };
+        self.0.answer(effect, pool).await
+    }
+
+    async fn set_weight(&self, host: &str, weight: Weight) -> Result<(), SimError> {
+        let effect = self.0.call("set_weight", host).await?;
+        if effect != Effect::None {
+            self.0.watch(host, weight.value());
+            self.0
+                .weights
+                .borrow_mut()
+                .insert(host.into(), weight.value());
+            let now = self.0.now.get();
+            self.0
+                .edit(host, |host| host.drained_at = now + Duration::from_secs(4));
+        }
+        self.0.answer(effect, ()).await
+    }
+}
+
+impl Sim {
+    /// The rules at every write of a weight.
+    fn watch(&self, host: &str, weight: u8) {
+        let original = self.originals.get(host).copied().unwrap_or_default();
+        let fault = self.fault.get().map(|(_, what)| what);
+        self.rule(weight == 0 || weight == original, || {
+            format!("I4: {host} gets weight {weight}, and it had {original}")
+        });
+        // A stranger that comes between look and write cannot be seen.
+        let is_race = fault == Some(Break::Stranger)
+            && self.fault.get().map(|(at, _)| at) == Some(self.calls.borrow().len());
+        self.rule(is_race || !self.foreign.borrow().contains_key(host), || {
+            format!("I7: {host} has a stranger's weight")
+        });
+        let has_image = self
+            .hosts
+            .borrow()
+            .values()
+            .all(|host| host.images.len() > 1 || host.container.is_none());
+        self.rule(has_image, || {
+            "I10: a weight moves before all hosts have the image".into()
+        });
+        let ran_nothing = self
+            .hosts
+            .borrow()
+            .get(host)
+            .is_some_and(|h| h.container.is_none());
+        self.rule(
+            weight == 0 || ran_nothing || self.is_serving(host) || fault == Some(Break::Die),
+            || format!("I14: {host} gets weight {weight} and is not healthy"),
+        );
+        let wanted = if weight == 0 {
+            Step::Drain
+        } else {
+            Step::Admit
+        };
+        let is_journaled = self.last_intent(host) == Some(wanted) || self.is_full.get();
+        let is_left_out = weight == 0 && !self.is_serving(host);
+        self.rule(is_journaled || is_left_out, || {
+            format!("I18: the weight of {host} moves without an intent")
+        });
+        if weight == 0 && self.is_serving(host) && fault != Some(Break::Die) {
+            self.watch_floor(host);
+        }
+    }
+
+    fn watch_floor(&self, host: &str) {
+        let weights = self.weights.borrow();
+        let others = weights
+            .iter()
+            .filter(|(h, _)| *h != host && self.is_serving(h));
+        let strangers: u32 = self
+            .strangers
+            .borrow()
+            .iter()
+            .map(|(_, w)| u32::from(*w))
+            .sum();
+        let left: u32 = others.map(|(_, w)| u32::from(*w)).sum::<u32>() + strangers;
+        let total: u32 = self.originals.values().map(|w| u32::from(*w)).sum::<u32>() + strangers;
+        self.rule(left * 100 >= total * 66, || {
+            format!("I1: without {host} only {left} of {total} serve")
+        });
+    }
+}
+
+pub(super) struct SimRemote(Rc<Sim>, HostName);
+
+impl Remote for SimRemote {
+    type Error = SimError;
+
+    async fn survey(&self) -> Result<Survey, SimError> {
+        let effect = self.0.call("survey", &self.1).await?;
+        let host = self.0.hosts.borrow().get(&self.1).cloned().unwrap();
+        let survey = Survey {
+            container: host
+                .container
+                .as_ref()
+                .map(|container| self.0.shown(container)),
+            leftovers: host.leftovers,
+            compose: "docker-compose 1.29.2".into(),
+            free_bytes: host.free_bytes,
+            is_switching: false,
+        };
+        self.0.answer(effect, survey).await
+    }
+
+    async fn pull(&self, release: &Release, say: &dyn Fn(&str)) -> Result<(), SimError> {
+        let effect = self.0.call("pull", &self.1).await?;
+        if effect != Effect::None {
+            say("pulling");
+            self.0
+                .edit(&self.1, |host| host.images.push(release.reference()));
+        }
+        self.0.answer(effect, ()).await
+    }
+
+    async fn connections(&self, _container: &str) -> Result<u64, SimError> {
+        let effect = self.0.call("connections", &self.1).await?;
+        let hosts = self.0.hosts.borrow().clone();
+        let left = hosts
+            .get(&self.1)
+            .unwrap()
+            .drained_at
+            .saturating_sub(self.0.now.get());
+        self.0.answer(effect, left.as_secs().min(3)).await
+    }
+
+    async fn switch(&self, attempt: &str, reference: &str) -> Result<(), SimError> {
+        let effect = self.0.call("switch", &self.1).await?;
+        let is_drained = self
+            .0
+            .weights
+            .borrow()
+            .get(&self.1)
+            .is_none_or(|weight| *weight == 0);
+        self.0.rule(
+            is_drained
+                || !self.0.is_serving(&self.1)
+                || self.0.foreign.borrow().contains_key(&self.1),
+            || format!("{} is switched while it serves", self.1),
+        );
+        let is_journaled =
+            self.0.last_intent(&self.1) == Some(Step::Switch) || self.0.is_full.get();
+        self.0.rule(is_journaled, || {
+            format!("I18: {} is switched without an intent", self.1)
+        });
+        let started = self.0.now.get() + Duration::from_secs(1);
+        let is_known = self
+            .0
+            .hosts
+            .borrow()
+            .get(&self.1)
+            .unwrap()
+            .attempts
+            .contains(&attempt.to_owned());
+        if effect != Effect::None && !is_known {
+            let container = self.0.container(reference, started);
+            self.0.edit(&self.1, |host| {
+                host.attempts.push(attempt.into());
+                host.switches += 1;
+                host.leftovers.clear();
+                host.container = Some(container);
+            });
+        }
+        self.0.now.set(started);
+        self.0.answer(effect, ()).await
+    }
+
+    async fn change(&self, limit: Duration) -> Result<(), SimError> {
+        let effect = self.0.call("change", &self.1).await?;
+        self.0
+            .now
+            .set(self.0.now.get() + limit.min(Duration::from_secs(1)));
+        self.0.answer(effect, ()).await
+    }
+}
+
+pub(super) struct SimJournal(Rc<Sim>, String);
+
+impl Journal for SimJournal {
+    type Error = SimError;
+
+    async fn append(&self, event: &Event) -> Result<(), SimError> {
+        let effect = self.0.call("append", "").await?;
+        if effect != Effect::None {
+            self.0
+                .journal
+                .borrow_mut()
+                .push((self.1.clone(), event.clone()));
+        }
+        self.0.answer(effect, ()).await
+    }
+}
+
+pub(super) struct SimClock(Rc<Sim>);
+
+impl Clock for SimClock {
+    fn now(&self) -> Duration {
+        self.0.now.get()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.0.stay_dead().await;
+        tokio::task::yield_now().await;
+        self.0.now.set(self.0.now.get() + duration);
+    }
+}
+
+pub(super) struct SimNarrator(Rc<Sim>);
+
+impl Narrator for SimNarrator {
+    fn say(&self, line: &str) {
+        self.0.lines.borrow_mut().push(line.to_owned());
+    }
+
+    fn open_section(&self, _name: &str, title: &str) {
+        self.say(&format!("[ {title}"));
+    }
+
+    fn close_section(&self, _name: &str) {
+        self.say("]");
+    }
+}

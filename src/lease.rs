@@ -1,0 +1,42 @@
+//! The lease of a job's things: the runner process that drives the job. When it is gone, so is the job.
+
+use std::{fs, os::unix::process::parent_id};
+
+/// The process that called us, as `pid-starttime`: pids are used again, pairs are not.
+pub fn of_caller() -> String {
+    identity(parent_id()).unwrap_or_default()
+}
+
+/// True while the very process that the lease names is alive.
+pub fn is_alive(lease: &str) -> bool {
+    let pid = lease.split('-').next().and_then(|pid| pid.parse().ok());
+    pid.is_some_and(|pid| identity(pid).as_deref() == Some(lease))
+}
+
+fn identity(pid: u32) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The start time is field 22; the name, field 2, may hold blanks and parentheses.
+    let started = stat.rsplit(')').next()?.split_whitespace().nth(19)?;
+    Some(format!("{pid}-{started}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_lives_as_long_as_its_process() {
+        assert!(is_alive(&of_caller()));
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        let lease = identity(child.id()).unwrap();
+        assert!(is_alive(&lease));
+        assert!(!is_alive(&format!("{}-1", child.id())));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!is_alive(&lease));
+        assert!(!is_alive(""));
+    }
+}

@@ -1,0 +1,272 @@
+//! The right to change an environment: `environments/NAME/lease`, locked while a process holds it.
+//!
+//! The kernel gives the lock back when its holder dies, however it dies, so nobody has to judge
+//! whether a lease is stale. What the holder left half-done is the journal's to tell.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    io::{self, Seek, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    deploy::{
+        journal::Owner,
+        narrate,
+        port::{Clock, Narrator},
+    },
+    failure::Class,
+};
+
+/// One who waits hears this often for whom.
+const PROGRESS: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Who holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    #[serde(flatten)]
+    pub owner: Owner,
+    pub pid: u32,
+    pub run: String,
+}
+
+impl Holder {
+    /// This process, for that run.
+    pub fn new(owner: Owner, run: &str) -> Self {
+        Self {
+            owner,
+            pid: std::process::id(),
+            run: run.into(),
+        }
+    }
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Owner { pipeline, job, .. } = self.owner;
+        write!(
+            out,
+            "job {job} of pipeline {pipeline} (run {}, pid {})",
+            self.run, self.pid
+        )
+    }
+}
+
+/// Why there is no lease.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaseError {
+    #[error("`{environment}` is being changed by {holder}")]
+    Held { environment: String, holder: String },
+    #[error("cannot use {}", .path.display())]
+    Unusable {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl LeaseError {
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Held { .. } => Class::Build,
+            Self::Unusable { .. } => Class::System,
+        }
+    }
+}
+
+/// The right to change one environment; given back when dropped.
+#[derive(Debug)]
+pub struct Lease {
+    _locked: File,
+}
+
+impl Lease {
+    /// Takes the lease, or says who has it.
+    pub fn try_take(
+        state_dir: &Path,
+        environment: &str,
+        holder: &Holder,
+    ) -> Result<Self, LeaseError> {
+        let path = path(state_dir, environment);
+        let unusable = |source| LeaseError::Unusable {
+            path: path.clone(),
+            source,
+        };
+        let mut file = open(&path).map_err(unusable)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let holder = read(&path).map_or("another rollout".into(), |h| h.to_string());
+                let environment = environment.into();
+                return Err(LeaseError::Held {
+                    environment,
+                    holder,
+                });
+            }
+            Err(TryLockError::Error(source)) => return Err(unusable(source)),
+        }
+        let text = serde_json::to_vec(holder).map_err(|error| unusable(error.into()))?;
+        let written = file
+            .set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(&text));
+        written.map_err(unusable)?;
+        Ok(Self { _locked: file })
+    }
+
+    /// Who holds it now, for people.
+    pub fn holder(state_dir: &Path, environment: &str) -> Option<Holder> {
+        let path = path(state_dir, environment);
+        let file = File::open(&path).ok()?;
+        match file.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => read(&path),
+            Ok(()) | Err(TryLockError::Error(_)) => None,
+        }
+    }
+}
+
+/// One who is ready to wait for a lease.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience<'a, C, N> {
+    pub wait: Duration,
+    pub clock: &'a C,
+    pub narrator: &'a N,
+}
+
+impl<C: Clock, N: Narrator> Patience<'_, C, N> {
+    /// Takes the lease, waiting where somebody has it. Dropped, it waits no longer.
+    pub async fn take(
+        &self,
+        state_dir: &Path,
+        environment: &str,
+        holder: &Holder,
+    ) -> Result<Lease, LeaseError> {
+        let began = self.clock.now();
+        let mut told = None;
+        loop {
+            let error = match Lease::try_take(state_dir, environment, holder) {
+                Err(error @ LeaseError::Held { .. }) => error,
+                result => return result,
+            };
+            let now = self.clock.now();
+            let waited = now.saturating_sub(began);
+            if waited >= self.wait {
+                return Err(error);
+            }
+            if told.is_none_or(|at| now.saturating_sub(at) >= PROGRESS) {
+                told = Some(now);
+                let waited = narrate::duration(waited);
+                self.narrator.say(&format!("waiting: {error} ({waited})"));
+            }
+            self.clock.sleep(LOOK).await;
+        }
+    }
+}
+
+fn path(state_dir: &Path, environment: &str) -> PathBuf {
+    state_dir
+        .join("environments")
+        .join(environment)
+        .join("lease")
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    if let Some(folder) = path.parent() {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
+    }
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+}
+
+fn read(path: &Path) -> Option<Holder> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Fake {
+        now: Cell<Duration>,
+        lines: RefCell<Vec<String>>,
+    }
+
+    impl Clock for Fake {
+        fn now(&self) -> Duration {
+            self.now.get()
+        }
+
+        async fn sleep(&self, duration: Duration) {
+            self.now.set(self.now.get() + duration);
+        }
+    }
+
+    impl Narrator for Fake {
+        fn say(&self, line: &str) {
+            self.lines.borrow_mut().push(line.into());
+        }
+    }
+
+    fn holder(job: i64) -> Holder {
+        let owner = Owner {
+            project: 42,
+            pipeline: 77,
+            job,
+        };
+        Holder {
+            pid: 7,
+            ..Holder::new(owner, "r1")
+        }
+    }
+
+    #[test]
+    fn a_lease_is_for_one_and_free_again_when_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let lease = Lease::try_take(folder.path(), "production", &holder(1)).unwrap();
+        let error = Lease::try_take(folder.path(), "production", &holder(2)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`production` is being changed by job 1 of pipeline 77 (run r1, pid 7)"
+        );
+        assert_eq!(error.class(), Class::Build);
+        assert_eq!(Lease::holder(folder.path(), "production"), Some(holder(1)));
+        Lease::try_take(folder.path(), "staging", &holder(2)).unwrap();
+        drop(lease);
+        assert_eq!(Lease::holder(folder.path(), "production"), None);
+        Lease::try_take(folder.path(), "production", &holder(2)).unwrap();
+    }
+
+    #[test]
+    fn one_who_waits_hears_for_whom_and_not_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let _lease = Lease::try_take(folder.path(), "production", &holder(1)).unwrap();
+        let fake = Fake::default();
+        let patience = Patience {
+            wait: Duration::from_secs(12),
+            clock: &fake,
+            narrator: &fake,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let taken = runtime.block_on(patience.take(folder.path(), "production", &holder(2)));
+        assert!(matches!(taken, Err(LeaseError::Held { .. })));
+        assert_eq!(fake.lines.borrow().len(), 3);
+        assert_eq!(fake.now(), Duration::from_secs(12));
+    }
+}
