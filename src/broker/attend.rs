@@ -160,7 +160,11 @@ async fn aloud(program: &Path, config: &Config, task: serde_json::Value) -> Resu
         .await
         .map_err(failed("the broker was lost".into()))?;
     drop(control);
-    Ok(status.code().unwrap_or(BROKEN))
+    Ok(match status.code() {
+        // A broker that could not begin could not look.
+        Some(BROKEN) | None => 3,
+        Some(code) => code,
+    })
 }
 
 /// Runs a broker that serves nobody; its code and all it said.
@@ -226,6 +230,8 @@ async fn order(
         return Err(Failure::system("broker-user cannot be root"));
     }
     let (uid, gid) = (account.uid.as_raw(), account.gid.as_raw());
+    let folder = config.state_dir.join("environments");
+    own_folder(&folder, uid, gid).map_err(failed(format!("cannot make {}", folder.display())))?;
     let letter = Letter {
         uid,
         gid,
@@ -241,6 +247,12 @@ async fn order(
         .ok_or_else(|| Failure::system("the broker has no control pipe"))?;
     control.write_all(line.as_bytes()).await.map_err(lost())?;
     Ok(control)
+}
+
+/// Where the broker keeps journals and leases: nobody else has a business there.
+fn own_folder(folder: &Path, uid: u32, gid: u32) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    chown(folder, Some(uid), Some(gid))
 }
 
 /// Only the job's uid can connect.
