@@ -6,7 +6,7 @@ use std::{
     os::{
         fd::OwnedFd,
         unix::{
-            fs::{DirBuilderExt, PermissionsExt, chown},
+            fs::{PermissionsExt, chown},
             net::UnixListener,
         },
     },
@@ -23,7 +23,9 @@ use tokio::{
 };
 
 use super::duty::{self, Letter};
-use crate::{cancel::Cancel, config::Config, failure::Failure, job::Job, log::Log};
+use crate::{
+    cancel::Cancel, config::Config, failure::Failure, job::Job, log::Log, sys::tree,
+};
 
 /// What a broker exits with when this host, not the job, is to blame for its last answer.
 pub(super) const BROKEN: i32 = 70;
@@ -251,18 +253,14 @@ async fn order(
 
 /// Where the broker keeps journals and leases: nobody else has a business there.
 fn own_folder(folder: &Path, uid: u32, gid: u32) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    tree::make(folder, tree::PRIVATE)?;
     chown(folder, Some(uid), Some(gid))
 }
 
 /// Only the job's uid can connect.
 fn listen(socket: &Path, uid: u32) -> io::Result<UnixListener> {
     if let Some(folder) = socket.parent() {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o711)
-            .create(folder)?;
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o711))?;
+        tree::make(folder, tree::PASSABLE)?;
     }
     match fs::remove_file(socket) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -26,7 +26,12 @@ use tokio::{
     sync::watch,
 };
 
-use crate::{config::Config, deploy::port::Wish, failure::{Class, Failure, JobCode}, sys::process};
+use crate::{
+    config::Config,
+    deploy::port::Wish,
+    failure::{Class, Failure, JobCode},
+    sys::process,
+};
 use duty::{Duty, Task};
 use voice::Voice;
 
@@ -81,7 +86,10 @@ async fn work(task: Task, config: Config) -> Result<i32, Failure> {
             let listener = UnixListener::from(socket);
             service.serve(listener, &rollouts, wish).await
         }
-        Task::Recover { environment, is_quiet } => {
+        Task::Recover {
+            environment,
+            is_quiet,
+        } => {
             let recovered = open::recover(&config, &environment, Voice::Admin, wish).await;
             Ok(recovered_code(recovered, is_quiet))
         }

@@ -52,7 +52,11 @@ const UNABLE: i32 = 1;
 
 impl Verdict {
     pub(super) fn done() -> Self {
-        Self { outcome: Outcome::Done, code: 0, message: String::new() }
+        Self {
+            outcome: Outcome::Done,
+            code: 0,
+            message: String::new(),
+        }
     }
 }
 

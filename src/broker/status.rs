@@ -33,7 +33,9 @@ pub(super) async fn status(config: &Config, name: &str) -> Result<bool, Failure>
     };
     let mut is_well = tell_hosts(&world, pool.as_ref(), &versions).await;
     if let Some(holder) = Lease::holder(&config.state_dir, name) {
-        world.narrator.say(&format!("{name} is being changed by {holder}"));
+        world
+            .narrator
+            .say(&format!("{name} is being changed by {holder}"));
     } else if let Some(run) = runs.newest().map_err(Failure::system)? {
         is_well &= tell_run(&run, name, &world.narrator);
     }
@@ -41,7 +43,10 @@ pub(super) async fn status(config: &Config, name: &str) -> Result<bool, Failure>
 }
 
 async fn tell_hosts(world: &World<Live>, pool: Option<&Pool>, versions: &[Release]) -> bool {
-    let looks = world.hosts.iter().map(async |(host, remote)| (host, remote.survey().await));
+    let looks = world
+        .hosts
+        .iter()
+        .map(async |(host, remote)| (host, remote.survey().await));
     let mut is_well = true;
     for (host, survey) in join_all(looks).await {
         let weight = pool.map(|pool| pool.weights.get(host).copied());
@@ -55,7 +60,9 @@ async fn tell_hosts(world: &World<Live>, pool: Option<&Pool>, versions: &[Releas
             Ok(survey) => {
                 let container = survey.container.as_ref();
                 is_well &= container.is_some_and(is_serving);
-                container.map_or("nothing runs".to_owned(), |container| running(container, versions))
+                container.map_or("nothing runs".to_owned(), |container| {
+                    running(container, versions)
+                })
             }
             Err(error) => {
                 is_well = false;
@@ -84,7 +91,10 @@ fn running(container: &Container, versions: &[Release]) -> String {
 
 /// The last run; `false` when it was left open.
 fn tell_run(run: &Run, environment: &str, narrator: &Voice) -> bool {
-    let what = format!("the last rollout, {} by job {}", run.release.version, run.owner.job);
+    let what = format!(
+        "the last rollout, {} by job {}",
+        run.release.version, run.owner.job
+    );
     if !run.is_open() {
         narrator.say(&format!("{what}, has ended"));
         return true;
