@@ -1,6 +1,7 @@
 //! The deploy engine: pure plans and the rollout that carries them out through ports.
 
 pub mod drain;
+mod ending;
 pub mod health;
 pub mod journal;
 pub mod narrate;
