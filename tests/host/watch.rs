@@ -36,7 +36,7 @@ fn a_survey_tells_what_runs(bed: &Bed) {
     let container = survey.container.unwrap();
     assert_eq!(
         bed.host("app-1").containers().unwrap(),
-        [container.id.clone()]
+        std::slice::from_ref(&container.id)
     );
     assert!(container.reference.ends_with(":v0.9.0"), "{container:?}");
     assert!(container.image.starts_with("sha256:"), "{container:?}");
