@@ -142,12 +142,12 @@ fn ledger(context: &Context<'_>) -> gate::PushSink {
 
 fn entry(job: &Job, pushed: &Pushed) -> Record {
     Record {
-        project: job.job_info.project_id.unsigned_abs(),
+        project: job.job_info.project_id,
         commit: job.git_info.sha.clone(),
         reference: job.git_info.reference.clone(),
         is_protected: job.is_protected(),
-        pipeline: job.job_info.pipeline_id.unsigned_abs(),
-        job: job.id.unsigned_abs(),
+        pipeline: job.job_info.pipeline_id,
+        job: job.id,
         image: pushed.image.clone(),
         tag: pushed.tag.clone(),
         digest: pushed.digest.clone(),

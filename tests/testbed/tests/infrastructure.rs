@@ -35,6 +35,7 @@ fn everything_boots_does_what_it_claims_and_is_gone_at_drop() {
     faults_come_in_their_order_and_writes_are_felt_late(&infrastructure);
     tell("balancer");
     images_are_pushed_and_pulled_with_tokens_only(&infrastructure);
+    base_images_do_what_their_names_promise(&infrastructure);
     the_registry_goes_down_and_comes_back(&infrastructure);
     tell("registry");
     hosts_are_reached_by_ssh_with_keys_of_their_own(&infrastructure);
@@ -275,6 +276,26 @@ fn images_are_pushed_and_pulled_with_tokens_only(infrastructure: &Infrastructure
             .is_err()
     );
     host.log_in(registry).unwrap();
+}
+
+fn base_images_do_what_their_names_promise(infrastructure: &Infrastructure) {
+    let client = DockerClient::new(&infrastructure.machine, "images").unwrap();
+    let label = machine::label();
+    let run = |arguments: &[&str]| {
+        let socket = "/var/run/docker.sock:/var/run/docker.sock";
+        let run = ["run", "--rm", "--label", &label, "--volume", socket];
+        client.run(&[&run, arguments].concat()).unwrap()
+    };
+    let quoting = r"printf %s $'a\x41b' | tr b c && test -n $'\t' && ls -d /tmp";
+    assert_eq!(run(&[image::ALPINE, "sh", "-c", quoting]), "aAc/tmp");
+    let version = ["version", "--format", "{{.Server.Version}}"];
+    let here = client.run(&version).unwrap();
+    assert_eq!(
+        run(&[&[image::DOCKER, "docker"], &version[..]].concat()),
+        here
+    );
+    assert_eq!(run(&[&[image::DOCKER], &version[..]].concat()), here);
+    assert_eq!(run(&[image::DOCKER, "sh", "-c", "echo shell"]), "shell");
 }
 
 fn the_registry_goes_down_and_comes_back(infrastructure: &Infrastructure) {

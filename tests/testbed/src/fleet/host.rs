@@ -273,7 +273,7 @@ impl Host {
 
     /// Waits inside the host, because every call into it starts four programs out here.
     fn wait_for(&self, command: &str) -> Result<()> {
-        let wait = format!("until {command} >/dev/null 2>&1; do sleep 0.1; done");
+        let wait = format!("until {command} >/dev/null 2>&1; do sleep 0.3; done");
         docker(&[
             "exec",
             &self.container,
