@@ -79,7 +79,7 @@ impl Bench {
             binds_dir: self.folder.path().join("binds"),
             record: self.record(),
             images: Arc::new(|_| true),
-            may_move: Arc::new(|_| false),
+            may_move: Arc::new(|name| name.contains("movable")),
             on_push: Arc::new(move |push| {
                 if is_failing.load(Ordering::SeqCst) {
                     return Err("the disk is full".to_owned());
@@ -168,6 +168,23 @@ impl Bench {
     /// The usual client in the job, its arguments parted by spaces.
     pub(crate) fn line(&self, line: &str) -> Client {
         self.client(&line.split(' ').collect::<Vec<_>>())
+    }
+
+    /// Gives the job's client a plugin of this machine's, if there is one.
+    pub(crate) fn use_plugin(&self, name: &str) -> bool {
+        let folders = [
+            "/usr/libexec/docker/cli-plugins",
+            "/usr/local/lib/docker/cli-plugins",
+        ];
+        let found = folders
+            .iter()
+            .map(|folder| Path::new(folder).join(name))
+            .find(|path| path.exists());
+        let Some(found) = found else { return false };
+        let folder = self.folder.path().join("cli-plugins");
+        fs::create_dir_all(&folder).unwrap();
+        std::os::unix::fs::symlink(found, folder.join(name)).unwrap();
+        true
     }
 
     /// Any program in the job.
@@ -338,6 +355,15 @@ impl Client {
         self.command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        self.command.spawn().unwrap()
+    }
+
+    /// Starts it with its input and output in our hands.
+    pub(crate) fn talk(mut self) -> Child {
+        self.command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null());
         self.command.spawn().unwrap()
     }
