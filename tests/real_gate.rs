@@ -529,23 +529,30 @@ fn an_upgrade_that_the_daemon_refuses_opens_no_tunnel() {
 }
 
 #[test]
-fn a_build_that_is_broken_off_leaves_no_container() {
+fn a_build_that_is_broken_off_ends_and_leaves_no_container() {
     let Some(bench) = Bench::open("abort") else {
         return;
     };
-    let marker = bench.name("marker");
-    let context = bench.context(&format!(
-        "FROM {}\nRUN echo {marker} && sleep 100\n",
-        bench.base
-    ));
-    let mut child = bench
-        .client(&["build", "-t", &bench.name("never"), &context])
-        .env("DOCKER_BUILDKIT", "0")
-        .start();
-    gate_bench::until("the step runs", || unlabelled(&marker).contains("Up "));
-    child.kill().unwrap();
-    child.wait().unwrap();
-    gate_bench::until("the step is gone", || unlabelled(&marker).is_empty());
+    let has_buildx = bench.use_plugin("docker-buildx");
+    for (builder, line) in [("0", "build"), ("1", "build"), ("1", "buildx build")] {
+        if line.starts_with("buildx") && !has_buildx {
+            gate_bench::skip("no buildx on this machine");
+            continue;
+        }
+        let marker = bench.name(&format!("marker{builder}{}", line.len()));
+        let dockerfile = format!("FROM {}\nRUN echo {marker} && sleep 100\n", bench.base);
+        let line = format!(
+            "{line} -t {} {}",
+            bench.name("never"),
+            bench.context(&dockerfile)
+        );
+        let mut child = bench.line(&line).env("DOCKER_BUILDKIT", builder).start();
+        gate_bench::until("the step runs", || gate_bench::is_running(&marker));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        gate_bench::until("the step has ended", || !gate_bench::is_running(&marker));
+        gate_bench::until("the step is gone", || unlabelled(&marker).is_empty());
+    }
 }
 
 #[test]
@@ -709,7 +716,7 @@ fn buildx_builds_through_its_own_interface() {
     let labels = docker(&["image", "inspect", "-f", "{{.Config.Labels}}", &tag]).good();
     assert!(labels.stdout.contains(&bench.label.1), "{}", labels.text());
     for (arguments, word) in [
-        (vec!["--network", "host"], "network.host"),
+        (vec!["--network", "host"], "force-network-mode"),
         (vec!["--allow", "security.insecure"], "security.insecure"),
         (
             vec!["--label", "dockmaster.gate=8"],

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use h2::client::SendRequest;
 use h2::server::SendResponse;
-use h2::{Reason, RecvStream, SendStream};
+use h2::{RecvStream, SendStream};
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response};
@@ -70,15 +70,19 @@ impl Stream {
         mut respond: SendResponse<Bytes>,
     ) -> Result<(), Failed> {
         let path = request.uri().path().to_owned();
+        let (parts, mut body) = request.into_parts();
         if !solve::is_open(&path) {
             let denied = Denied::forbidden(format!("{path} is not open to jobs"));
-            return Ok(refuse(&mut respond, &denied, UNIMPLEMENTED)?);
+            refuse(&mut respond, &denied, UNIMPLEMENTED)?;
+            return drain(&mut body).await;
         }
-        let (parts, mut body) = request.into_parts();
         let first = if matches!(path.as_str(), CONTROL_SOLVE | BRIDGE_SOLVE) {
             match self.judged(&path, &mut body).await {
                 Ok(message) => Some(message),
-                Err(denied) => return Ok(refuse(&mut respond, &denied, PERMISSION_DENIED)?),
+                Err(denied) => {
+                    refuse(&mut respond, &denied, PERMISSION_DENIED)?;
+                    return drain(&mut body).await;
+                }
             }
         } else {
             None
@@ -165,6 +169,14 @@ impl Stream {
     }
 }
 
+/// Takes what a refused client still says; it would read a reset as another failure.
+async fn drain(body: &mut RecvStream) -> Result<(), Failed> {
+    while let Some(data) = body.data().await {
+        body.flow_control().release_capacity(data?.len())?;
+    }
+    Ok(())
+}
+
 /// Copies data as fast as the receiver takes it, then the trailers.
 async fn pump(from: &mut RecvStream, to: &mut SendStream<Bytes>) -> Result<(), Failed> {
     loop {
@@ -216,7 +228,5 @@ fn refuse(respond: &mut SendResponse<Bytes>, denied: &Denied, code: u8) -> Resul
     let mut response = Response::new(());
     *response.headers_mut() = headers;
     respond.send_response(response, true)?;
-    // What the client still wants to say is not read.
-    respond.send_reset(Reason::NO_ERROR);
     Ok(())
 }

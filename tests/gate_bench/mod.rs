@@ -172,14 +172,17 @@ impl Bench {
 
     /// Gives the job's client a plugin of this machine's, if there is one.
     pub(crate) fn use_plugin(&self, name: &str) -> bool {
+        // Another folder to look in, where the machine's own client shall not find it.
+        let more = std::env::var("DOCKMASTER_TEST_PLUGINS").unwrap_or_default();
         let folders = [
+            more.as_str(),
             "/usr/libexec/docker/cli-plugins",
             "/usr/local/lib/docker/cli-plugins",
         ];
-        let found = folders
-            .iter()
-            .map(|folder| Path::new(folder).join(name))
-            .find(|path| path.exists());
+        let paths = folders.iter().map(|folder| Path::new(folder).join(name));
+        let found = paths
+            .into_iter()
+            .find(|path| path.is_absolute() && path.exists());
         let Some(found) = found else { return false };
         let folder = self.folder.path().join("cli-plugins");
         fs::create_dir_all(&folder).unwrap();
@@ -445,6 +448,13 @@ pub(crate) fn unlabelled(word: &str) -> String {
         .filter(|line| line.contains(word))
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+/// Whether any process of this machine has this word in its command.
+pub(crate) fn is_running(word: &str) -> bool {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let mut commands = processes.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    commands.any(|command| String::from_utf8_lossy(&command).contains(word))
 }
 
 /// Waits for something to become true.
