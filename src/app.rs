@@ -1,14 +1,18 @@
 //! What happens for each thing that can be typed. Knows the process: its environment, its exit code.
 
+use std::path::Path;
+
 use clap::{Parser, error::ErrorKind};
 
 use crate::{
     admin,
+    broker::client,
     call::Call,
-    cli::{Cli, Verb},
+    cli::{Cli, RolloutVerb, Verb},
     exit,
     failure::Failure,
     log::Log,
+    native::verb,
     stage::{self, Setting, Stage},
 };
 
@@ -16,6 +20,10 @@ use crate::{
 pub fn main() -> i32 {
     let call = Call::from_environ(std::env::vars_os());
     exit::catch_panics(call.system_failure);
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    if let Some(code) = verb::hidden(&arguments) {
+        return code;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -35,6 +43,8 @@ pub fn main() -> i32 {
         Verb::Prepare => Stage::Prepare,
         Verb::Run { script, phase } => Stage::Run { script, phase },
         Verb::Cleanup => Stage::Cleanup,
+        Verb::Deploy { environment } => return deploy(environment.as_deref()),
+        Verb::Rollout { verb } => return rollout(&config, &verb),
         Verb::Gc => return run_verb(admin::gc::gc(&config)),
     };
     let path = std::env::var("PATH").unwrap_or_default();
@@ -45,6 +55,29 @@ pub fn main() -> i32 {
         path,
     });
     run_stage(&call, setting, stage)
+}
+
+/// Runs inside a deploy job, as the job.
+fn deploy(environment: Option<&str>) -> i32 {
+    let socket = std::env::var_os("DOCKMASTER_SOCKET");
+    let socket = socket.as_deref().map(Path::new);
+    client::deploy(socket, environment, &mut std::io::stdout())
+}
+
+/// For an admin: 0 good, 1 not as it should be, 3 could not look.
+fn rollout(config: &Path, verb: &RolloutVerb) -> i32 {
+    let result = match verb {
+        RolloutVerb::Status { environment } => admin::rollout::status(config, environment),
+        RolloutVerb::Recover { environment } => admin::rollout::recover(config, environment),
+    };
+    match result {
+        Ok(code) => code,
+        Err(failure) => {
+            let line = format!("dockmaster: {failure}\n");
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
+            admin::CANNOT_LOOK
+        }
+    }
 }
 
 fn run_stage(call: &Call, setting: Option<Setting>, stage: Stage) -> i32 {

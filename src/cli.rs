@@ -36,6 +36,30 @@ pub enum Verb {
     },
     /// Stage: remove all that was made for the job (called by gitlab-runner)
     Cleanup,
+    /// Roll the job's commit out (inside a job of a deploy lane)
+    Deploy {
+        /// Where to; the lane's only environment when left out
+        environment: Option<String>,
+    },
+    /// Look at or repair rollouts (for an admin)
+    Rollout {
+        #[command(subcommand)]
+        verb: RolloutVerb,
+    },
     /// Remove what jobs of a killed runner left behind
     Gc,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RolloutVerb {
+    /// Say how an environment is
+    Status {
+        /// The name of its file in the folder `environments`
+        environment: String,
+    },
+    /// Put right what an interrupted rollout left
+    Recover {
+        /// The name of its file in the folder `environments`
+        environment: String,
+    },
 }

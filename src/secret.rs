@@ -1,9 +1,17 @@
-//! A text that must not be printed. It has no `Display`, and its `Debug` says nothing.
+//! A text that must not be printed, and the files such texts come from. A [`Secret`] has no
+//! `Display`, and its `Debug` says nothing. Knows nothing of what the secrets open.
 
-use std::fmt;
+use std::{
+    fmt, fs,
+    io::Read,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
 
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
+
+use crate::failure::Class;
 
 /// A secret text, wiped from memory when dropped.
 #[derive(Clone, Deserialize)]
@@ -40,14 +48,138 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Why a file of secrets cannot be used. No variant carries any of its text: even a parser's
+/// complaint may quote what it stumbled over.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    #[error("cannot read {path}")]
+    Unreadable {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("{path} can be read by others (mode {mode:03o}); try: chmod 600 {path}")]
+    Exposed { path: PathBuf, mode: u32 },
+    #[error("{path} belongs to uid {owner}, so somebody else decides what is in it")]
+    Foreign { path: PathBuf, owner: u32 },
+    #[error("{path} is not {shape} (line {line}, column {column})")]
+    Malformed {
+        path: PathBuf,
+        shape: &'static str,
+        line: usize,
+        column: usize,
+    },
+}
+
+impl SecretError {
+    /// Whose turn it is.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Unreadable { .. }
+            | Self::Exposed { .. }
+            | Self::Foreign { .. }
+            | Self::Malformed { .. } => Class::System,
+        }
+    }
+}
+
+/// What a file of secrets holds.
+pub trait SecretFile: DeserializeOwned {
+    /// How the file should look, for whoever has to repair it.
+    const SHAPE: &'static str;
+}
+
+/// Reads a JSON file that nobody but its owner can read.
+pub fn load<T: SecretFile>(path: &Path) -> Result<T, SecretError> {
+    let unreadable = |source| SecretError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
+    // Opened first and looked at then, so that what is checked is what is read.
+    let mut file = fs::File::open(path).map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
+    let owner = metadata.uid();
+    if owner != 0 && owner != nix::unistd::geteuid().as_raw() {
+        return Err(SecretError::Foreign {
+            path: path.to_owned(),
+            owner,
+        });
+    }
+    let mode = metadata.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(SecretError::Exposed {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+    let mut text = Zeroizing::new(String::new());
+    file.read_to_string(&mut text).map_err(unreadable)?;
+    serde_json::from_str(&text).map_err(|error| SecretError::Malformed {
+        path: path.to_owned(),
+        shape: T::SHAPE,
+        line: error.line(),
+        column: error.column(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Account {
+        password: Secret,
+    }
+
+    impl SecretFile for Account {
+        const SHAPE: &'static str = "an account";
+    }
+
+    fn file(text: &str, mode: u32) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), text).unwrap();
+        fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).unwrap();
+        file
+    }
 
     #[test]
     fn a_secret_does_not_show_in_debug_output() {
         let secret = Secret::from("hunter2".to_owned());
         assert!(!format!("{secret:?}").contains("hunter2"));
         assert_eq!(secret.expose(), "hunter2");
+    }
+
+    #[test]
+    fn a_private_file_is_read() {
+        let file = file(r#"{"password":"hunter2"}"#, 0o600);
+        let account: Account = load(file.path()).unwrap();
+        assert_eq!(account.password.expose(), "hunter2");
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_is_refused_with_the_command_that_repairs_it() {
+        for mode in [0o644, 0o640, 0o604] {
+            let file = file(r#"{"password":"hunter2"}"#, mode);
+            let error = load::<Account>(file.path()).unwrap_err().to_string();
+            assert!(error.contains("chmod 600"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_malformed_file_is_refused_without_quoting_it() {
+        for text in [r#""hunter2""#, r#"{"password":["hunter2"]}"#, "hunter2"] {
+            let file = file(text, 0o600);
+            let error = load::<Account>(file.path()).unwrap_err().to_string();
+            assert!(error.contains("is not an account (line 1"), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = load::<Account>(Path::new("/nowhere/account.json")).unwrap_err();
+        assert_eq!(error.to_string(), "cannot read /nowhere/account.json");
     }
 }

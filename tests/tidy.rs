@@ -9,7 +9,7 @@ use std::{
 
 /// The levels of ARCHITECTURE.md. A module uses only what stands on its own level or lower.
 const LEVELS: &[(u8, &[&str])] = &[
-    (0, &["failure", "secret", "sys", "lease"]),
+    (0, &["failure", "secret", "sys", "tls", "lease"]),
     (1, &["job", "config", "policy", "call"]),
     (
         2,
@@ -25,7 +25,8 @@ const LEVELS: &[(u8, &[&str])] = &[
     (
         3,
         &[
-            "docker", "gate", "aliyun", "ssh", "remote", "compose", "store", "native", "broker",
+            "docker", "gate", "aliyun", "ssh", "remote", "compose", "tls", "store", "native",
+            "broker",
         ],
     ),
     (3, &["log", "cancel"]),

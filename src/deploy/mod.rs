@@ -1,5 +1,6 @@
 //! The deploy engine: pure plans and the rollout that carries them out through ports.
 
+pub mod clock;
 pub mod drain;
 mod ending;
 pub mod health;

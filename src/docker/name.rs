@@ -15,6 +15,9 @@ pub const RUNNER: &str = "dockmaster.runner";
 /// On the helper: the slot whose volumes the job holds.
 pub const SLOT: &str = "dockmaster.slot";
 
+/// On what a job made through its gate: its key. The job may set every other label itself.
+pub const MADE: &str = "dockmaster.made-by";
+
 /// What a container is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {

@@ -132,6 +132,22 @@ pub fn decide(lane: &DeployLane, environment: &Environment, job: &Job) -> Result
     })
 }
 
+/// The variables that are held against GitLab's typed fields.
+const COMPARED: [&str; 7] = [
+    "CI_PROJECT_ID",
+    "CI_PIPELINE_ID",
+    "CI_JOB_ID",
+    "CI_COMMIT_SHA",
+    "CI_COMMIT_REF_NAME",
+    "CI_COMMIT_TAG",
+    "CI_COMMIT_REF_PROTECTED",
+];
+
+/// True for a variable that `decide` looks at.
+pub fn is_compared(name: &str) -> bool {
+    COMPARED.contains(&name)
+}
+
 /// The first of the job's own variables that says something else than GitLab's typed fields.
 ///
 /// The job sees its variables, not the fields: a script that trusts a forged one would deploy
@@ -139,16 +155,17 @@ pub fn decide(lane: &DeployLane, environment: &Environment, job: &Job) -> Result
 fn contradiction(job: &Job) -> Option<&'static str> {
     let git = &job.git_info;
     let facts = [
-        ("CI_PROJECT_ID", job.job_info.project_id.to_string()),
-        ("CI_PIPELINE_ID", job.job_info.pipeline_id.to_string()),
-        ("CI_JOB_ID", job.id.to_string()),
-        ("CI_COMMIT_SHA", git.sha.clone()),
-        ("CI_COMMIT_REF_NAME", git.reference.clone()),
-        ("CI_COMMIT_TAG", git.reference.clone()),
-        ("CI_COMMIT_REF_PROTECTED", job.is_protected().to_string()),
+        job.job_info.project_id.to_string(),
+        job.job_info.pipeline_id.to_string(),
+        job.id.to_string(),
+        git.sha.clone(),
+        git.reference.clone(),
+        git.reference.clone(),
+        job.is_protected().to_string(),
     ];
-    facts
+    COMPARED
         .into_iter()
+        .zip(facts)
         .find(|(name, truth)| {
             job.variables
                 .iter()

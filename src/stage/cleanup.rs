@@ -7,6 +7,6 @@ use crate::{config::Lane, failure::Failure};
 pub(super) async fn cleanup(context: &Context<'_>) -> Result<(), Failure> {
     match &context.lane {
         Lane::Docker(lane) => docker::cleanup(context, lane).await,
-        Lane::Deploy(_) => Err(Failure::system("the deploy lane is not there yet")),
+        Lane::Deploy(_) => context.native()?.cleanup().await,
     }
 }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::Context;
-use crate::{config::Lane, failure::Failure};
+use crate::{config::Lane, failure::Failure, native::plan::builds_dir};
 
 /// What the runner reads from this stage's standard output.
 #[derive(Debug, Serialize)]
@@ -27,12 +27,10 @@ pub(super) fn config(context: &Context<'_>) -> Result<(), Failure> {
     let (builds_dir, cache_dir) = match &context.lane {
         Lane::Docker(lane) => (lane.builds_dir.clone(), lane.cache_dir.clone()),
         Lane::Deploy(_) => {
-            let place = context
-                .config
-                .state_dir
-                .join("jobs")
-                .join(context.job.key());
-            (place.join("builds"), place.join("cache"))
+            let builds = builds_dir(&context.config, &context.job);
+            // Never used: caches are other jobs' to write.
+            let cache = builds.with_file_name("cache");
+            (builds, cache)
         }
     };
     let answer = Answer {

@@ -15,6 +15,7 @@ use crate::{
     failure::{Failure, JobCode},
     job::{Job, Phase},
     log::Log,
+    native::{Engine, Host},
 };
 
 /// Which stage is called.
@@ -85,6 +86,12 @@ impl<'a> Context<'a> {
             cancel,
             path,
         })
+    }
+
+    /// The deploy lane, for this job.
+    fn native(&self) -> Result<Engine<'_>, Failure> {
+        let host = Host::here(self.path.clone())?;
+        Engine::new(host, &self.config, &self.lane_name, &self.job)
     }
 
     /// Stops waiting for `work` when somebody wants to stop: for stages that can be dropped anywhere,

@@ -10,6 +10,6 @@ pub(super) async fn prepare(context: &Context<'_>) -> Result<(), Failure> {
                 .until_cancelled(docker::prepare(context, lane))
                 .await
         }
-        Lane::Deploy(_) => Err(Failure::system("the deploy lane is not there yet")),
+        Lane::Deploy(_) => context.native()?.prepare(),
     }
 }

@@ -8,6 +8,11 @@ use crate::{config::Lane, failure::Failure, job::Phase};
 pub(super) async fn run(context: &Context<'_>, script: &Path, phase: Phase) -> Result<(), Failure> {
     match &context.lane {
         Lane::Docker(lane) => docker::run(context, lane, script, phase).await,
-        Lane::Deploy(_) => Err(Failure::system("the deploy lane is not there yet")),
+        Lane::Deploy(_) => {
+            let native = context.native()?;
+            native
+                .run(phase, script, context.log, &context.cancel)
+                .await
+        }
     }
 }

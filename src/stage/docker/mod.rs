@@ -1,6 +1,7 @@
 //! The docker lane's recipes.
 
 mod cleanup;
+mod gate;
 mod prepare;
 mod run;
 mod service;

@@ -5,11 +5,11 @@ use std::{fs, path::Path, time::Duration};
 use futures_util::StreamExt;
 use tokio::{select, time};
 
-use super::{super::Context, Scene};
+use super::{super::Context, Scene, gate};
 use crate::{
     config::DockerLane,
     docker::{
-        engine::{self, EngineError, Session},
+        engine::{self, EngineError, Found, Session},
         name::{self, Role},
         spec::{self, Container, Network},
     },
@@ -87,25 +87,40 @@ async fn run_in_build(
     scene: &Scene,
     script: Vec<u8>,
 ) -> Result<(), Failure> {
+    let slot = label(helper(scene)?, name::SLOT);
+    let gate = gate::open(context, lane, scene, slot)?;
     let container = match scene.container(Role::Build) {
         Some(found) => found.id.clone(),
         None => create_build(context, lane, scene).await?,
     };
+    let result = run_container(context, scene, &container, script).await;
+    if let Some(gate) = gate {
+        gate.close().await.map_err(Failure::system)?;
+    }
+    result
+}
+
+async fn run_container(
+    context: &Context<'_>,
+    scene: &Scene,
+    container: &str,
+    script: Vec<u8>,
+) -> Result<(), Failure> {
     let engine = &scene.engine;
     // Attached before the start: nothing of the output is lost, and the engine need not keep it.
     let mut session = engine
-        .attach(&container)
+        .attach(container)
         .await
         .map_err(EngineError::into_failure)?;
     engine
-        .start(&container)
+        .start(container)
         .await
         .map_err(EngineError::into_failure)?;
     if converse(context, &mut session, script).await? == End::Cancelled {
-        cancel_build(context, scene, &container, session).await?;
+        cancel_build(context, scene, container, session).await?;
         return Err(Failure::system("cancelled"));
     }
-    match settle(scene, &container).await? {
+    match settle(scene, container).await? {
         0 => Ok(()),
         code => Err(Failure::script(code)),
     }
@@ -143,10 +158,11 @@ async fn create_build(
     scene: &Scene,
 ) -> Result<String, Failure> {
     let helper = helper(scene)?;
-    let label = |name: &str| helper.labels.get(name).cloned().unwrap_or_default();
+    let mut mounts = spec::volumes(lane, label(helper, name::SLOT));
+    mounts.extend(gate::mounts(context, lane, scene));
     let container = Container {
-        image: label(name::IMAGE),
-        mounts: spec::volumes(lane, &label(name::SLOT)),
+        image: label(helper, name::IMAGE).to_owned(),
+        mounts,
         network: Network::Of(helper.id.clone()),
         ..spec::build(&scene.names, lane, &context.job, &context.call)
     };
@@ -157,11 +173,15 @@ async fn create_build(
         .map_err(EngineError::into_failure)
 }
 
-fn helper(scene: &Scene) -> Result<&engine::Found, Failure> {
+fn helper(scene: &Scene) -> Result<&Found, Failure> {
     scene.container(Role::Helper).ok_or_else(|| {
         Failure::system("the job's helper container is gone")
             .hint("something on this host removed it; the job can be run again")
     })
+}
+
+fn label<'a>(found: &'a Found, name: &str) -> &'a str {
+    found.labels.get(name).map_or("", String::as_str)
 }
 
 /// Feeds the script and copies the output to the log until it ends.

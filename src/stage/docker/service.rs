@@ -11,7 +11,6 @@ use crate::{
     docker::{
         engine::{Endpoint, EngineError},
         image::Reference,
-        name::Names,
         spec::{self, Container, Network},
     },
     failure::{Failure, JobCode},
@@ -96,8 +95,6 @@ async fn start(
     let engine = &scene.engine;
     let image = prepare::provide(context, engine, &service.reference, lane, service.wish).await?;
     let environ = spec::service_environ(lane, &context.job, &context.call, service.wish);
-    let slot = Names::slot(&scene.names, 0);
-    tracing::debug!(%slot, "starting a service");
     let container = Container {
         image,
         network: Network::Named {

@@ -1,12 +1,13 @@
 //! Everything a company has besides its code server, started with one call and gone when dropped.
 
-use std::time::Duration;
+use std::net::SocketAddr;
 
 use anyhow::{Result, anyhow};
 
-use crate::application::Application;
-use crate::background::wait_until;
-use crate::command::{DOCKER, feed};
+use crate::application::{Application, PORT};
+use crate::balancer::{Balancer, Member};
+use crate::client::Client;
+use crate::docker_client::DockerClient;
 use crate::fleet::{Fleet, Setting};
 use crate::image::{self, Images};
 use crate::machine::Machine;
@@ -22,6 +23,7 @@ pub const FIRST_RELEASE: &str = "v0.9.0";
 /// All parts. They end in the order they are named here, the machine last.
 #[derive(Debug)]
 pub struct Infrastructure {
+    pub balancer: Balancer,
     pub fleet: Fleet,
     pub registry: Registry,
     pub network: Network,
@@ -61,7 +63,15 @@ impl Infrastructure {
         pushed.map_err(|_| anyhow!("the push has panicked"))??;
         tell("the first release on every host");
         fleet.deploy_by_hand(&registry)?;
+        tell("the load balancer and its API");
+        let members = fleet.hosts.iter().map(|host| Member {
+            name: host.name.clone(),
+            server_id: host.server_id.clone(),
+            address: SocketAddr::new(host.ip, PORT),
+        });
+        let balancer = Balancer::start(&machine, network.gateway, members.collect())?;
         Ok(Self {
+            balancer,
             fleet,
             registry,
             network,
@@ -71,28 +81,19 @@ impl Infrastructure {
     }
 }
 
+impl Infrastructure {
+    /// Begins requests through the balancer.
+    pub fn client(&self, per_second: u32) -> Client {
+        Client::start(self.machine.background(), self.balancer.address, per_second)
+    }
+}
+
 fn push(machine: &Machine, registry: &Registry, images: &Images, release: &str) -> Result<()> {
     let directory = machine.directory("first-release")?;
     Application::new(FIRST_RELEASE).write(&directory, &images.application_base)?;
     image::build(&directory, release)?;
-    let settings = machine.directory("docker-config")?;
-    let settings = settings.to_string_lossy();
-    let account = &registry.push_account;
-    let login = [
-        "--config",
-        &settings,
-        "login",
-        "--username",
-        &account.username,
-    ];
-    let arguments = [&login[..], &["--password-stdin", &registry.host]].concat();
-    feed(DOCKER, &arguments, account.password.as_bytes())?;
-    feed(
-        DOCKER,
-        &["--config", &settings, "push", "--quiet", release],
-        b"",
-    )?;
-    wait_until("the pushed tag", Duration::from_secs(5), || {
-        Ok(registry.digest(REPOSITORY, FIRST_RELEASE).is_some())
-    })
+    let client = DockerClient::new(machine, "first-release")?;
+    client.log_in(registry, &registry.push_account)?;
+    client.run(&["push", "--quiet", release])?;
+    client.log_out(registry)
 }

@@ -33,10 +33,17 @@
 
 pub mod application;
 pub mod background;
+pub mod balancer;
+pub mod client;
 pub mod command;
+pub mod company;
+pub mod docker_client;
 pub mod fleet;
+pub mod gitlab;
+pub mod helper;
 pub mod image;
 pub mod infrastructure;
+pub mod installation;
 pub mod machine;
 pub mod network;
 pub mod registry;

@@ -4,31 +4,33 @@
 mod engine;
 mod sweep;
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 
 use crate::background::Background;
-use engine::Engine;
 pub use sweep::{reap, sweep};
 
 /// Every container, network, volume and image of a testbed carries this label with its process id.
 pub const LABEL: &str = "dockmaster.testbed";
 
-const PROGRAMS: [&str; 9] = [
-    "/usr/bin/docker",
-    "/usr/sbin/dockerd",
-    "/usr/bin/docker-registry",
-    "/usr/sbin/haproxy",
-    "/usr/sbin/debootstrap",
-    "/usr/bin/openssl",
-    "/usr/bin/ssh-keygen",
-    "/usr/bin/busybox",
-    "/usr/bin/curl",
+/// What must be there, and the Debian package that brings it.
+const PROGRAMS: [(&str, &str); 11] = [
+    ("/usr/bin/docker", "docker.io"),
+    ("/usr/sbin/dockerd", "docker.io"),
+    ("/usr/bin/docker-registry", "docker-registry"),
+    ("/usr/sbin/haproxy", "haproxy"),
+    ("/usr/sbin/debootstrap", "debootstrap"),
+    ("/usr/bin/openssl", "openssl"),
+    ("/usr/bin/ssh", "openssh-client"),
+    ("/usr/bin/ssh-keygen", "openssh-client"),
+    ("/usr/bin/busybox", "busybox-static"),
+    ("/usr/bin/curl", "curl"),
+    ("/usr/bin/setpriv", "util-linux"),
 ];
 
 /// `dockmaster.testbed=<pid>`, as Docker's `--label` and `--filter label=` take it.
@@ -41,13 +43,12 @@ pub fn name(part: &str) -> String {
     format!("{}{part}", sweep::prefix(std::process::id()))
 }
 
-/// Holds the engine, the temp root and the background thread; dropping it leaves the machine as it was found.
-#[derive(Debug)]
+/// Holds the temp root and the background thread; dropping it leaves the machine as it was found.
 pub struct Machine {
     root: PathBuf,
     background: Background,
-    // Last: what is swept away needs an engine, and another testbed of this process must wait for all of it.
-    engine: Option<Engine>,
+    before_signal_sweep: Arc<Mutex<Vec<sweep::Task>>>,
+    // Last: another testbed of this process waits until all else is gone.
     _turn: Turn,
 }
 
@@ -55,18 +56,30 @@ impl Machine {
     pub fn start() -> Result<Self> {
         let turn = Turn::take();
         check_programs()?;
-        let engine = Engine::acquire()?;
+        engine::join()?;
         reap();
         let root = sweep::root(std::process::id());
         fs::create_dir_all(&root).with_context(|| format!("cannot create {}", root.display()))?;
         let background = Background::start()?;
-        background.handle().spawn(sweep::on_signal());
+        let before_signal_sweep = Arc::default();
+        background
+            .handle()
+            .spawn(sweep::on_signal(Arc::clone(&before_signal_sweep)));
         Ok(Self {
             root,
             background,
-            engine: Some(engine),
+            before_signal_sweep,
             _turn: turn,
         })
+    }
+
+    /// At SIGINT or SIGTERM the testbed sweeps and ends the program; this is done before that.
+    pub fn before_signal_sweep(&self, task: impl FnOnce() + Send + 'static) {
+        let mut tasks = self
+            .before_signal_sweep
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        tasks.push(Box::new(task));
     }
 
     /// A new folder under the temp root.
@@ -107,10 +120,19 @@ impl Machine {
     }
 }
 
+impl fmt::Debug for Machine {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Machine")
+            .field("root", &self.root)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Drop for Machine {
     fn drop(&mut self) {
         sweep(std::process::id());
-        self.engine.take();
+        engine::leave();
     }
 }
 
@@ -118,16 +140,17 @@ fn check_programs() -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
         bail!("the testbed starts containers and daemons: run it as root");
     }
-    let missing: Vec<&str> = PROGRAMS
+    let missing = PROGRAMS
         .into_iter()
-        .filter(|program| !Path::new(program).exists())
-        .collect();
-    if missing.is_empty() {
+        .filter(|(program, _)| !Path::new(program).exists());
+    let mut packages: Vec<&str> = missing.map(|(_, package)| package).collect();
+    packages.dedup();
+    if packages.is_empty() {
         return Ok(());
     }
     bail!(
-        "missing {}: run scripts/install-packages",
-        missing.join(", ")
+        "packages are missing: apt-get install --no-install-recommends {}",
+        packages.join(" ")
     );
 }
 

@@ -7,6 +7,7 @@ mod token;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -35,8 +36,8 @@ pub struct Registry {
     /// For production hosts.
     pub pull_account: Account,
     directory: PathBuf,
-    front: Process,
-    is_up: bool,
+    /// None while the registry is down.
+    front: Mutex<Option<Process>>,
     address: SocketAddr,
     _storage: Process,
     _tokens: Server,
@@ -58,7 +59,7 @@ impl Registry {
         let tokens = Server::start(machine.background(), LOOPBACK, token::handler(issuer))?;
         let (mut storage, storage_address) = start_storage(machine, &directory, &host)?;
         write_front(&directory, address, &[tokens.address(), storage_address])?;
-        let front = start_front(machine, &directory)?;
+        let front = Mutex::new(Some(start_front(machine, &directory)?));
         wait_until("docker-registry", Duration::from_secs(15), || {
             storage.must_run()?;
             Ok(accepts(storage_address) && accepts(address))
@@ -71,7 +72,6 @@ impl Registry {
             pull_account,
             directory,
             front,
-            is_up: true,
             address,
             _storage: storage,
             _tokens: tokens,
@@ -79,18 +79,20 @@ impl Registry {
     }
 
     /// Takes the registry off the network: connections are refused until `bring_up`.
-    pub fn take_down(&mut self) -> Result<()> {
-        self.front.end();
-        self.is_up = false;
+    pub fn take_down(&self) -> Result<()> {
+        self.front
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         wait_until("the registry to be down", Duration::from_secs(5), || {
             Ok(!accepts(self.address))
         })
     }
 
-    pub fn bring_up(&mut self, machine: &Machine) -> Result<()> {
-        if !self.is_up {
-            self.front = start_front(machine, &self.directory)?;
-            self.is_up = true;
+    pub fn bring_up(&self, machine: &Machine) -> Result<()> {
+        let mut front = self.front.lock().unwrap_or_else(PoisonError::into_inner);
+        if front.is_none() {
+            *front = Some(start_front(machine, &self.directory)?);
         }
         wait_until("the registry", Duration::from_secs(5), || {
             Ok(accepts(self.address))

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 mod build;
 
+pub(crate) use build::slug;
 pub use build::{Artifacts, CachePolicy, Caches, JobBuilder, Service};
 
 /// What GitLab answers to a runner that asks for work, and what the runner writes to

@@ -13,7 +13,7 @@ const server = http.createServer((request, response) => {
   setTimeout(() => response.writeHead(200).end(text), Number(url.searchParams.get('wait') || 0));
 });
 
-setTimeout(() => server.listen(3131), testbed.startMilliseconds);
+setTimeout(() => server.listen(process.env.PORT || 3131), testbed.startMilliseconds);
 
 process.on('SIGTERM', () => {
   server.close(() => process.exit(0));

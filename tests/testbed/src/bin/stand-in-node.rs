@@ -28,7 +28,11 @@ async fn main() -> anyhow::Result<()> {
         .route("/health", get(health))
         .fallback(version)
         .with_state(package);
-    let listener = tokio::net::TcpListener::bind(("0.0.0.0", 3131)).await?;
+    let port = std::env::var("PORT")
+        .ok()
+        .and_then(|port| port.parse().ok())
+        .unwrap_or(3131_u16);
+    let listener = tokio::net::TcpListener::bind(("0.0.0.0", port)).await?;
     axum::serve(listener, router)
         .with_graceful_shutdown(async move {
             terminate.recv().await;

@@ -220,9 +220,10 @@ impl Host {
         Ok(())
     }
 
+    /// Its pid file is there once it listens.
     pub fn start_ssh(&self) -> Result<()> {
         self.exec("/usr/sbin/sshd -E /var/log/sshd.log")?;
-        Ok(())
+        self.wait_for("[ -e /run/sshd.pid ]")
     }
 
     /// Ends the Docker Engine; its containers end with it.
@@ -258,25 +259,21 @@ impl Host {
 
     /// Gives the host another key than the one `host_key` tells, as after an attack or a new installation.
     pub fn change_host_key(&self) -> Result<()> {
-        self.exec(
-            "rm /etc/ssh/ssh_host_ed25519_key* && \
-             ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key && \
-             kill -HUP $(cat /run/sshd.pid)",
-        )
-        .map(drop)
+        self.stop_ssh()?;
+        self.exec("rm /etc/ssh/ssh_host_ed25519_key*")?;
+        self.exec("ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key")?;
+        self.start_ssh()
     }
 
     pub fn restore_host_key(&self) -> Result<()> {
-        self.exec(
-            "install -m 600 /testbed/host_key /etc/ssh/ssh_host_ed25519_key && \
-             kill -HUP $(cat /run/sshd.pid)",
-        )
-        .map(drop)
+        self.stop_ssh()?;
+        self.exec("install -m 600 /testbed/host_key /etc/ssh/ssh_host_ed25519_key")?;
+        self.start_ssh()
     }
 
     /// Waits inside the host, because every call into it starts four programs out here.
     fn wait_for(&self, command: &str) -> Result<()> {
-        let wait = format!("until {command} >/dev/null 2>&1; do sleep 0.1; done");
+        let wait = format!("until {command} >/dev/null 2>&1; do sleep 0.3; done");
         docker(&[
             "exec",
             &self.container,

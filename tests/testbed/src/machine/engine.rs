@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -12,38 +13,34 @@ use crate::image;
 
 const DIRECTORY: &str = "/run/dockmaster-testbed";
 
-/// The right to use the engine. While one process holds it, no other ends the engine.
-#[derive(Debug)]
-pub(super) struct Engine {
-    users: File,
-}
+/// Open and locked while this process uses the engine; until then no other process ends it.
+static USERS: Mutex<Option<File>> = Mutex::new(None);
 
-impl Engine {
-    pub(super) fn acquire() -> Result<Self> {
-        fs::create_dir_all(DIRECTORY).with_context(|| format!("cannot create {DIRECTORY}"))?;
-        let users = lock_file("users")?;
-        users
-            .lock_shared()
-            .context("cannot lock the list of testbeds")?;
-        let start = lock_file("start")?;
-        start.lock().context("cannot lock the engine's start")?;
-        if !answers() {
-            start_engine()?;
-        }
-        Ok(Self { users })
+/// Joins the users of the engine, and starts it if it does not run.
+pub(super) fn join() -> Result<()> {
+    fs::create_dir_all(DIRECTORY).with_context(|| format!("cannot create {DIRECTORY}"))?;
+    let users = lock_file("users")?;
+    users
+        .lock_shared()
+        .context("cannot lock the list of testbeds")?;
+    let start = lock_file("start")?;
+    start.lock().context("cannot lock the engine's start")?;
+    *USERS.lock().unwrap_or_else(PoisonError::into_inner) = Some(users);
+    if !answers() {
+        start_engine()?;
     }
+    Ok(())
 }
 
-impl Drop for Engine {
-    fn drop(&mut self) {
-        let _ = self.users.unlock();
-        // Another testbed may have come in between: then this is its to do.
-        if self.users.try_lock().is_err() {
-            return;
-        }
+/// Leaves; the last to do so puts the machine back as the first found it.
+pub(super) fn leave() {
+    let users = USERS.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let Some(users) = users else { return };
+    let _ = users.unlock();
+    // Somebody else still has it, or has come in between: then this is theirs to do.
+    if users.try_lock().is_ok() {
         forget_user_facing_images();
         stop_ours();
-        let _ = self.users.unlock();
     }
 }
 

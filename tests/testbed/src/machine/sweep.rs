@@ -3,14 +3,18 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::LABEL;
+use super::{LABEL, engine};
 use crate::command::{docker, docker_lines};
 
 /// The file in a temp root that lists what was made outside it.
 pub(super) const OUTSIDE: &str = "outside";
+
+/// What others want done before everything is swept away at a signal.
+pub(super) type Task = Box<dyn FnOnce() + Send>;
 
 const ROOT: &str = "dockmaster-testbed-";
 
@@ -32,8 +36,7 @@ pub fn sweep(process: u32) {
     remove(&["network", "rm"], &networks);
     let volumes = docker_lines(&["volume", "ls", "-q", "--filter", &filter]);
     remove(&["volume", "rm", "-f"], &volumes);
-    let images = docker_lines(&["image", "ls", "-q", "--filter", &filter]);
-    remove(&["image", "rm", "-f"], &images);
+    remove_images(&filter);
     remove_control_groups(&prefix(process));
     remove_root(&root(process));
 }
@@ -48,7 +51,7 @@ pub fn reap() {
 }
 
 /// Cleans up when the program is told to end, which `Drop` alone cannot.
-pub(super) async fn on_signal() {
+pub(super) async fn on_signal(before: Arc<Mutex<Vec<Task>>>) {
     let (Ok(mut interrupt), Ok(mut terminate)) = (
         signal(SignalKind::interrupt()),
         signal(SignalKind::terminate()),
@@ -59,7 +62,12 @@ pub(super) async fn on_signal() {
         _ = interrupt.recv() => 130,
         _ = terminate.recv() => 143,
     };
+    let tasks = std::mem::take(&mut *before.lock().unwrap_or_else(PoisonError::into_inner));
+    for task in tasks {
+        task();
+    }
     sweep(std::process::id());
+    engine::leave();
     std::process::exit(code);
 }
 
@@ -100,6 +108,19 @@ fn remove(verb: &[&str], objects: &[String]) {
     let mut arguments = verb.to_vec();
     arguments.extend(objects.iter().map(String::as_str));
     let _ = docker(&arguments);
+}
+
+/// A parent goes only after its children, so it takes as many rounds as there are generations.
+fn remove_images(filter: &str) {
+    let mut before = usize::MAX;
+    loop {
+        let images = docker_lines(&["image", "ls", "-q", "--filter", filter]);
+        if images.is_empty() || images.len() >= before {
+            return;
+        }
+        before = images.len();
+        remove(&["image", "rm", "-f"], &images);
+    }
 }
 
 fn remove_root(root: &Path) {

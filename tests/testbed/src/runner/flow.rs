@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::call::{Call, Cause, End, Limits, Order, Output, carry_out};
 use super::control::Control;
-use super::environ::{Ingredients, services, variables};
+use super::environ::{Ingredients, expand, services, variables};
 use super::log::{GREEN, Log, RESET};
 use super::prepare::unique;
 use super::verdict::{Failure, Verdict, judge};
@@ -78,7 +78,18 @@ impl Session {
         }
     }
 
+    /// Image and service names and aliases, expanded before anything else sees them.
+    fn expand_images(&mut self) {
+        let variables = self.variables();
+        self.job.image.name = expand(&self.job.image.name, &variables);
+        for service in &mut self.job.services {
+            service.name = expand(&service.name, &variables);
+            service.alias = expand(&service.alias, &variables);
+        }
+    }
+
     pub(super) fn run(mut self) -> Outcome {
+        self.expand_images();
         let secrets = self
             .variables()
             .into_iter()

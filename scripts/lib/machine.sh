@@ -1,0 +1,101 @@
+# Sourced by the scripts that need a whole machine: installs what is missing from Debian's packages and checks for
+# a Rust toolchain. Starts no service: the testbed starts what it needs, and ends that again.
+# shellcheck shell=sh
+
+# package:file that shows it is installed
+machine_packages="
+docker.io:/usr/sbin/dockerd
+docker-compose:/usr/bin/docker-compose
+docker-registry:/usr/bin/docker-registry
+openssh-server:/usr/sbin/sshd
+openssh-client:/usr/bin/ssh
+haproxy:/usr/sbin/haproxy
+debootstrap:/usr/sbin/debootstrap
+iproute2:/usr/sbin/ip
+iptables:/usr/sbin/iptables
+procps:/usr/bin/pgrep
+git:/usr/bin/git
+curl:/usr/bin/curl
+busybox-static:/usr/bin/busybox
+openssl:/usr/bin/openssl
+ca-certificates:/usr/sbin/update-ca-certificates
+debian-archive-keyring:/usr/share/keyrings/debian-archive-keyring.gpg
+gcc:/usr/bin/cc
+libc6-dev:/usr/include/stdio.h
+"
+
+say() {
+    printf '%s\n' "$*" >&2
+}
+
+# Installs missing packages; needs root and a Debian, and says so.
+install_packages() {
+    missing=
+    for entry in $machine_packages; do
+        [ -e "${entry#*:}" ] || missing="$missing ${entry%%:*}"
+    done
+    # The dynamic busybox has the same path, but does not run in an image of its own.
+    if [ -e /usr/bin/busybox ] && ldd /usr/bin/busybox >/dev/null 2>&1; then
+        missing="$missing busybox-static"
+    fi
+    [ -n "$missing" ] || return 0
+    if [ "$(id -u)" != 0 ]; then
+        say "These packages are missing:$missing"
+        say "Run this as root, or install them: apt-get install --no-install-recommends$missing"
+        return 1
+    fi
+    if ! command -v apt-get >/dev/null; then
+        say "These packages are missing, and this is no Debian that could install them:$missing"
+        return 1
+    fi
+    say "Installing$missing"
+    without_starting_services apt_install "$missing"
+}
+
+apt_install() {
+    log=$(mktemp)
+    # Word splitting is wanted: $1 is a list.
+    # shellcheck disable=SC2086
+    if { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $1; } \
+        >"$log" 2>&1; then
+        rm -f "$log"
+        return 0
+    fi
+    tail -n 20 "$log" >&2
+    say "The packages could not be installed; all of apt-get's words are in $log"
+    return 1
+}
+
+# Debian starts a service as soon as it is installed, unless this file says not to.
+without_starting_services() {
+    policy=/usr/sbin/policy-rc.d
+    if [ -e "$policy" ]; then
+        "$@"
+        return
+    fi
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+    result=0
+    "$@" || result=$?
+    rm -f "$policy"
+    return "$result"
+}
+
+# Finds cargo, also where rustup puts it and no login shell has said so.
+require_cargo() {
+    if ! command -v cargo >/dev/null && [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]; then
+        PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
+        export PATH
+    fi
+    if ! command -v cargo >/dev/null; then
+        say "There is no Rust toolchain here. dockmaster needs Rust 1.95 or newer; Debian 12's own is too old."
+        say "  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal -c clippy,rustfmt"
+        say "Then open a new shell and run this again."
+        return 1
+    fi
+    version=$(rustc --version | cut -d ' ' -f 2)
+    if [ "$(printf '1.95.0\n%s\n' "$version" | sort -V | head -n 1)" != 1.95.0 ]; then
+        say "Rust $version is too old: dockmaster needs 1.95 or newer. Try: rustup update stable"
+        return 1
+    fi
+}

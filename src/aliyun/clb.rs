@@ -1,0 +1,265 @@
+//! A `VServer` group of Aliyun's Classic Load Balancer as the rollout's balancer.
+//!
+//! A write names one member and always its weight: Aliyun takes a weight left out for 100. Members
+//! are read before they are written, so that nothing but the weight is changed, and so that the
+//! last backend in service is never taken out.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize, de};
+use tokio::sync::Mutex;
+use url::Url;
+
+use super::{AliyunError, call::Api};
+use crate::{
+    config,
+    deploy::port::{Balancer, Clock, HostName, Pool, Weight},
+};
+
+const VERSION: &str = "2014-05-15";
+const DESCRIBE: &str = "DescribeVServerGroupAttribute";
+const SET: &str = "SetVServerGroupAttribute";
+
+/// Regions that are served at the central address.
+const CENTRAL: [&str; 12] = [
+    "cn-qingdao",
+    "cn-beijing",
+    "cn-hangzhou",
+    "cn-shanghai",
+    "cn-shenzhen",
+    "cn-hongkong",
+    "ap-southeast-1",
+    "us-east-1",
+    "us-west-1",
+    "cn-shanghai-finance-1",
+    "cn-shenzhen-finance-1",
+    "cn-north-2-gov-1",
+];
+
+/// One `VServer` group.
+pub struct Clb<C> {
+    api: Api<C>,
+    region: String,
+    group: String,
+    port: u16,
+    /// The hosts' ids at Aliyun.
+    servers: BTreeMap<HostName, String>,
+    /// Aliyun refuses a second write to a load balancer while one is in flight.
+    writing: Mutex<()>,
+}
+
+impl<C: Clock> Clb<C> {
+    /// Reads the account; does not connect yet.
+    pub fn open(
+        balancer: &config::Balancer,
+        hosts: &[config::Host],
+        clock: C,
+    ) -> Result<Self, AliyunError> {
+        let endpoint = match &balancer.endpoint {
+            Some(endpoint) => endpoint.clone(),
+            None => endpoint(&balancer.region)?,
+        };
+        let account = balancer.account.clone().unwrap_or_default();
+        let servers = hosts
+            .iter()
+            .map(|host| (host.name.clone(), host.server_id.clone()))
+            .collect();
+        Ok(Self {
+            api: Api::open(endpoint, VERSION, account, clock)?,
+            region: balancer.region.clone(),
+            group: balancer.id.clone(),
+            port: balancer.port,
+            servers,
+            writing: Mutex::new(()),
+        })
+    }
+
+    async fn members(&self) -> Result<Vec<Member>, AliyunError> {
+        let query = [
+            ("RegionId", self.region.as_str()),
+            ("VServerGroupId", self.group.as_str()),
+        ];
+        let body = self.api.call(DESCRIBE, &query).await?;
+        let answer: Description =
+            serde_json::from_str(&body).map_err(|error| AliyunError::Malformed {
+                action: DESCRIBE,
+                why: error.to_string(),
+            })?;
+        Ok(answer.members.list)
+    }
+
+    /// The one member that is `host`'s.
+    fn member<'a>(&self, members: &'a [Member], host: &str) -> Result<&'a Member, AliyunError> {
+        let server = self.servers.get(host).map_or("", String::as_str);
+        members
+            .iter()
+            .find(|member| member.server_id == server && member.port == self.port)
+            .ok_or_else(|| AliyunError::NotMember {
+                host: host.to_owned(),
+                server: server.to_owned(),
+                port: self.port,
+                group: self.group.clone(),
+                members: names(members),
+            })
+    }
+}
+
+impl<C: Clock> Balancer for Clb<C> {
+    type Error = AliyunError;
+
+    async fn pool(&self) -> Result<Pool, AliyunError> {
+        let members = self.members().await?;
+        let mut pool = Pool::default();
+        let mut ours = Vec::new();
+        for host in self.servers.keys() {
+            let member = self.member(&members, host)?;
+            pool.weights.insert(host.clone(), member.weight);
+            ours.push(member);
+        }
+        pool.strangers = members
+            .iter()
+            .filter(|member| !ours.iter().any(|it| std::ptr::eq(*it, *member)))
+            .map(|member| (member.name(), member.weight))
+            .collect();
+        Ok(pool)
+    }
+
+    async fn set_weight(&self, host: &str, weight: Weight) -> Result<(), AliyunError> {
+        let _alone = self.writing.lock().await;
+        let members = self.members().await?;
+        let member = self.member(&members, host)?;
+        let is_other = |it: &&Member| !std::ptr::eq(*it, member);
+        let mut others = members.iter().filter(is_other);
+        if weight == Weight::ZERO && !others.any(|other| other.weight > Weight::ZERO) {
+            return Err(AliyunError::LastBackend {
+                host: host.to_owned(),
+            });
+        }
+        let entry = entry(member, weight);
+        let query = [
+            ("BackendServers", entry.as_str()),
+            ("RegionId", &self.region),
+            ("VServerGroupId", &self.group),
+        ];
+        self.api.call(SET, &query).await?;
+        Ok(())
+    }
+}
+
+#[derive(Deserialize)]
+struct Description {
+    #[serde(rename = "BackendServers")]
+    members: Members,
+}
+
+#[derive(Deserialize)]
+struct Members {
+    #[serde(rename = "BackendServer", default)]
+    list: Vec<Member>,
+}
+
+/// One backend. A server may be in a group several times, at other ports and addresses.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Member {
+    server_id: String,
+    #[serde(default)]
+    server_ip: Option<String>,
+    #[serde(deserialize_with = "number")]
+    port: u16,
+    #[serde(deserialize_with = "weight")]
+    weight: Weight,
+    #[serde(rename = "Type", default)]
+    kind: Option<String>,
+    #[serde(default)]
+    description: Option<String>,
+}
+
+impl Member {
+    fn name(&self) -> String {
+        format!("{}:{}", self.server_id, self.port)
+    }
+}
+
+fn names(members: &[Member]) -> String {
+    let names: Vec<_> = members.iter().map(Member::name).collect();
+    if names.is_empty() {
+        "nothing".into()
+    } else {
+        names.join(", ")
+    }
+}
+
+/// The parameter `BackendServers` with one member: its identity as it was read, and the weight.
+fn entry(member: &Member, weight: Weight) -> String {
+    /// Numbers are sent as strings, as Aliyun's own clients do.
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Entry<'a> {
+        server_id: &'a str,
+        port: String,
+        weight: String,
+        #[serde(rename = "Type", skip_serializing_if = "Option::is_none")]
+        kind: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        server_ip: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        description: Option<&'a str>,
+    }
+    let kind = present(member.kind.as_ref());
+    let entry = Entry {
+        server_id: &member.server_id,
+        port: member.port.to_string(),
+        weight: weight.to_string(),
+        // Only network interfaces and container instances are told apart by their address.
+        server_ip: present(member.server_ip.as_ref())
+            .filter(|_| kind.is_some_and(|kind| kind != "ecs")),
+        kind,
+        description: present(member.description.as_ref()),
+    };
+    serde_json::json!([entry]).to_string()
+}
+
+fn present(text: Option<&String>) -> Option<&str> {
+    text.map(String::as_str).filter(|text| !text.is_empty())
+}
+
+/// Aliyun declares the same field as a string in one action and as a number in another.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Number(u16),
+        Text(String),
+    }
+    match Either::deserialize(deserializer)? {
+        Either::Number(number) => Ok(number),
+        Either::Text(text) => text
+            .parse()
+            .map_err(|_| de::Error::custom(format!("`{text}` is not a number"))),
+    }
+}
+
+fn weight<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Weight, D::Error> {
+    let number = number(deserializer)?;
+    u8::try_from(number)
+        .ok()
+        .and_then(Weight::new)
+        .ok_or_else(|| de::Error::custom(format!("{number} is not a weight")))
+}
+
+/// Where a region's API is, unless the configuration says otherwise.
+fn endpoint(region: &str) -> Result<Url, AliyunError> {
+    let host = if CENTRAL.contains(&region) {
+        "slb.aliyuncs.com".to_owned()
+    } else {
+        format!("slb.{region}.aliyuncs.com")
+    };
+    Url::parse(&format!("https://{host}/")).map_err(|_| AliyunError::Malformed {
+        action: DESCRIBE,
+        why: format!("`{region}` is not a region"),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! The broker: a process of one job's, under an identity of its own that alone can read the keys.
+//! A job asks it for a rollout and is told what happens; it never gets a key.
+//!
+//! It decides itself, from facts that root hands it, and serves until its control pipe closes.
+
+pub mod attend;
+pub mod client;
+mod duty;
+mod open;
+mod protocol;
+mod serve;
+
+use std::{
+    io::{self, BufRead, Write},
+    os::{fd::AsFd, unix::net::UnixListener},
+};
+
+use nix::unistd::{Gid, Uid};
+use tokio::{
+    io::AsyncReadExt,
+    net::unix::pipe,
+    select,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use crate::{config::Config, deploy::port::Wish, failure::Failure, sys::process};
+use duty::{Duty, Task};
+use protocol::Verdict;
+
+/// Runs `dockmaster broker`: the duty is the first line of standard input, and what follows is the
+/// control pipe, whose end means "stop". Returns the exit code.
+pub fn main() -> i32 {
+    match run() {
+        Ok(code) => code,
+        Err(failure) => {
+            // The driver may be gone: nobody is left to tell.
+            let _ = writeln!(io::stderr(), "dockmaster broker: {failure}");
+            attend::BROKEN
+        }
+    }
+}
+
+fn run() -> Result<i32, Failure> {
+    // Signals for the driver's group are not for this process: it ends in order, later.
+    process::leave_session().map_err(failed("leave the session"))?;
+    process::close_on_exec_beyond_standard_streams().map_err(failed("close inherited files"))?;
+    let duty = read_duty()?;
+    process::become_user(Uid::from_raw(duty.uid), Gid::from_raw(duty.gid))
+        .map_err(failed("become the broker's user"))?;
+    process::hide_memory().map_err(failed("hide the own memory"))?;
+    process::forbid_core_dumps().map_err(failed("forbid core dumps"))?;
+    process::forbid_new_privileges().map_err(failed("forbid new privileges"))?;
+    let config = Config::load(&duty.config).map_err(Failure::system)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(failed("start"))?;
+    let code = runtime.block_on(work(duty.task, config))?;
+    runtime.shutdown_background();
+    Ok(code)
+}
+
+async fn work(task: Task, config: Config) -> Result<i32, Failure> {
+    let wish = listen().map_err(failed("listen to the driver"))?;
+    match task {
+        Task::Serve { lane, job, uid } => {
+            let socket = io::stdout()
+                .as_fd()
+                .try_clone_to_owned()
+                .map_err(failed("listen"))?;
+            let service = serve::Service {
+                config: &config,
+                lane: &lane,
+                job: &job,
+                uid,
+            };
+            let rollouts = open::Rollouts { config: &config };
+            let listener = UnixListener::from(socket);
+            service.serve(listener, &rollouts, wish).await
+        }
+        Task::Recover {
+            environment,
+            is_quiet,
+        } => {
+            let verdict = open::recover(&config, &environment, is_quiet, wish);
+            Ok(told(&verdict, is_quiet))
+        }
+        Task::Status { environment } => Ok(told(&open::status(&config, &environment), false)),
+    }
+}
+
+fn told(verdict: &Verdict, is_quiet: bool) -> i32 {
+    let is_wanted = !is_quiet || verdict.code != 0;
+    if is_wanted && !verdict.message.is_empty() {
+        let _ = writeln!(io::stdout(), "{}", verdict.message);
+    }
+    verdict.code
+}
+
+/// The duty's line. Nothing ever follows it: the end of the pipe is the message.
+fn read_duty() -> Result<Duty, Failure> {
+    let mut line = Vec::new();
+    io::stdin()
+        .lock()
+        .read_until(b'\n', &mut line)
+        .map_err(failed("read the duty"))?;
+    serde_json::from_slice(&line)
+        .map_err(|error| Failure::system(error).during("`broker` is dockmaster's own verb"))
+}
+
+/// The wish to end: the driver closed the control pipe, or is gone; or SIGTERM came.
+fn listen() -> io::Result<watch::Receiver<Wish>> {
+    let mut control = pipe::Receiver::from_owned_fd(io::stdin().as_fd().try_clone_to_owned()?)?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let (sender, receiver) = watch::channel(Wish::GoOn);
+    tokio::spawn(async move {
+        let mut is_open = true;
+        let mut byte = [0];
+        loop {
+            select! {
+                read = control.read(&mut byte), if is_open => {
+                    is_open = matches!(read, Ok(1));
+                    if is_open { continue }
+                }
+                _ = terminate.recv() => {}
+            }
+            sender.send_modify(|wish| {
+                *wish = if *wish == Wish::GoOn {
+                    Wish::Stop
+                } else {
+                    Wish::StopNow
+                };
+            });
+        }
+    });
+    Ok(receiver)
+}
+
+fn failed(what: &'static str) -> impl Fn(io::Error) -> Failure {
+    move |error| Failure::system(error).during(&format!("cannot {what}"))
+}

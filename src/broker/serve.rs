@@ -1,0 +1,239 @@
+//! Serves one job: who connects is checked, what is asked is decided, and a rollout that was begun
+//! ends in order whoever still listens.
+
+use std::{
+    cell::Cell,
+    io::{self, Write},
+    os::unix::net::UnixListener as StdListener,
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{UnixListener, UnixStream},
+    select,
+    sync::{mpsc, watch},
+    time,
+};
+
+use super::{
+    attend::BROKEN,
+    protocol::{Answer, Outcome, Request, Verdict},
+};
+use crate::{
+    config::{Config, Lane},
+    deploy::port::{Narrator, Wish},
+    failure::{Failure, JobCode},
+    job::Job,
+    policy::{self, Grant},
+};
+
+/// The longest request there is.
+const REQUEST_LIMIT: u64 = 4096;
+/// How long a job may take to say what it wants.
+const REQUEST_TIME: Duration = Duration::from_secs(10);
+/// How long a job that does not read may hold up the story it is told.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Who carries rollouts out.
+pub(super) trait Rollouts {
+    /// One rollout of the granted commit. Ends at the next step edge when the wish says so.
+    async fn deploy(
+        &self,
+        grant: &Grant,
+        story: &Story,
+        wish: watch::Receiver<Wish>,
+    ) -> Result<String, Failure>;
+}
+
+/// The lines of a rollout, on their way to the job.
+pub(super) struct Story(mpsc::UnboundedSender<String>);
+
+impl Narrator for Story {
+    fn say(&self, line: &str) {
+        // The receiver lives as long as the rollout does.
+        let _ = self.0.send(line.to_owned());
+    }
+}
+
+/// One job's broker.
+pub(super) struct Service<'a> {
+    pub(super) config: &'a Config,
+    pub(super) lane: &'a str,
+    pub(super) job: &'a Job,
+    /// The uid of the job's processes: nobody else is heard.
+    pub(super) uid: u32,
+}
+
+impl Service<'_> {
+    /// Answers one request after the other until the wish says stop; the process's exit code.
+    pub(super) async fn serve(
+        &self,
+        listener: StdListener,
+        rollouts: &impl Rollouts,
+        wish: watch::Receiver<Wish>,
+    ) -> Result<i32, Failure> {
+        listener.set_nonblocking(true).map_err(Failure::system)?;
+        let listener = UnixListener::from_std(listener).map_err(Failure::system)?;
+        let mut code = 0;
+        loop {
+            let stream = select! {
+                () = stopped(wish.clone()) => return Ok(code),
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => stream,
+                    Err(error) => return Err(Failure::system(error)),
+                },
+            };
+            if !stream.peer_cred().is_ok_and(|peer| peer.uid() == self.uid) {
+                continue;
+            }
+            let verdict = self.answer(stream, rollouts, wish.clone()).await;
+            code = if verdict.outcome == Outcome::Unable {
+                BROKEN
+            } else {
+                0
+            };
+        }
+    }
+
+    async fn answer(
+        &self,
+        stream: UnixStream,
+        rollouts: &impl Rollouts,
+        wish: watch::Receiver<Wish>,
+    ) -> Verdict {
+        let mut stream = BufReader::new(stream);
+        let request = select! {
+            () = stopped(wish.clone()) => Err(Failure::system("the job is being stopped")),
+            request = read_request(&mut stream) => request,
+        };
+        let listener = Listener {
+            stream: stream.into_inner(),
+            is_gone: Cell::new(false),
+        };
+        let grant = request.and_then(|Request::Deploy { environment }| self.decide(environment));
+        let result = match grant {
+            Ok(grant) => listener.follow(rollouts, &grant, wish).await,
+            Err(failure) => (listener, Err(failure)),
+        };
+        let (mut listener, result) = result;
+        let verdict = match result {
+            Ok(message) => Verdict::done(message),
+            Err(failure) => Verdict::from(&failure),
+        };
+        listener.close(&verdict).await;
+        verdict
+    }
+
+    /// The decision is made here again, not where the request comes from.
+    fn decide(&self, environment: Option<String>) -> Result<Grant, Failure> {
+        let Lane::Deploy(lane) = self.config.lane(self.lane).map_err(Failure::system)? else {
+            return Err(Failure::system(format!(
+                "`{}` is not a deploy lane",
+                self.lane
+            )));
+        };
+        let name = match (environment, lane.environments.as_slice()) {
+            (Some(name), _) => name,
+            (None, [only]) => only.clone(),
+            (None, several) => {
+                let text = format!("say which environment: {}", several.join(", "));
+                return Err(Failure::build(JobCode::Malformed, text));
+            }
+        };
+        if !lane.environments.contains(&name) {
+            let (name, known) = (policy::printable(&name), lane.environments.join(", "));
+            let text = format!("this lane has no environment called `{name}` (it has: {known})");
+            return Err(Failure::build(JobCode::Malformed, text));
+        }
+        let environment = self.config.environment(&name).map_err(Failure::system)?;
+        policy::decide(lane, &environment, self.job)
+            .map_err(|refusal| Failure::build(JobCode::Refused, refusal))
+    }
+}
+
+/// Resolves when the wish is no longer to go on.
+async fn stopped(mut wish: watch::Receiver<Wish>) {
+    if wish.wait_for(|wish| *wish != Wish::GoOn).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+async fn read_request(stream: &mut BufReader<UnixStream>) -> Result<Request, Failure> {
+    let refused = |text: String| Failure::build(JobCode::Malformed, text);
+    let mut line = String::new();
+    let mut limited = stream.take(REQUEST_LIMIT);
+    match time::timeout(REQUEST_TIME, limited.read_line(&mut line)).await {
+        Ok(Ok(_)) => serde_json::from_str(&line)
+            .map_err(|error| refused(format!("the request cannot be understood: {error}"))),
+        Ok(Err(error)) => Err(refused(format!("the request cannot be read: {error}"))),
+        Err(_) => Err(refused("no request was made".into())),
+    }
+}
+
+/// The job's end of the line, while it is there; the driver's log afterwards.
+struct Listener {
+    stream: UnixStream,
+    is_gone: Cell<bool>,
+}
+
+impl Listener {
+    /// Runs the rollout and tells its story. The rollout is never dropped half-way.
+    async fn follow(
+        mut self,
+        rollouts: &impl Rollouts,
+        grant: &Grant,
+        wish: watch::Receiver<Wish>,
+    ) -> (Self, Result<String, Failure>) {
+        let (sender, mut lines) = mpsc::unbounded_channel();
+        let story = Story(sender);
+        let work = rollouts.deploy(grant, &story, wish);
+        tokio::pin!(work);
+        let result = loop {
+            select! {
+                biased;
+                Some(line) = lines.recv() => self.tell(line).await,
+                result = &mut work => break result,
+            }
+        };
+        while let Ok(line) = lines.try_recv() {
+            self.tell(line).await;
+        }
+        (self, result)
+    }
+
+    async fn tell(&mut self, line: String) {
+        if !self.send(&Answer::Log { log: line.clone() }).await {
+            aside(&line);
+        }
+    }
+
+    async fn close(&mut self, verdict: &Verdict) {
+        if !self.send(&Answer::Verdict(verdict.clone())).await {
+            aside(&verdict.message);
+        }
+    }
+
+    /// True when the job has it. A job that does not read for a while is as good as gone.
+    async fn send(&mut self, answer: &Answer) -> bool {
+        if self.is_gone.get() {
+            return false;
+        }
+        let sent = async {
+            let mut line = serde_json::to_string(answer).map_err(io::Error::other)?;
+            line.push('\n');
+            self.stream.write_all(line.as_bytes()).await
+        };
+        let is_sent = matches!(time::timeout(PATIENCE, sent).await, Ok(Ok(())));
+        self.is_gone.set(!is_sent);
+        is_sent
+    }
+}
+
+/// The driver copies these lines into the job's log, if it is still there.
+fn aside(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+#[cfg(test)]
+mod tests;

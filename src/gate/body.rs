@@ -1,0 +1,521 @@
+//! The body of `containers/create`: read strictly, judged field by field, written anew.
+//!
+//! Pure. Names of containers, networks and volumes, and paths, come out for the caller to resolve:
+//! this module cannot know whose they are. Knows no daemon.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::field::{Field, Rule, Shape, copy, forbidden, nested, text, texts};
+use super::json;
+use super::mount::{self, Mount};
+use super::refusal::Denied;
+
+/// A container that a job wants, as far as it may have it.
+#[derive(Debug, Clone, Default)]
+pub struct Creation {
+    pub image: String,
+    /// As the client wrote it; empty for the usual one.
+    pub network: String,
+    /// Containers whose process, IPC and network namespaces it joins.
+    pub pid_of: Option<String>,
+    pub ipc_of: Option<String>,
+    pub network_of: Option<String>,
+    /// Containers whose volumes it takes, and how (`ro`, `rw` or empty).
+    pub volumes_from: Vec<(String, String)>,
+    pub mounts: Vec<Mount>,
+    /// Settings for each network to join, by the name the client wrote.
+    pub endpoints: Vec<(String, Map<String, Value>)>,
+    /// What was left out, for the client to print.
+    pub warnings: Vec<String>,
+    config: Map<String, Value>,
+    host: Map<String, Value>,
+}
+
+/// What the caller found out for a [`Creation`].
+#[derive(Debug, Clone, Default)]
+pub struct Resolution {
+    /// The image to give to the engine.
+    pub image: String,
+    /// Full ids by the names that the client wrote.
+    pub containers: BTreeMap<String, String>,
+    /// Networks by the names that the client wrote; the empty one is the usual network.
+    pub networks: BTreeMap<String, String>,
+    /// What the engine shall mount, in the order of [`Creation::mounts`].
+    pub mounts: Vec<Value>,
+    /// Forced on the container.
+    pub labels: BTreeMap<String, String>,
+    pub cgroup_parent: Option<String>,
+}
+
+/// Reads a body.
+pub fn read(bytes: &[u8]) -> Result<Creation, Denied> {
+    let given = json::object(bytes)?;
+    let config = copy("", &given, CONFIG)?;
+    let host_given = nested("HostConfig", given.get("HostConfig"))?;
+    let host = copy("HostConfig.", &host_given, HOST)?;
+    let mut creation = Creation {
+        image: text("Image", given.get("Image"))?,
+        config,
+        host,
+        ..Creation::default()
+    };
+    creation.namespaces(&host_given)?;
+    creation.volumes(&host_given)?;
+    creation.networking(&given)?;
+    security(&host_given)?;
+    creation.logging(&host_given)?;
+    creation.publishing(&host_given);
+    Ok(creation)
+}
+
+impl Creation {
+    /// Every container that must be the job's own.
+    pub fn containers(&self) -> impl Iterator<Item = &str> {
+        let joined = [&self.pid_of, &self.ipc_of, &self.network_of]
+            .into_iter()
+            .flatten();
+        joined
+            .map(String::as_str)
+            .chain(self.volumes_from.iter().map(|(name, _)| name.as_str()))
+    }
+
+    /// Every network that must be the job's own; the empty name is the usual one.
+    pub fn networks(&self) -> impl Iterator<Item = &str> {
+        let joins = self.network_of.is_none() && self.network != "none";
+        let main = joins.then_some(self.network.as_str());
+        main.into_iter()
+            .chain(self.endpoints.iter().map(|(name, _)| name.as_str()))
+    }
+
+    /// The body for the engine.
+    pub fn write(self, resolution: &Resolution) -> Value {
+        let container = |name: &String| {
+            format!(
+                "container:{}",
+                resolution.containers.get(name).map_or("", String::as_str)
+            )
+        };
+        let network = |name: &str| resolution.networks.get(name).cloned().unwrap_or_default();
+        let mut host = self.host;
+        let mode = match &self.network_of {
+            Some(name) => container(name),
+            None if self.network == "none" => self.network.clone(),
+            None => network(&self.network),
+        };
+        host.insert("NetworkMode".to_owned(), json!(mode));
+        for (field, name) in [("PidMode", &self.pid_of), ("IpcMode", &self.ipc_of)] {
+            if let Some(name) = name {
+                host.insert(field.to_owned(), json!(container(name)));
+            }
+        }
+        let from = self.volumes_from.iter().map(|(name, mode)| {
+            let id = resolution.containers.get(name).map_or("", String::as_str);
+            if mode.is_empty() {
+                id.to_owned()
+            } else {
+                format!("{id}:{mode}")
+            }
+        });
+        host.insert("VolumesFrom".to_owned(), from.collect());
+        host.insert("Mounts".to_owned(), Value::Array(resolution.mounts.clone()));
+        if let Some(parent) = &resolution.cgroup_parent {
+            host.insert("CgroupParent".to_owned(), json!(parent));
+        }
+        let mut body = self.config;
+        body.insert("Image".to_owned(), json!(resolution.image));
+        label(&mut body, &resolution.labels);
+        body.insert("HostConfig".to_owned(), Value::Object(host));
+        let endpoints: Map<String, Value> = self
+            .endpoints
+            .into_iter()
+            .map(|(name, settings)| (network(&name), Value::Object(settings)))
+            .collect();
+        body.insert(
+            "NetworkingConfig".to_owned(),
+            json!({ "EndpointsConfig": endpoints }),
+        );
+        Value::Object(body)
+    }
+
+    fn namespaces(&mut self, host: &Map<String, Value>) -> Result<(), Denied> {
+        let read = |name: &str| text(&format!("HostConfig.{name}"), host.get(name));
+        self.pid_of = namespace("HostConfig.PidMode", &read("PidMode")?, &[])?;
+        let ipc = read("IpcMode")?;
+        self.ipc_of = namespace(
+            "HostConfig.IpcMode",
+            &ipc,
+            &["private", "shareable", "none"],
+        )?;
+        if self.ipc_of.is_none() && !is_usual(&ipc) {
+            self.host.insert("IpcMode".to_owned(), json!(ipc));
+        }
+        let network = read("NetworkMode")?;
+        if network == "host" {
+            let instead = "containers of a job share the job's own network";
+            return Err(forbidden("HostConfig.NetworkMode \"host\"", instead));
+        }
+        match network.strip_prefix("container:") {
+            Some(name) => self.network_of = Some(name.to_owned()),
+            None => usual_network(&network).clone_into(&mut self.network),
+        }
+        Ok(())
+    }
+
+    fn volumes(&mut self, host: &Map<String, Value>) -> Result<(), Denied> {
+        for entry in texts("HostConfig.VolumesFrom", host.get("VolumesFrom"))? {
+            let (name, mode) = entry.split_once(':').unwrap_or((&entry, ""));
+            if !matches!(mode, "" | "ro" | "rw") {
+                return Err(Denied::malformed(format!(
+                    "HostConfig.VolumesFrom {entry:?} is malformed"
+                )));
+            }
+            self.volumes_from.push((name.to_owned(), mode.to_owned()));
+        }
+        for bind in texts("HostConfig.Binds", host.get("Binds"))? {
+            self.mounts.push(mount::bind(&bind)?);
+        }
+        self.mounts.extend(mount::list(host.get("Mounts"))?);
+        Ok(())
+    }
+
+    fn networking(&mut self, given: &Map<String, Value>) -> Result<(), Denied> {
+        let networking = nested("NetworkingConfig", given.get("NetworkingConfig"))?;
+        copy(
+            "NetworkingConfig.",
+            &networking,
+            &[Field("EndpointsConfig", Rule::Apart)],
+        )?;
+        let place = "NetworkingConfig.EndpointsConfig";
+        let endpoints = nested(place, networking.get("EndpointsConfig"))?;
+        for (name, settings) in endpoints.iter() {
+            let settings = endpoint(&format!("{place}.{name}"), Some(settings))?;
+            if matches!(name.as_str(), "host" | "none") || self.network_of.is_some() {
+                continue;
+            }
+            self.endpoints
+                .push((usual_network(name).to_owned(), settings));
+        }
+        Ok(())
+    }
+
+    /// The daemon itself, as root in the host's network, connects to where a log driver points:
+    /// only those that write to its own disk are open.
+    fn logging(&mut self, host: &Map<String, Value>) -> Result<(), Denied> {
+        let place = "HostConfig.LogConfig";
+        let log = nested(place, host.get("LogConfig"))?;
+        copy(&format!("{place}."), &log, LOG)?;
+        let driver = text("HostConfig.LogConfig.Type", log.get("Type"))?;
+        let options = nested("HostConfig.LogConfig.Config", log.get("Config"))?;
+        let local = matches!(driver.as_str(), "json-file" | "local" | "none");
+        if !local && !is_usual(&driver) {
+            let instead = "leave it out, or use \"json-file\", \"local\" or \"none\"";
+            return Err(forbidden(&format!("{place} {driver:?}"), instead));
+        }
+        let options = copy(&format!("{place}.Config."), &options, LOG_OPTIONS)?;
+        if local {
+            self.host.insert(
+                "LogConfig".to_owned(),
+                json!({ "Type": driver, "Config": options }),
+            );
+        }
+        Ok(())
+    }
+
+    /// A port of the host is nobody's to take; in the job's network every port is reachable anyway.
+    fn publishing(&mut self, host: &Map<String, Value>) {
+        let asked = |name: &str| host.get(name).is_some_and(|value| !json::is_unset(value));
+        if asked("PortBindings") || asked("PublishAllPorts") {
+            self.warnings.push(
+                "dockmaster: ports are not published on the host; reach the container by its name \
+                 in the job's network"
+                    .to_owned(),
+            );
+        }
+    }
+}
+
+/// Adds forced labels to an object that has a `Labels` field.
+pub(super) fn label(body: &mut Map<String, Value>, labels: &BTreeMap<String, String>) {
+    let mut all = match body.remove("Labels") {
+        Some(Value::Object(map)) => map,
+        Some(_) | None => Map::new(),
+    };
+    all.extend(
+        labels
+            .iter()
+            .map(|(key, value)| (key.clone(), json!(value))),
+    );
+    body.insert("Labels".to_owned(), Value::Object(all));
+}
+
+/// Settings with which a container joins a network.
+pub(super) fn endpoint(place: &str, given: Option<&Value>) -> Result<Map<String, Value>, Denied> {
+    copy(
+        &format!("{place}."),
+        nested(place, given)?.as_ref(),
+        ENDPOINT,
+    )
+}
+
+/// The names under which clients mean the usual network, as one: the empty one.
+pub(super) fn usual_network(name: &str) -> &str {
+    if matches!(name, "default" | "bridge") {
+        ""
+    } else {
+        name
+    }
+}
+
+fn is_usual(mode: &str) -> bool {
+    matches!(mode, "" | "default")
+}
+
+fn namespace(field: &str, mode: &str, open: &[&str]) -> Result<Option<String>, Denied> {
+    match mode.strip_prefix("container:") {
+        Some(name) => Ok(Some(name.to_owned())),
+        None if is_usual(mode) || open.contains(&mode) => Ok(None),
+        None => Err(forbidden(&format!("{field} {mode:?}"), "leave it out")),
+    }
+}
+
+fn security(host: &Map<String, Value>) -> Result<(), Denied> {
+    for option in texts("HostConfig.SecurityOpt", host.get("SecurityOpt"))? {
+        if !option.starts_with("no-new-privileges") {
+            let name = format!("HostConfig.SecurityOpt {option:?}");
+            return Err(forbidden(
+                &name,
+                "only \"no-new-privileges\" is open to jobs",
+            ));
+        }
+    }
+    for capability in texts("HostConfig.CapAdd", host.get("CapAdd"))? {
+        let upper = capability.to_ascii_uppercase();
+        if !USUAL_CAPABILITIES.contains(&upper.strip_prefix("CAP_").unwrap_or(&upper)) {
+            let name = format!("HostConfig.CapAdd {capability:?}");
+            return Err(forbidden(
+                &name,
+                "only the engine's usual capabilities can be added back",
+            ));
+        }
+    }
+    // An empty list differs from an absent one here: it unmasks everything.
+    for name in ["MaskedPaths", "ReadonlyPaths"] {
+        if host.get(name).is_some_and(|value| !value.is_null()) {
+            return Err(forbidden(&format!("HostConfig.{name}"), "leave it out"));
+        }
+    }
+    match host.get("OomScoreAdj").and_then(Value::as_i64) {
+        Some(score) if score < 0 => Err(forbidden(
+            &format!("HostConfig.OomScoreAdj {score}"),
+            "it must not be negative",
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
+const USUAL_CAPABILITIES: &[&str] = &[
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "MKNOD",
+    "NET_BIND_SERVICE",
+    "NET_RAW",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
+];
+
+const LEAVE: &str = "leave it out";
+const FLAG: Rule = Rule::Keep(Shape::Flag);
+const NUMBER: Rule = Rule::Keep(Shape::Number);
+const TEXT: Rule = Rule::Keep(Shape::Text);
+const TEXTS: Rule = Rule::Keep(Shape::Texts);
+const UNSET: Rule = Rule::Unset(LEAVE);
+
+const HEALTH: &[Field] = &[
+    Field("Test", TEXTS),
+    Field("Interval", NUMBER),
+    Field("Timeout", NUMBER),
+    Field("StartPeriod", NUMBER),
+    Field("StartInterval", NUMBER),
+    Field("Retries", NUMBER),
+];
+
+/// The top level. The engine reads fields of `HostConfig` here too, which none of these is.
+const CONFIG: &[Field] = &[
+    Field("Hostname", TEXT),
+    Field("Domainname", TEXT),
+    Field("User", TEXT),
+    Field("AttachStdin", FLAG),
+    Field("AttachStdout", FLAG),
+    Field("AttachStderr", FLAG),
+    Field("ExposedPorts", Rule::Keep(Shape::Set)),
+    Field("Tty", FLAG),
+    Field("OpenStdin", FLAG),
+    Field("StdinOnce", FLAG),
+    Field("Env", TEXTS),
+    Field("Cmd", Rule::Keep(Shape::Command)),
+    Field("Healthcheck", Rule::Keep(Shape::Object(HEALTH))),
+    Field("ArgsEscaped", FLAG),
+    Field("Image", Rule::Apart),
+    Field("Volumes", Rule::Keep(Shape::Set)),
+    Field("WorkingDir", TEXT),
+    Field("Entrypoint", Rule::Keep(Shape::Command)),
+    Field("NetworkDisabled", FLAG),
+    Field("MacAddress", TEXT),
+    Field("OnBuild", UNSET),
+    Field("Labels", Rule::Keep(Shape::Labels)),
+    Field("StopSignal", TEXT),
+    Field("StopTimeout", NUMBER),
+    Field("Shell", TEXTS),
+    Field("HostConfig", Rule::Apart),
+    Field("NetworkingConfig", Rule::Apart),
+    Field("Runtime", Rule::Unset(RUNTIME)),
+];
+
+const RUNTIME: &str = "the operator chooses the runtime";
+const DEVICES: &str = "a job has no devices of the host";
+
+const HOST: &[Field] = &[
+    Field("Binds", Rule::Apart),
+    Field("Mounts", Rule::Apart),
+    Field("VolumesFrom", Rule::Apart),
+    Field("NetworkMode", Rule::Apart),
+    Field("PidMode", Rule::Apart),
+    Field("IpcMode", Rule::Apart),
+    Field("LogConfig", Rule::Apart),
+    Field("PortBindings", Rule::Apart),
+    Field("PublishAllPorts", Rule::Apart),
+    Field("MaskedPaths", Rule::Apart),
+    Field("ReadonlyPaths", Rule::Apart),
+    Field("ContainerIDFile", Rule::Apart),
+    Field("CapAdd", TEXTS),
+    Field("CapDrop", TEXTS),
+    Field("SecurityOpt", TEXTS),
+    Field("OomScoreAdj", NUMBER),
+    Field("AutoRemove", FLAG),
+    Field("Init", FLAG),
+    Field("ReadonlyRootfs", FLAG),
+    Field("ConsoleSize", Rule::Apart),
+    Field("RestartPolicy", Rule::Keep(Shape::Object(RESTART))),
+    Field("Dns", TEXTS),
+    Field("DnsOptions", TEXTS),
+    Field("DnsSearch", TEXTS),
+    Field("ExtraHosts", TEXTS),
+    Field("GroupAdd", TEXTS),
+    Field("Tmpfs", Rule::Keep(Shape::TextMap)),
+    Field("ShmSize", NUMBER),
+    Field("Ulimits", Rule::Keep(Shape::Objects(ULIMIT))),
+    Field("VolumeDriver", Rule::Among(&["local"])),
+    Field("CgroupnsMode", Rule::Among(&["private"])),
+    Field("Isolation", Rule::Unset(LEAVE)),
+    Field("Runtime", Rule::Unset(RUNTIME)),
+    Field(
+        "Privileged",
+        Rule::Unset(
+            "a job's containers never own the host; \
+        `docker build` works here without it",
+        ),
+    ),
+    Field("Devices", Rule::Unset(DEVICES)),
+    Field("DeviceRequests", Rule::Unset(DEVICES)),
+    Field("DeviceCgroupRules", Rule::Unset(DEVICES)),
+    Field("UTSMode", UNSET),
+    Field("UsernsMode", UNSET),
+    Field("Cgroup", UNSET),
+    Field(
+        "CgroupParent",
+        Rule::Unset("the job's limits are the operator's"),
+    ),
+    Field(
+        "Links",
+        Rule::Unset("put both containers in one network and use their names"),
+    ),
+    Field("Sysctls", UNSET),
+    Field("StorageOpt", UNSET),
+    Field("Annotations", UNSET),
+    Field("Capabilities", UNSET),
+    Field("OomKillDisable", UNSET),
+    Field("CpuShares", NUMBER),
+    Field("Memory", NUMBER),
+    Field("NanoCpus", NUMBER),
+    Field("CpuPeriod", NUMBER),
+    Field("CpuQuota", NUMBER),
+    Field("CpusetCpus", TEXT),
+    Field("CpusetMems", TEXT),
+    Field("MemoryReservation", NUMBER),
+    Field("MemorySwap", NUMBER),
+    Field("MemorySwappiness", NUMBER),
+    Field("PidsLimit", NUMBER),
+    Field("KernelMemory", UNSET),
+    Field("KernelMemoryTCP", UNSET),
+    Field("CpuRealtimePeriod", UNSET),
+    Field("CpuRealtimeRuntime", UNSET),
+    Field("BlkioWeight", UNSET),
+    Field("BlkioWeightDevice", UNSET),
+    Field("BlkioDeviceReadBps", UNSET),
+    Field("BlkioDeviceWriteBps", UNSET),
+    Field("BlkioDeviceReadIOps", UNSET),
+    Field("BlkioDeviceWriteIOps", UNSET),
+    Field("CpuCount", UNSET),
+    Field("CpuPercent", UNSET),
+    Field("IOMaximumIOps", UNSET),
+    Field("IOMaximumBandwidth", UNSET),
+];
+
+const RESTART: &[Field] = &[
+    Field(
+        "Name",
+        Rule::Among(&["no", "always", "on-failure", "unless-stopped"]),
+    ),
+    Field("MaximumRetryCount", NUMBER),
+];
+
+const ULIMIT: &[Field] = &[
+    Field("Name", TEXT),
+    Field("Soft", NUMBER),
+    Field("Hard", NUMBER),
+];
+
+const LOG: &[Field] = &[Field("Type", Rule::Apart), Field("Config", Rule::Apart)];
+const LOG_OPTIONS: &[Field] = &[
+    Field("max-size", TEXT),
+    Field("max-file", TEXT),
+    Field("compress", TEXT),
+];
+
+const ADDRESSES: &[Field] = &[
+    Field("IPv4Address", TEXT),
+    Field("IPv6Address", TEXT),
+    Field("LinkLocalIPs", TEXTS),
+];
+
+const ENDPOINT: &[Field] = &[
+    Field("IPAMConfig", Rule::Keep(Shape::Object(ADDRESSES))),
+    Field("Aliases", TEXTS),
+    Field("MacAddress", TEXT),
+    Field("DriverOpts", UNSET),
+    Field("GwPriority", NUMBER),
+    Field("Links", Rule::Unset("use the names of the containers")),
+    // What the engine fills in itself; clients send it back empty.
+    Field("NetworkID", Rule::Apart),
+    Field("EndpointID", Rule::Apart),
+    Field("Gateway", Rule::Apart),
+    Field("IPAddress", Rule::Apart),
+    Field("IPPrefixLen", Rule::Apart),
+    Field("IPv6Gateway", Rule::Apart),
+    Field("GlobalIPv6Address", Rule::Apart),
+    Field("GlobalIPv6PrefixLen", Rule::Apart),
+    Field("DNSNames", Rule::Apart),
+];
+
+#[cfg(test)]
+#[path = "body_tests.rs"]
+mod tests;

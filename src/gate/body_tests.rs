@@ -1,0 +1,330 @@
+use super::*;
+
+/// Where a hostile body puts its field, and the words that the refusal must have.
+const HOSTILE: &[(&str, &str)] = &[
+    (
+        r#"{"HostConfig":{"Privileged":true}}"#,
+        "HostConfig.Privileged is not allowed",
+    ),
+    (r#"{"Privileged":true}"#, "\"Privileged\" is not known"),
+    (r#"{"Binds":["/:/h"]}"#, "\"Binds\" is not known"),
+    (
+        r#"{"hostconfig":{"Privileged":true}}"#,
+        "\"hostconfig\" is not known",
+    ),
+    (
+        r#"{"HostConfig":{"privileged":true}}"#,
+        "\"HostConfig.privileged\" is not known",
+    ),
+    (
+        "{\"HostConfig\":{\"Bind\u{17f}\":[\"/:/h\"]}}",
+        "is not known",
+    ),
+    (
+        "{\"HostConfig\":{\"Networ\u{212a}Mode\":\"host\"}}",
+        "is not known",
+    ),
+    (r#"{"HostConfig":{"Bind\u017f":["/:/h"]}}"#, "is not known"),
+    (
+        r#"{"HostConfig":{},"HostConfig":{"Privileged":true}}"#,
+        "is there twice",
+    ),
+    (
+        r#"{"HostConfig":{"Privileged":false,"Privileged":true}}"#,
+        "is there twice",
+    ),
+    (
+        r#"{"Image":"a"} {"HostConfig":{"Privileged":true}}"#,
+        "trailing",
+    ),
+    (
+        r#"{"HostConfig":{"CapAdd":["SYS_ADMIN"]}}"#,
+        "HostConfig.CapAdd",
+    ),
+    (
+        r#"{"HostConfig":{"CapAdd":["cap_sys_ptrace"]}}"#,
+        "HostConfig.CapAdd",
+    ),
+    (r#"{"HostConfig":{"CapAdd":["ALL"]}}"#, "HostConfig.CapAdd"),
+    (
+        r#"{"HostConfig":{"Capabilities":["SYS_ADMIN"]}}"#,
+        "HostConfig.Capabilities",
+    ),
+    (
+        r#"{"HostConfig":{"Devices":[{"PathOnHost":"/dev/sda"}]}}"#,
+        "HostConfig.Devices",
+    ),
+    (
+        r#"{"HostConfig":{"DeviceRequests":[{"Count":-1}]}}"#,
+        "HostConfig.DeviceRequests",
+    ),
+    (
+        r#"{"HostConfig":{"DeviceCgroupRules":["a *:* rwm"]}}"#,
+        "HostConfig.DeviceCgroupRules",
+    ),
+    (
+        r#"{"HostConfig":{"SecurityOpt":["seccomp=unconfined"]}}"#,
+        "HostConfig.SecurityOpt",
+    ),
+    (
+        r#"{"HostConfig":{"SecurityOpt":["label=disable"]}}"#,
+        "HostConfig.SecurityOpt",
+    ),
+    (
+        r#"{"HostConfig":{"MaskedPaths":[]}}"#,
+        "HostConfig.MaskedPaths",
+    ),
+    (
+        r#"{"HostConfig":{"ReadonlyPaths":[]}}"#,
+        "HostConfig.ReadonlyPaths",
+    ),
+    (
+        r#"{"HostConfig":{"PidMode":"host"}}"#,
+        "HostConfig.PidMode \"host\"",
+    ),
+    (
+        r#"{"HostConfig":{"IpcMode":"host"}}"#,
+        "HostConfig.IpcMode \"host\"",
+    ),
+    (r#"{"HostConfig":{"UTSMode":"host"}}"#, "HostConfig.UTSMode"),
+    (
+        r#"{"HostConfig":{"UsernsMode":"host"}}"#,
+        "HostConfig.UsernsMode",
+    ),
+    (
+        r#"{"HostConfig":{"CgroupnsMode":"host"}}"#,
+        "HostConfig.CgroupnsMode",
+    ),
+    (
+        r#"{"HostConfig":{"NetworkMode":"host"}}"#,
+        "HostConfig.NetworkMode \"host\"",
+    ),
+    (
+        r#"{"HostConfig":{"CgroupParent":"/system.slice"}}"#,
+        "HostConfig.CgroupParent",
+    ),
+    (r#"{"HostConfig":{"Runtime":"kata"}}"#, "HostConfig.Runtime"),
+    (r#"{"Runtime":"kata"}"#, "Runtime"),
+    (r#"{"HostConfig":{"Links":["db:db"]}}"#, "HostConfig.Links"),
+    (
+        r#"{"HostConfig":{"LogConfig":{"Type":"syslog"}}}"#,
+        "HostConfig.LogConfig \"syslog\"",
+    ),
+    (
+        r#"{"HostConfig":{"LogConfig":{"Type":"","Config":{"syslog-address":"tcp://10.0.0.1"}}}}"#,
+        "syslog-address",
+    ),
+    (
+        r#"{"HostConfig":{"LogConfig":{"type":"gelf"}}}"#,
+        "HostConfig.LogConfig.type",
+    ),
+    (
+        r#"{"HostConfig":{"Sysctls":{"kernel.msgmax":"1"}}}"#,
+        "HostConfig.Sysctls",
+    ),
+    (
+        r#"{"HostConfig":{"OomScoreAdj":-1}}"#,
+        "HostConfig.OomScoreAdj",
+    ),
+    (
+        r#"{"HostConfig":{"OomKillDisable":true}}"#,
+        "HostConfig.OomKillDisable",
+    ),
+    (
+        r#"{"HostConfig":{"Annotations":{"a":"b"}}}"#,
+        "HostConfig.Annotations",
+    ),
+    (
+        r#"{"HostConfig":{"StorageOpt":{"size":"1"}}}"#,
+        "HostConfig.StorageOpt",
+    ),
+    (
+        r#"{"HostConfig":{"VolumeDriver":"nfs"}}"#,
+        "HostConfig.VolumeDriver",
+    ),
+    (
+        r#"{"HostConfig":{"Binds":["/a:/b:shared"]}}"#,
+        "HostConfig.Binds option \"shared\"",
+    ),
+    (
+        r#"{"HostConfig":{"Binds":["/a/../etc:/b"]}}"#,
+        "HostConfig.Binds",
+    ),
+    (
+        r#"{"HostConfig":{"Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"type":"none"}}}}]}}"#,
+        "HostConfig.Mounts.VolumeOptions.DriverConfig.Options",
+    ),
+    (
+        r#"{"HostConfig":{"Mounts":[{"Type":"bind","Source":"/a","Target":"/x","BindOptions":{"Propagation":"rshared"}}]}}"#,
+        "HostConfig.Mounts.BindOptions.Propagation",
+    ),
+    (
+        r#"{"HostConfig":{"Mounts":[{"Type":"npipe","Source":"/a","Target":"/x"}]}}"#,
+        "npipe",
+    ),
+    (
+        r#"{"HostConfig":{"Mounts":[{"Type":"volume","Source":"/a","Target":"/x"}]}}"#,
+        "Source",
+    ),
+    (
+        r#"{"HostConfig":{"Mounts":[{"type":"bind","Source":"/","Target":"/x"}]}}"#,
+        "Mounts.type",
+    ),
+    (
+        r#"{"NetworkingConfig":{"EndpointsConfig":{"a":{"Links":["x"]}}}}"#,
+        "Links",
+    ),
+    (
+        r#"{"NetworkingConfig":{"EndpointsConfig":{"a":{"DriverOpts":{"x":"y"}}}}}"#,
+        "DriverOpts",
+    ),
+    (r#"{"Env":"A=B"}"#, "Env has the wrong shape"),
+    (r#"["Image"]"#, "not a JSON object"),
+    ("{", "cannot be read"),
+];
+
+#[test]
+fn hostile_bodies_are_refused_by_the_name_of_the_field() {
+    for (body, words) in HOSTILE {
+        let denied = read(body.as_bytes()).expect_err(body);
+        assert!(denied.message.contains(words), "{body}\n{}", denied.message);
+    }
+}
+
+/// Bodies that real clients sent, and how they are written for the engine.
+#[test]
+fn genuine_bodies_are_accepted_and_written_anew() {
+    for (client, body) in [
+        (
+            "docker-20.10-run",
+            include_str!("../../tests/golden/gate/docker-20.10-run.json"),
+        ),
+        (
+            "docker-20.10-options",
+            include_str!("../../tests/golden/gate/docker-20.10-options.json"),
+        ),
+        (
+            "docker-28-run",
+            include_str!("../../tests/golden/gate/docker-28-run.json"),
+        ),
+        (
+            "docker-28-options",
+            include_str!("../../tests/golden/gate/docker-28-options.json"),
+        ),
+        (
+            "compose-1.29-up",
+            include_str!("../../tests/golden/gate/compose-1.29-up.json"),
+        ),
+    ] {
+        let creation =
+            read(body.as_bytes()).unwrap_or_else(|denied| panic!("{client}: {denied:?}"));
+        let written = creation.clone().write(&resolution(&creation));
+        insta::with_settings!({ snapshot_path => "../../tests/golden/gate", prepend_module_to_snapshot => false }, {
+            insta::assert_json_snapshot!(client, written);
+        });
+    }
+}
+
+fn resolution(creation: &Creation) -> Resolution {
+    let id = |name: &str| (name.to_owned(), format!("id-of-{name}"));
+    let network = |name: &str| match name {
+        "" => (String::new(), "job-network".to_owned()),
+        name => id(name),
+    };
+    Resolution {
+        image: creation.image.clone(),
+        containers: creation.containers().map(id).collect(),
+        networks: creation.networks().map(network).collect(),
+        mounts: creation
+            .mounts
+            .iter()
+            .map(|mount| json!(format!("{mount:?}")))
+            .collect(),
+        labels: BTreeMap::from([("dockmaster.gate".to_owned(), "7".to_owned())]),
+        cgroup_parent: Some("/jobs/7".to_owned()),
+    }
+}
+
+#[test]
+fn what_says_nothing_is_accepted_and_never_written() {
+    let falsy = r#"{"Image":"a","Labels":null,"HostConfig":{"Privileged":false,"CapAdd":null,
+        "Devices":[],"DeviceRequests":null,"SecurityOpt":null,"PidMode":"","IpcMode":"","UTSMode":"",
+        "UsernsMode":"","CgroupParent":"","Runtime":"","Links":[],"LogConfig":{"Type":"","Config":{}},
+        "Sysctls":null,"OomScoreAdj":0,"Isolation":"default","BlkioWeightDevice":[],"Binds":null,
+        "OomKillDisable":false,"NetworkMode":"default","MaskedPaths":null,"ConsoleSize":[0,0]}}"#;
+    let creation = read(falsy.as_bytes()).unwrap();
+    let body = creation.clone().write(&resolution(&creation));
+    let expect = json!({
+        "Image": "a",
+        "Labels": { "dockmaster.gate": "7" },
+        "HostConfig": {
+            "CgroupParent": "/jobs/7", "Mounts": [], "NetworkMode": "job-network",
+            "OomScoreAdj": 0, "VolumesFrom": []
+        },
+        "NetworkingConfig": { "EndpointsConfig": {} }
+    });
+    assert_eq!(body, expect);
+}
+
+#[test]
+fn a_job_can_neither_take_our_labels_away_nor_give_them() {
+    for key in ["dockmaster.gate", "dockmaster.role"] {
+        let body = format!(r#"{{"Labels":{{"{key}":"8"}}}}"#);
+        assert!(read(body.as_bytes()).unwrap_err().message.contains(key));
+    }
+    let creation = read(br#"{"Labels":{"mine":"x"}}"#).unwrap();
+    let body = creation.clone().write(&resolution(&creation));
+    assert_eq!(
+        body["Labels"],
+        json!({ "dockmaster.gate": "7", "mine": "x" })
+    );
+}
+
+#[test]
+fn usual_networks_become_the_jobs_and_other_names_their_ids() {
+    for (body, mode, endpoints) in [
+        (
+            r#"{"HostConfig":{"NetworkMode":"bridge"}}"#,
+            "job-network",
+            json!({}),
+        ),
+        (
+            r#"{"NetworkingConfig":{"EndpointsConfig":{"default":{"Aliases":["db"]}}}}"#,
+            "job-network",
+            json!({ "job-network": { "Aliases": ["db"] } }),
+        ),
+        (
+            r#"{"HostConfig":{"NetworkMode":"mine"},"NetworkingConfig":{"EndpointsConfig":{"mine":{}}}}"#,
+            "id-of-mine",
+            json!({ "id-of-mine": {} }),
+        ),
+        (
+            r#"{"HostConfig":{"NetworkMode":"none"}}"#,
+            "none",
+            json!({}),
+        ),
+        (
+            r#"{"HostConfig":{"NetworkMode":"container:db"}}"#,
+            "container:id-of-db",
+            json!({}),
+        ),
+    ] {
+        let creation = read(body.as_bytes()).unwrap();
+        let written = creation.clone().write(&resolution(&creation));
+        assert_eq!(written["HostConfig"]["NetworkMode"], mode, "{body}");
+        assert_eq!(
+            written["NetworkingConfig"]["EndpointsConfig"], endpoints,
+            "{body}"
+        );
+    }
+}
+
+#[test]
+fn ports_are_not_published_and_the_client_is_told() {
+    let body = br#"{"ExposedPorts":{"80/tcp":{}},"HostConfig":{"PortBindings":{"80/tcp":[{"HostPort":"80"}]}}}"#;
+    let creation = read(body).unwrap();
+    assert_eq!(creation.warnings.len(), 1);
+    let written = creation.clone().write(&resolution(&creation));
+    assert_eq!(written["HostConfig"].get("PortBindings"), None);
+    assert_eq!(written["ExposedPorts"], json!({ "80/tcp": {} }));
+}

@@ -1,0 +1,161 @@
+//! A Docker Engine behind its unix socket: one connection per request.
+//!
+//! A connection is never used twice, so that a request cannot smuggle a second one behind it.
+//! Knows no endpoint.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::UnixStream;
+
+/// A body of any origin.
+pub type Body = UnsyncBoxBody<Bytes, hyper::Error>;
+
+/// No bytes.
+pub fn empty() -> Body {
+    Empty::new().map_err(|never| match never {}).boxed_unsync()
+}
+
+/// These bytes.
+pub fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into())
+        .map_err(|never| match never {})
+        .boxed_unsync()
+}
+
+/// What can go wrong on the way to the daemon.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error("the Docker daemon at {socket} does not answer")]
+    Unreachable {
+        socket: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("the Docker daemon broke off the request {request}")]
+    BrokenOff {
+        request: String,
+        source: hyper::Error,
+    },
+    #[error("the Docker daemon answered {request} with {status}: {message}")]
+    Refused {
+        request: String,
+        status: StatusCode,
+        message: String,
+    },
+}
+
+/// The daemon.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    socket: PathBuf,
+}
+
+/// A whole small answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    /// `null` where the answer was not JSON.
+    pub value: Value,
+}
+
+impl Engine {
+    pub fn new(socket: impl Into<PathBuf>) -> Self {
+        Self {
+            socket: socket.into(),
+        }
+    }
+
+    /// Sends a request and hands back the answer as soon as its head is there.
+    pub async fn send(
+        &self,
+        mut request: Request<Body>,
+    ) -> Result<Response<Incoming>, EngineError> {
+        let name = format!("{} {}", request.method(), request.uri().path());
+        let broken = |source| EngineError::BrokenOff {
+            request: name.clone(),
+            source,
+        };
+        let stream =
+            UnixStream::connect(&self.socket)
+                .await
+                .map_err(|source| EngineError::Unreachable {
+                    socket: self.socket.clone(),
+                    source,
+                })?;
+        request
+            .headers_mut()
+            .insert(HOST, hyper::header::HeaderValue::from_static("docker"));
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(broken)?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.with_upgrades().await {
+                tracing::debug!(%error, "connection to the daemon");
+            }
+        });
+        sender.send_request(request).await.map_err(broken)
+    }
+
+    /// Sends a small request and reads the whole answer, whatever its status.
+    pub async fn call(
+        &self,
+        method: Method,
+        target: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, EngineError> {
+        let mut request = Request::new(body.map_or_else(empty, |value| full(value.to_string())));
+        if body.is_some() {
+            let json = hyper::header::HeaderValue::from_static("application/json");
+            request.headers_mut().insert(CONTENT_TYPE, json);
+        }
+        let name = format!("{method} {target}");
+        *request.method_mut() = method;
+        *request.uri_mut() = target.parse().map_err(|_| EngineError::Refused {
+            request: name.clone(),
+            status: StatusCode::BAD_REQUEST,
+            message: "this is no address".to_owned(),
+        })?;
+        let response = self.send(request).await?;
+        let status = response.status();
+        let collected = response.into_body().collect().await;
+        let bytes = collected
+            .map_err(|source| EngineError::BrokenOff {
+                request: name,
+                source,
+            })?
+            .to_bytes();
+        let value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        Ok(Answer { status, value })
+    }
+
+    /// As [`Self::call`], with anything but success an error.
+    pub async fn must(
+        &self,
+        method: Method,
+        target: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, EngineError> {
+        let request = format!("{method} {target}");
+        let answer = self.call(method, target, body).await?;
+        if answer.status.is_success() {
+            return Ok(answer.value);
+        }
+        let message = answer.value["message"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        Err(EngineError::Refused {
+            request,
+            status: answer.status,
+            message,
+        })
+    }
+}

@@ -1,0 +1,252 @@
+//! The other bodies: networks, volumes, execs, logins. Read strictly and written anew.
+//!
+//! Pure. Knows no daemon.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::body::{endpoint, label};
+use super::field::{Field, Rule, Shape, copy, forbidden, nested, text};
+use super::json;
+use super::refusal::Denied;
+
+/// Labels forced on everything that a job makes.
+pub type Labels = BTreeMap<String, String>;
+
+/// A network of the job's own. Its addresses are the engine's choice: a subnet of the job's choice
+/// would draw the host's traffic for it.
+pub fn network(bytes: &[u8], labels: &Labels) -> Result<Value, Denied> {
+    let given = json::object(bytes)?;
+    let mut body = copy("", &given, NETWORK)?;
+    let name = text("Name", given.get("Name"))?;
+    new_name(&name)?;
+    let options = nested("Options", given.get("Options"))?;
+    let options = copy("Options.", &options, NETWORK_OPTIONS)?;
+    body.insert("Options".to_owned(), Value::Object(options));
+    body.insert("Driver".to_owned(), json!("bridge"));
+    body.insert("CheckDuplicate".to_owned(), json!(false));
+    label(&mut body, labels);
+    Ok(Value::Object(body))
+}
+
+/// A volume of the job's own: its name (empty for one of the engine's choice) and its body.
+pub fn volume(bytes: &[u8], labels: &Labels) -> Result<(String, Value), Denied> {
+    let given = json::object(bytes)?;
+    let mut body = copy("", &given, VOLUME)?;
+    let name = text("Name", given.get("Name"))?;
+    new_name(&name)?;
+    body.insert("Driver".to_owned(), json!("local"));
+    label(&mut body, labels);
+    Ok((name, Value::Object(body)))
+}
+
+/// A command in a container.
+pub fn exec(bytes: &[u8]) -> Result<Value, Denied> {
+    copy("", &json::object(bytes)?, EXEC).map(Value::Object)
+}
+
+/// How a command in a container is started.
+pub fn exec_start(bytes: &[u8]) -> Result<Value, Denied> {
+    copy("", &json::object(bytes)?, EXEC_START).map(Value::Object)
+}
+
+/// A login that the daemon tries against a registry.
+pub fn login(bytes: &[u8]) -> Result<Value, Denied> {
+    copy("", &json::object(bytes)?, LOGIN).map(Value::Object)
+}
+
+/// The container to connect, and its settings in the network.
+pub fn connect(bytes: &[u8]) -> Result<(String, Map<String, Value>), Denied> {
+    let given = json::object(bytes)?;
+    copy(
+        "",
+        &given,
+        &[
+            Field("Container", TEXT),
+            Field("EndpointConfig", Rule::Apart),
+        ],
+    )?;
+    let settings = endpoint("EndpointConfig", given.get("EndpointConfig"))?;
+    Ok((text("Container", given.get("Container"))?, settings))
+}
+
+/// The container to disconnect, and whether by force.
+pub fn disconnect(bytes: &[u8]) -> Result<(String, bool), Denied> {
+    let given = json::object(bytes)?;
+    let kept = copy(
+        "",
+        &given,
+        &[Field("Container", TEXT), Field("Force", FLAG)],
+    )?;
+    let name = text("Container", given.get("Container"))?;
+    Ok((name, kept.get("Force") == Some(&Value::Bool(true))))
+}
+
+/// Filters of a list, with the job's own label among them.
+pub fn filters(given: &str, label: (&str, &str)) -> Result<String, Denied> {
+    let mut all: BTreeMap<String, BTreeMap<String, bool>> = BTreeMap::new();
+    let map = if given.is_empty() {
+        Map::new()
+    } else {
+        json::object(given.as_bytes())?
+    };
+    for (name, values) in map {
+        let malformed = || Denied::malformed(format!("the filter {name:?} is malformed"));
+        let words = match &values {
+            Value::Array(items) => items
+                .iter()
+                .map(|item| item.as_str().map(str::to_owned))
+                .collect(),
+            Value::Object(items) => Some(items.keys().cloned().collect::<Vec<String>>()),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+        };
+        let words = words.ok_or_else(malformed)?;
+        all.insert(name, words.into_iter().map(|word| (word, true)).collect());
+    }
+    let labels = all.entry("label".to_owned()).or_default();
+    labels.insert(format!("{}={}", label.0, label.1), true);
+    Ok(json!(all).to_string())
+}
+
+/// A name that a job may give: not one that reads as an id, nor one of ours.
+pub fn new_name(name: &str) -> Result<(), Denied> {
+    let name = name.strip_prefix('/').unwrap_or(name);
+    let reads_as_id = name.len() >= 12 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if reads_as_id || name.starts_with("dockmaster") || matches!(name, "host" | "none" | "bridge") {
+        return Err(forbidden(&format!("the name {name:?}"), "choose another"));
+    }
+    Ok(())
+}
+
+const FLAG: Rule = Rule::Keep(Shape::Flag);
+const TEXT: Rule = Rule::Keep(Shape::Text);
+const TEXTS: Rule = Rule::Keep(Shape::Texts);
+const NUMBER: Rule = Rule::Keep(Shape::Number);
+const LEAVE: Rule = Rule::Unset("leave it out");
+
+const NETWORK: &[Field] = &[
+    Field("Name", TEXT),
+    Field("CheckDuplicate", Rule::Apart),
+    Field("Driver", Rule::Among(&["bridge", "default"])),
+    Field("Internal", FLAG),
+    Field("Attachable", FLAG),
+    Field("EnableIPv6", LEAVE),
+    Field("EnableIPv4", FLAG),
+    Field("Ingress", LEAVE),
+    Field("ConfigOnly", LEAVE),
+    Field("ConfigFrom", LEAVE),
+    Field("Scope", Rule::Among(&["local"])),
+    Field(
+        "IPAM",
+        Rule::Unset("the engine chooses the addresses of a job's networks"),
+    ),
+    Field("Options", Rule::Apart),
+    Field("Labels", Rule::Keep(Shape::Labels)),
+];
+const NETWORK_OPTIONS: &[Field] = &[
+    Field("com.docker.network.driver.mtu", TEXT),
+    Field("com.docker.network.bridge.enable_icc", TEXT),
+];
+const VOLUME: &[Field] = &[
+    Field("Name", TEXT),
+    Field("Driver", Rule::Among(&["local", "default"])),
+    Field(
+        "DriverOpts",
+        Rule::Unset("a volume driver's options reach the host"),
+    ),
+    Field("ClusterVolumeSpec", LEAVE),
+    Field("Labels", Rule::Keep(Shape::Labels)),
+];
+const EXEC: &[Field] = &[
+    Field("User", TEXT),
+    Field(
+        "Privileged",
+        Rule::Unset("a job's containers never own the host"),
+    ),
+    Field("Tty", FLAG),
+    Field("ConsoleSize", Rule::Apart),
+    Field("Container", Rule::Apart),
+    Field("AttachStdin", FLAG),
+    Field("AttachStdout", FLAG),
+    Field("AttachStderr", FLAG),
+    Field("Detach", FLAG),
+    Field("DetachKeys", TEXT),
+    Field("Env", TEXTS),
+    Field("WorkingDir", TEXT),
+    Field("Cmd", Rule::Keep(Shape::Command)),
+];
+const EXEC_START: &[Field] = &[
+    Field("Detach", FLAG),
+    Field("Tty", FLAG),
+    Field("ConsoleSize", Rule::Apart),
+];
+const LOGIN: &[Field] = &[
+    Field("username", TEXT),
+    Field("password", TEXT),
+    Field("auth", TEXT),
+    Field("email", TEXT),
+    Field("serveraddress", TEXT),
+    Field("identitytoken", TEXT),
+    Field("registrytoken", TEXT),
+    Field("expires_in", NUMBER),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_always_filtered_to_the_jobs_own() {
+        let own = ("dockmaster.gate", "7");
+        for (given, expect) in [
+            ("", r#"{"label":{"dockmaster.gate=7":true}}"#),
+            (
+                r#"{"label":["a=b"]}"#,
+                r#"{"label":{"a=b":true,"dockmaster.gate=7":true}}"#,
+            ),
+            (
+                r#"{"status":{"running":true}}"#,
+                r#"{"label":{"dockmaster.gate=7":true},"status":{"running":true}}"#,
+            ),
+        ] {
+            assert_eq!(filters(given, own).unwrap(), expect);
+        }
+        assert!(filters(r#"{"label":{},"label":{}}"#, own).is_err());
+    }
+
+    #[test]
+    fn what_reaches_the_host_is_refused_by_name() {
+        let labels = Labels::new();
+        let nfs = br#"{"Name":"x","DriverOpts":{"type":"nfs","device":":/"}}"#;
+        assert!(
+            volume(nfs, &labels)
+                .unwrap_err()
+                .message
+                .contains("DriverOpts")
+        );
+        let subnet = br#"{"Name":"x","IPAM":{"Config":[{"Subnet":"10.0.0.0/24"}]}}"#;
+        assert!(
+            network(subnet, &labels)
+                .unwrap_err()
+                .message
+                .contains("IPAM")
+        );
+        let bridge = br#"{"Name":"x","Options":{"com.docker.network.bridge.name":"docker0"}}"#;
+        assert!(
+            network(bridge, &labels)
+                .unwrap_err()
+                .message
+                .contains("bridge.name")
+        );
+        assert!(network(br#"{"Name":"x","Driver":"macvlan"}"#, &labels).is_err());
+        assert!(
+            exec(br#"{"Privileged":true}"#)
+                .unwrap_err()
+                .message
+                .contains("Privileged")
+        );
+        assert!(new_name("0123456789abcdef").is_err());
+        assert!(new_name("app_default").is_ok());
+    }
+}

@@ -1,0 +1,374 @@
+//! Whose things are: names become full ids of what carries the job's label.
+//!
+//! Names prove nothing, since a container can be named like another's id. So the daemon is never
+//! asked what a name means: it lists what carries the label, and the name is looked up in that.
+//! What is not the job's is not there.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use hyper::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::engine::{Engine, EngineError};
+use super::object::filters;
+use super::query::Query;
+use super::record::{Entry, Kind, Record};
+use super::reference::{self, Reference};
+use super::refusal::Denied;
+use super::{Scope, image_key};
+
+/// Answers whose things are, for one job.
+pub struct Own {
+    pub(super) engine: Engine,
+    pub(super) scope: Scope,
+    pub(super) record: Record,
+    containers: Mutex<BTreeSet<String>>,
+}
+
+/// An image as the daemon knows it.
+struct Image {
+    id: String,
+    names: Vec<String>,
+    digests: Vec<String>,
+    /// The job whose gate built it, if one did.
+    owner: Option<String>,
+}
+
+impl Image {
+    /// Built by a job and not in any registry yet: perhaps that job still works with it.
+    fn is_fresh(&self) -> bool {
+        self.owner.is_some() && self.digests.is_empty()
+    }
+}
+
+impl Own {
+    pub fn new(engine: Engine, scope: Scope, record: Record) -> Self {
+        Self {
+            engine,
+            scope,
+            record,
+            containers: Mutex::default(),
+        }
+    }
+
+    /// The full id of a container of the job's.
+    pub async fn container(&self, name: &str) -> Result<String, Denied> {
+        if self.lock().contains(name) {
+            return Ok(name.to_owned());
+        }
+        let all = self.list("/containers/json", &[("all", "1")]).await?;
+        let known = all
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|container| {
+                let names = container["Names"].as_array().into_iter().flatten();
+                let names = names
+                    .filter_map(Value::as_str)
+                    .map(|name| name.trim_start_matches('/'));
+                Some((container["Id"].as_str()?, names.collect::<Vec<_>>()))
+            });
+        let id = find(name.trim_start_matches('/'), known)
+            .ok_or_else(|| Denied::missing(format!("No such container: {name}")))?;
+        self.remember(&id);
+        Ok(id)
+    }
+
+    /// Keeps the id of a container that was just made with the job's label.
+    pub fn remember(&self, id: &str) {
+        self.lock().insert(id.to_owned());
+    }
+
+    /// An exec in a container of the job's.
+    pub async fn exec(&self, id: &str) -> Result<(), Denied> {
+        let missing = || Denied::missing(format!("No such exec instance: {id}"));
+        if id.len() != 64 || !reference::is_id(id) {
+            return Err(missing());
+        }
+        let exec = self
+            .engine
+            .call(Method::GET, &format!("/exec/{id}/json"), None)
+            .await?;
+        let container = exec.value["ContainerID"].as_str().ok_or_else(missing)?;
+        self.container(container)
+            .await
+            .map(|_| ())
+            .map_err(|_| missing())
+    }
+
+    /// A network of the job's, or the one that it was given: the empty name, or its own.
+    pub async fn network(&self, name: &str) -> Result<String, Denied> {
+        if name.is_empty() || name == self.scope.network {
+            return Ok(self.scope.network.clone());
+        }
+        self.made_network(name).await
+    }
+
+    /// A network that the job made itself.
+    pub async fn made_network(&self, name: &str) -> Result<String, Denied> {
+        let all = self.list("/networks", &[]).await?;
+        let known =
+            all.as_array().into_iter().flatten().filter_map(|network| {
+                Some((network["Id"].as_str()?, vec![network["Name"].as_str()?]))
+            });
+        find(name, known).ok_or_else(|| Denied::missing(format!("network {name} not found")))
+    }
+
+    /// A volume that the job made itself.
+    pub async fn volume(&self, name: &str) -> Result<(), Denied> {
+        let all = self.list("/volumes", &[]).await?;
+        let mut names = all["Volumes"].as_array().into_iter().flatten();
+        names
+            .any(|volume| volume["Name"] == name)
+            .then_some(())
+            .ok_or_else(|| Denied::missing(format!("get {name}: no such volume")))
+    }
+
+    /// Whether a thing that the daemon just described carries the job's label.
+    pub fn is_labelled(&self, labels: &Value) -> bool {
+        labels.get(&self.scope.label.0).and_then(Value::as_str) == Some(&self.scope.label.1)
+    }
+
+    /// Whether an image that the daemon just described was built by the job.
+    pub fn is_built(&self, labels: &Value) -> bool {
+        let (key, value) = self.scope.image_label();
+        labels.get(key).and_then(Value::as_str) == Some(&value)
+    }
+
+    /// Makes the named volume the job's if nobody has it; the daemon's answer tells whose it is.
+    pub async fn make_volume(&self, name: &str) -> Result<(), Denied> {
+        let body = json!({ "Name": name, "Labels": self.scope.forced_labels() });
+        let made = self
+            .engine
+            .must(Method::POST, "/volumes/create", Some(&body))
+            .await?;
+        if self.is_labelled(&made["Labels"]) {
+            return Ok(());
+        }
+        Err(Denied::conflict(format!(
+            "the volume {name:?} is not this job's: choose another name"
+        )))
+    }
+
+    /// What to call an image that the job may use: its name, or its full id.
+    pub async fn readable(&self, name: &str) -> Result<String, Denied> {
+        let refused = || {
+            Denied::forbidden(format!(
+                "the image {name:?} is not open to this job: use an image that the operator allows"
+            ))
+        };
+        if Reference::parse(name).is_none() && !reference::is_id(name) {
+            return Err(Denied::malformed(format!(
+                "the image name {name:?} is malformed"
+            )));
+        }
+        if !reference::is_id(name) && (self.scope.images)(name) {
+            return Ok(name.to_owned());
+        }
+        let Some(image) = self.image(name).await? else {
+            return Err(Denied::missing(format!("No such image: {name}")));
+        };
+        let is_open =
+            self.is_owner(&image) || image.names.iter().any(|name| (self.scope.images)(name));
+        if is_open {
+            Ok(image.id)
+        } else {
+            Err(refused())
+        }
+    }
+
+    /// Writes down that the job pulls this name, or gives it to what it builds or (with its id)
+    /// tags, if it may.
+    pub async fn claim(
+        &self,
+        name: &Reference,
+        kind: Kind,
+        given: Option<String>,
+    ) -> Result<(), Denied> {
+        let tagged = name.tagged();
+        let known = self.record.kind(&tagged);
+        let mut before = None;
+        if known != Some(Kind::Made)
+            && let Some(image) = self
+                .image(&tagged)
+                .await?
+                .filter(|image| !self.is_owner(image))
+        {
+            // Pulling changes nothing that whoever can push there could not change.
+            let is_free = kind == Kind::Pulled || known.is_some();
+            let is_movable = !image.is_fresh() && (self.scope.may_move)(&tagged);
+            if !is_free && !is_movable {
+                return Err(Denied::conflict(format!(
+                    "the name {tagged} was on this host before this job: choose another tag, or \
+                     pull it first"
+                )));
+            }
+            before = Some(image.id);
+        }
+        if name.familiar().starts_with("dockmaster") {
+            return Err(Denied::forbidden(format!(
+                "the name {tagged} is ours: choose another"
+            )));
+        }
+        let entry = Entry {
+            name: tagged,
+            kind,
+            before,
+            given,
+        };
+        self.record.add(entry).map_err(|error| {
+            Denied::broken(format!(
+                "the record of image names cannot be written: {error}"
+            ))
+        })
+    }
+
+    /// The id of the image that a name means, if the job built it or gave it the name.
+    pub async fn made(&self, name: &Reference) -> Result<Option<String>, Denied> {
+        let tagged = name.tagged();
+        let image = self.image(&tagged).await?;
+        let given = self.record.given(&tagged);
+        let made = image.filter(|image| self.is_owner(image) || given.as_ref() == Some(&image.id));
+        Ok(made.map(|image| image.id))
+    }
+
+    /// Whether the engine has this digest of a repository for an image: it does once it was pushed.
+    pub async fn has_digest(
+        &self,
+        id: &str,
+        name: &Reference,
+        digest: &str,
+    ) -> Result<bool, Denied> {
+        let image = self.image(id).await?;
+        let is_same = |known: &String| {
+            Reference::parse(known).is_some_and(|known| {
+                known.repository == name.repository && known.digest.as_deref() == Some(digest)
+            })
+        };
+        Ok(image.is_some_and(|image| image.digests.iter().any(is_same)))
+    }
+
+    /// The id of an image that the job may use.
+    pub async fn readable_id(&self, name: &str) -> Result<String, Denied> {
+        let name = self.readable(name).await?;
+        let image = self.image(&name).await?;
+        image
+            .map(|image| image.id)
+            .ok_or_else(|| Denied::missing(format!("No such image: {name}")))
+    }
+
+    /// Names of an image that the job may remove by its id: all of them are its own.
+    pub async fn removable(&self, id: &str) -> Result<Option<String>, Denied> {
+        let Some(image) = self.image(id).await? else {
+            return Err(Denied::missing(format!("No such image: {id}")));
+        };
+        let is_made = |name: &String| {
+            let name = Reference::parse(name).map(|name| name.tagged());
+            name.is_some_and(|name| self.record.kind(&name) == Some(Kind::Made))
+        };
+        let is_free = self.is_owner(&image) && image.names.iter().all(is_made);
+        Ok(is_free.then_some(image.id))
+    }
+
+    /// A list of what carries the job's label.
+    async fn list(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Value, Denied> {
+        let mut query = Query::default();
+        for (name, value) in parameters {
+            query.push(name, *value);
+        }
+        query.push("filters", filters("", self.label())?);
+        let target = format!("{path}{}", query.encode());
+        Ok(self.engine.must(Method::GET, &target, None).await?)
+    }
+
+    pub(super) fn label(&self) -> (&str, &str) {
+        (&self.scope.label.0, &self.scope.label.1)
+    }
+
+    async fn image(&self, name: &str) -> Result<Option<Image>, Denied> {
+        let answer = self
+            .engine
+            .call(Method::GET, &format!("/images/{name}/json"), None)
+            .await?;
+        if answer.status == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let value = answer.value;
+        let Some(id) = value["Id"].as_str().filter(|_| answer.status.is_success()) else {
+            return Err(Denied::broken(format!(
+                "the daemon does not tell about image {name}"
+            )));
+        };
+        let owner = &value["Config"]["Labels"][image_key(&self.scope.label.0)];
+        Ok(Some(Image {
+            id: id.to_owned(),
+            names: texts(&value["RepoTags"]),
+            digests: texts(&value["RepoDigests"]),
+            owner: owner.as_str().map(str::to_owned),
+        }))
+    }
+
+    fn is_owner(&self, image: &Image) -> bool {
+        image.owner.as_ref() == Some(&self.scope.label.1)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+        self.containers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl From<EngineError> for Denied {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Refused {
+                status, message, ..
+            } => Self {
+                status: status.as_u16(),
+                message,
+            },
+            EngineError::Unreachable { .. } | EngineError::BrokenOff { .. } => {
+                Self::broken(error.to_string())
+            }
+        }
+    }
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    let items = value.as_array().into_iter().flatten();
+    items.filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// Looks a name up as the engine does: whole id, name, then the beginning of one id.
+fn find<'a>(name: &str, known: impl Iterator<Item = (&'a str, Vec<&'a str>)>) -> Option<String> {
+    let known: Vec<_> = known.collect();
+    let exact = known.iter().find(|(id, _)| *id == name);
+    let named = || known.iter().find(|(_, names)| names.contains(&name));
+    let started = || {
+        let mut begun = known
+            .iter()
+            .filter(|(id, _)| !name.is_empty() && id.starts_with(name));
+        begun.next().filter(|_| begun.next().is_none())
+    };
+    exact
+        .or_else(named)
+        .or_else(started)
+        .map(|(id, _)| (*id).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_id_wins_over_a_name_and_a_name_over_a_beginning() {
+        let known = || vec![("abc1", vec!["db"]), ("abd2", vec!["abc1", "ab"])].into_iter();
+        assert_eq!(find("abc1", known()).as_deref(), Some("abc1"));
+        assert_eq!(find("ab", known()).as_deref(), Some("abd2"));
+        assert_eq!(find("abc", known()).as_deref(), Some("abc1"));
+        assert_eq!(find("a", known()), None);
+        assert_eq!(find("", known()), None);
+    }
+}

@@ -1,0 +1,214 @@
+//! Paths of the job's workspace as something the daemon can mount.
+//!
+//! The job writes in its workspace while we look, so a path is not checked and then used: it is
+//! opened beneath the volume without following any link, and what was opened is mounted at a place
+//! where no job can write. The daemon gets that place.
+
+use std::fs::{self, File};
+use std::io::{Error, ErrorKind};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use hyper::Method;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::stat::{Mode, mkdirat};
+
+use super::GateError;
+use super::mount::Place;
+use super::own::Own;
+use super::refusal::Denied;
+
+/// Where clients look for a daemon; containers of a job find this gate there.
+const SOCKETS: &[&str] = &["/var/run/docker.sock", "/run/docker.sock"];
+
+/// The bind mounts of one gate.
+#[derive(Debug)]
+pub struct Binds {
+    dir: PathBuf,
+    /// The gate's own socket.
+    socket: PathBuf,
+    next: AtomicUsize,
+}
+
+impl Binds {
+    pub fn new(dir: PathBuf, socket: PathBuf) -> Self {
+        Self {
+            dir,
+            socket,
+            next: AtomicUsize::new(0),
+        }
+    }
+
+    /// What the engine shall mount for a path as the job sees it.
+    pub(super) async fn place(
+        &self,
+        own: &Own,
+        path: &str,
+        makes_folder: bool,
+    ) -> Result<Place, Denied> {
+        if SOCKETS.contains(&path) {
+            return Ok(Place::Path(self.socket.display().to_string()));
+        }
+        let workspaces = &own.scope.workspaces;
+        let found = workspaces.iter().find_map(|workspace| {
+            let below = path.strip_prefix(workspace.path.trim_end_matches('/'))?;
+            (below.is_empty() || below.starts_with('/')).then_some((workspace, below))
+        });
+        let Some((workspace, below)) = found else {
+            let roots: Vec<&str> = workspaces
+                .iter()
+                .map(|workspace| workspace.path.as_str())
+                .collect();
+            return Err(Denied::forbidden(format!(
+                "the bind source {path:?} is outside the job's workspace: use a path below {} or a named volume",
+                roots.join(" or ")
+            )));
+        };
+        if below.is_empty() {
+            return Ok(Place::Volume(workspace.volume.clone()));
+        }
+        let target = format!("/volumes/{}", workspace.volume);
+        let volume = own.engine.must(Method::GET, &target, None).await?;
+        let root = volume["Mountpoint"].as_str().unwrap_or_default();
+        let relative = below.trim_start_matches('/');
+        self.mount(Path::new(root), relative, makes_folder)
+            .map(|place| Place::Path(place.display().to_string()))
+            .map_err(|error| refused(path, &error))
+    }
+
+    fn mount(&self, root: &Path, relative: &str, makes_folder: bool) -> std::io::Result<PathBuf> {
+        let source = open(root, relative, makes_folder)?;
+        let place = self.place_for(&source)?;
+        let opened = format!("/proc/self/fd/{}", source.as_raw_fd());
+        mount(
+            Some(opened.as_str()),
+            &place,
+            None::<&str>,
+            MsFlags::MS_BIND,
+            None::<&str>,
+        )?;
+        Ok(place)
+    }
+
+    /// A new empty folder or file to mount on: like the source.
+    fn place_for(&self, source: &OwnedFd) -> std::io::Result<PathBuf> {
+        fs::create_dir_all(&self.dir)?;
+        let is_folder = File::from(source.try_clone()?).metadata()?.is_dir();
+        loop {
+            let place = self
+                .dir
+                .join(self.next.fetch_add(1, Ordering::Relaxed).to_string());
+            let made = if is_folder {
+                fs::create_dir(&place)
+            } else {
+                File::create_new(&place).map(drop)
+            };
+            match made {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+                Ok(()) => return Ok(place),
+            }
+        }
+    }
+}
+
+/// Opens what lies at a path beneath a folder, and nowhere else.
+fn open(root: &Path, relative: &str, makes_folder: bool) -> std::io::Result<OwnedFd> {
+    let mut here: OwnedFd = File::open(root)?.into();
+    for part in relative.split('/') {
+        here = match beneath(&here, part) {
+            Err(Errno::ENOENT) if makes_folder => {
+                match mkdirat(here.as_fd(), part, Mode::from_bits_truncate(0o755)) {
+                    Ok(()) | Err(Errno::EEXIST) => beneath(&here, part)?,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            opened => opened?,
+        };
+    }
+    Ok(here)
+}
+
+fn beneath(here: &OwnedFd, part: &str) -> nix::Result<OwnedFd> {
+    let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS;
+    let how = OpenHow::new()
+        .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
+        .resolve(resolve);
+    openat2(here.as_fd(), part, how)
+}
+
+fn refused(path: &str, error: &Error) -> Denied {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::ELOOP | Errno::EXDEV) => Denied::forbidden(format!(
+            "the bind source {path:?} goes through a symbolic link: name the real path"
+        )),
+        Some(Errno::ENOENT) => {
+            Denied::malformed(format!("bind source path does not exist: {path}"))
+        }
+        _ => Denied::broken(format!(
+            "the bind source {path:?} cannot be mounted: {error}"
+        )),
+    }
+}
+
+/// Unmounts everything below a gate's folder of bind mounts. Safe to call at any time, twice, and
+/// when nothing was mounted; running containers keep what they have.
+pub fn release(dir: &Path) -> Result<(), GateError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| GateError::Unmount { path, source }
+    };
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(dir)(error)),
+    };
+    for entry in entries {
+        let path = entry.map_err(failed(dir))?.path();
+        let flags = MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW;
+        // EINVAL says that nothing is mounted there any more.
+        while match umount2(&path, flags) {
+            Ok(()) => true,
+            Err(Errno::EINVAL) => false,
+            Err(error) => return Err(failed(&path)(error.into())),
+        } {}
+        // Only the empty place itself: had the unmount not worked, this fails and removes nothing.
+        let removed = if path.is_dir() {
+            fs::remove_dir(&path)
+        } else {
+            fs::remove_file(&path)
+        };
+        removed.map_err(failed(&path))?;
+    }
+    fs::remove_dir(dir).map_err(failed(dir))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_opened_beneath_its_root_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        fs::create_dir_all(root.join("a/b")).unwrap();
+        std::os::unix::fs::symlink("/etc", root.join("away")).unwrap();
+        std::os::unix::fs::symlink("a", root.join("within")).unwrap();
+        assert!(open(root, "a/b", false).is_ok());
+        for link in ["away", "away/passwd", "within/b", "../x", "a/../../x"] {
+            assert!(open(root, link, true).is_err(), "{link}");
+        }
+        assert!(open(root, "new/deep", false).is_err());
+        assert!(open(root, "new/deep", true).is_ok());
+        assert!(root.join("new/deep").is_dir());
+    }
+
+    #[test]
+    fn releasing_nothing_is_no_error() {
+        let folder = tempfile::tempdir().unwrap();
+        release(&folder.path().join("absent")).unwrap();
+    }
+}

@@ -1,0 +1,305 @@
+//! The checkout of a deploy job: our own, not the runner's script, which the author's `GIT_*`
+//! variables can turn to another commit.
+//!
+//! The driver writes an `Order`; `dockmaster checkout` carries it out inside the sandbox, as the job.
+//! Git sees an environment made from nothing, no configuration but ours, no hook, filter or submodule.
+
+use std::{
+    fs,
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::{job::GitInfo, policy::printable};
+
+/// What to check out. Holds the job's token, so it travels in a sealed file.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Order {
+    /// Without user and password.
+    url: Url,
+    /// The header that lets git in.
+    authorization: Option<String>,
+    refspecs: Vec<String>,
+    reference: String,
+    depth: i64,
+    commit: String,
+    directory: PathBuf,
+}
+
+/// Why there is no checkout.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CheckoutError {
+    #[error("the repository's address is not one of http or https")]
+    Address,
+    #[error("`checkout` is dockmaster's own verb: its input is not what it should be")]
+    Order(#[source] serde_json::Error),
+    #[error("cannot {what}")]
+    Place {
+        what: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("git {verb} failed with exit code {code}")]
+    Git { verb: &'static str, code: i32 },
+    #[error("the checkout is {found}, and GitLab named {wanted}")]
+    OtherCommit { found: String, wanted: String },
+}
+
+impl Order {
+    /// The checkout of that commit into `directory`.
+    pub(super) fn new(git: &GitInfo, directory: &Path) -> Result<Self, CheckoutError> {
+        let mut url = Url::parse(git.repo_url.expose()).map_err(|_| CheckoutError::Address)?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(CheckoutError::Address);
+        }
+        let authorization = url.password().map(|password| {
+            let pair = STANDARD.encode(format!("{}:{password}", url.username()));
+            format!("Authorization: Basic {pair}")
+        });
+        // Neither can fail for an address with a host, which http always has.
+        let _ = url.set_password(None);
+        let _ = url.set_username("");
+        Ok(Self {
+            url,
+            authorization,
+            refspecs: git
+                .refspecs
+                .iter()
+                .filter(|spec| is_plain(spec))
+                .cloned()
+                .collect(),
+            reference: printable(&git.reference),
+            depth: git.depth,
+            commit: git.sha.clone(),
+            directory: directory.to_owned(),
+        })
+    }
+}
+
+/// A refspec that git cannot take for an option.
+fn is_plain(refspec: &str) -> bool {
+    refspec.starts_with(['+', 'r']) && !refspec.contains(char::is_whitespace)
+}
+
+/// Carries out the order on standard input. Lines for people go to standard output.
+pub(super) fn main() -> i32 {
+    let mut out = io::stdout();
+    let (line, code) = match read().and_then(|order| check_out(&order, &mut out)) {
+        Ok(line) => (line, 0),
+        Err(error) => (
+            format!("dockmaster: {}", crate::failure::Failure::system(error)),
+            1,
+        ),
+    };
+    let _ = writeln!(out, "{line}");
+    code
+}
+
+fn read() -> Result<Order, CheckoutError> {
+    let mut bytes = Vec::new();
+    let what = || "read what to check out".to_owned();
+    io::stdin()
+        .read_to_end(&mut bytes)
+        .map_err(|source| CheckoutError::Place {
+            what: what(),
+            source,
+        })?;
+    serde_json::from_slice(&bytes).map_err(CheckoutError::Order)
+}
+
+fn check_out(order: &Order, out: &mut impl Write) -> Result<String, CheckoutError> {
+    make_empty(&order.directory)?;
+    let short = order.commit.get(..8).unwrap_or(&order.commit);
+    let _ = writeln!(out, "Checking out {short} ({})...", order.reference);
+    let url = order.url.as_str();
+    git(order, "init", &["--quiet", "--template="])?;
+    git(order, "remote", &["add", "origin", url])?;
+    fetch(order)?;
+    git(
+        order,
+        "checkout",
+        &["--quiet", "--force", "--detach", &order.commit, "--"],
+    )?;
+    let found = head(order)?;
+    if found != order.commit {
+        return Err(CheckoutError::OtherCommit {
+            found,
+            wanted: order.commit.clone(),
+        });
+    }
+    Ok(format!("The checkout is {found}, as GitLab named it."))
+}
+
+/// Removes what an earlier attempt left: as the job's user, so it can hurt nobody else.
+fn make_empty(directory: &Path) -> Result<(), CheckoutError> {
+    let failed = |source| CheckoutError::Place {
+        what: format!("make {} anew", directory.display()),
+        source,
+    };
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    fs::create_dir_all(directory).map_err(failed)
+}
+
+/// Fetches the refs that GitLab names; the commit by its own name where those have moved on.
+fn fetch(order: &Order) -> Result<(), CheckoutError> {
+    let depth = format!("--depth={}", order.depth);
+    let mut options = vec!["--quiet", "--no-recurse-submodules", "--no-tags", "--force"];
+    if order.depth > 0 {
+        options.push(&depth);
+    }
+    options.push("origin");
+    let refs = order.refspecs.iter().map(String::as_str);
+    let all: Vec<&str> = options.iter().copied().chain(refs).collect();
+    let fetched = if order.refspecs.is_empty() {
+        Ok(())
+    } else {
+        git(order, "fetch", &all)
+    };
+    let commit = format!("{}^{{commit}}", order.commit);
+    if fetched.is_ok() && git(order, "cat-file", &["-e", &commit]).is_ok() {
+        return Ok(());
+    }
+    options.push(&order.commit);
+    git(order, "fetch", &options).map_err(|direct| fetched.err().unwrap_or(direct))
+}
+
+fn head(order: &Order) -> Result<String, CheckoutError> {
+    let verb = "rev-parse";
+    let output = command(order, verb, &["--verify", "HEAD"])
+        .stdout(Stdio::piped())
+        .output()
+        .map_err(|source| CheckoutError::Place {
+            what: format!("run git {verb}"),
+            source,
+        })?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn git(order: &Order, verb: &'static str, arguments: &[&str]) -> Result<(), CheckoutError> {
+    let status =
+        command(order, verb, arguments)
+            .status()
+            .map_err(|source| CheckoutError::Place {
+                what: format!("run git {verb}"),
+                source,
+            })?;
+    let code = status.code().unwrap_or(-1);
+    if status.success() {
+        Ok(())
+    } else {
+        Err(CheckoutError::Git { verb, code })
+    }
+}
+
+fn command(order: &Order, verb: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new("git");
+    command
+        .arg(verb)
+        .args(arguments)
+        .current_dir(&order.directory)
+        .env_clear()
+        .envs([
+            ("PATH", "/usr/local/bin:/usr/bin:/bin"),
+            ("LANG", "C.UTF-8"),
+            ("HOME", "/nonexistent"),
+            ("GIT_CONFIG_NOSYSTEM", "1"),
+            ("GIT_CONFIG_GLOBAL", "/dev/null"),
+            ("GIT_ATTR_NOSYSTEM", "1"),
+            ("GIT_TERMINAL_PROMPT", "0"),
+            ("GIT_LFS_SKIP_SMUDGE", "1"),
+        ])
+        .stdin(Stdio::null());
+    let settings = settings(order);
+    command.env("GIT_CONFIG_COUNT", settings.len().to_string());
+    for (index, (key, value)) in settings.into_iter().enumerate() {
+        command.env(format!("GIT_CONFIG_KEY_{index}"), key);
+        command.env(format!("GIT_CONFIG_VALUE_{index}"), value);
+    }
+    command
+}
+
+/// Configuration for one call: it is written nowhere, and the token stands in no argument.
+fn settings(order: &Order) -> Vec<(String, String)> {
+    let mut settings: Vec<(String, String)> = [
+        ("advice.detachedHead", "false"),
+        ("core.hooksPath", "/dev/null"),
+        ("core.fsmonitor", "false"),
+        ("credential.helper", ""),
+        ("gc.auto", "0"),
+        ("http.followRedirects", "false"),
+        ("protocol.allow", "never"),
+        ("protocol.http.allow", "always"),
+        ("protocol.https.allow", "always"),
+        ("submodule.recurse", "false"),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .into();
+    if let Some(header) = &order.authorization {
+        // For this server only, should anything ever lead to another.
+        let server = order.url[..url::Position::BeforePath].to_owned();
+        settings.push((format!("http.{server}/.extraHeader"), header.clone()));
+    }
+    settings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+
+    fn order(url: &str, refspecs: &[&str]) -> Result<Order, CheckoutError> {
+        let git = GitInfo {
+            repo_url: Secret::from(url.to_owned()),
+            refspecs: refspecs.iter().map(|spec| (*spec).to_owned()).collect(),
+            sha: "a".repeat(40),
+            ..GitInfo::default()
+        };
+        Order::new(&git, Path::new("/builds/app"))
+    }
+
+    #[test]
+    fn the_token_is_in_no_argument() {
+        let order = order("https://gitlab-ci-token:t0ken@h:8080/g/app.git", &[]).unwrap();
+        assert_eq!(order.url.as_str(), "https://h:8080/g/app.git");
+        let command = command(&order, "fetch", &["origin"]);
+        assert!(
+            command
+                .get_args()
+                .all(|argument| !argument.to_string_lossy().contains("t0ken"))
+        );
+        let (key, value) = settings(&order).pop().unwrap();
+        assert_eq!(key, "http.https://h:8080/.extraHeader");
+        assert_eq!(value, "Authorization: Basic Z2l0bGFiLWNpLXRva2VuOnQwa2Vu");
+    }
+
+    #[test]
+    fn only_http_is_spoken() {
+        for url in [
+            "ssh://git@h/app.git",
+            "file:///etc",
+            "ext::sh -c id",
+            "/srv/app.git",
+        ] {
+            assert!(order(url, &[]).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_refspec_is_never_an_option() {
+        let refspecs = [
+            "+refs/tags/v1:refs/tags/v1",
+            "--upload-pack=id",
+            "refs/heads/a b",
+        ];
+        let order = order("https://h/app.git", &refspecs).unwrap();
+        assert_eq!(order.refspecs, ["+refs/tags/v1:refs/tags/v1"]);
+    }
+}

@@ -1,0 +1,150 @@
+//! Which job has which uid: one small file per live job, named after the uid, holding the job's key.
+//!
+//! A uid is never given out while any process has it, whoever left that process behind.
+
+use std::{
+    fs, io,
+    ops::Range,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use nix::unistd::{Uid, User};
+
+use crate::sys::process;
+
+/// Why there is no uid for a job.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LeaseError {
+    #[error("all {count} uids from {first} on are taken by live jobs")]
+    Exhausted { first: u32, count: usize },
+    #[error("cannot keep the record of uids in {path}")]
+    Record {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot see whose processes are running")]
+    Processes(#[source] io::Error),
+}
+
+/// The uid that `key` has, if it has one.
+pub(super) fn find(folder: &Path, key: &str) -> Result<Option<u32>, LeaseError> {
+    let record = |source| LeaseError::Record {
+        path: folder.to_owned(),
+        source,
+    };
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(record(error)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(record)?;
+        let name = entry.file_name();
+        let Some(uid) = name.to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        // Another job may release its own at this very moment.
+        if fs::read_to_string(entry.path()).is_ok_and(|holder| holder == key) {
+            return Ok(Some(uid));
+        }
+    }
+    Ok(None)
+}
+
+/// Gives `key` a uid out of `range`; the one it has, if it has one.
+pub(super) fn take(folder: &Path, key: &str, range: Range<u32>) -> Result<u32, LeaseError> {
+    if let Some(uid) = find(folder, key)? {
+        return Ok(uid);
+    }
+    let record = |source| LeaseError::Record {
+        path: folder.to_owned(),
+        source,
+    };
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(record)?;
+    let busy = process::uids_in_use().map_err(LeaseError::Processes)?;
+    // Written whole under another name first: a record is never seen half.
+    let draft = folder.join(format!(".{key}"));
+    write(&draft, key).map_err(record)?;
+    let free = range
+        .clone()
+        .filter(|uid| !busy.contains(uid) && !has_account(*uid));
+    let taken = free
+        .map(|uid| (uid, fs::hard_link(&draft, folder.join(uid.to_string()))))
+        .find(|(_, linked)| {
+            let is_taken = |error: &io::Error| error.kind() == io::ErrorKind::AlreadyExists;
+            !linked.as_ref().is_err_and(is_taken)
+        });
+    fs::remove_file(&draft).map_err(record)?;
+    match taken {
+        Some((uid, Ok(()))) => Ok(uid),
+        Some((_, Err(error))) => Err(record(error)),
+        None => Err(LeaseError::Exhausted {
+            first: range.start,
+            count: range.len(),
+        }),
+    }
+}
+
+/// Gives the uid back. The caller has seen that no process has it any more.
+pub(super) fn release(folder: &Path, uid: u32) -> Result<(), LeaseError> {
+    let path = folder.join(uid.to_string());
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(LeaseError::Record {
+            path,
+            source: error,
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn write(path: &Path, key: &str) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
+    io::Write::write_all(&mut file, key.as_bytes())
+}
+
+/// True for a uid that belongs to somebody on this host.
+fn has_account(uid: u32) -> bool {
+    matches!(User::from_uid(Uid::from_raw(uid)), Ok(Some(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Far from the lane's own range, and from any account.
+    const RANGE: Range<u32> = 3_900_000..3_900_002;
+
+    #[test]
+    fn each_job_has_a_uid_of_its_own_until_it_is_released() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("uids");
+        assert_eq!(find(&folder, "a").unwrap(), None);
+        assert_eq!(take(&folder, "a", RANGE).unwrap(), 3_900_000);
+        assert_eq!(take(&folder, "b", RANGE).unwrap(), 3_900_001);
+        assert_eq!(take(&folder, "a", RANGE).unwrap(), 3_900_000);
+        let text = take(&folder, "c", RANGE).unwrap_err().to_string();
+        assert_eq!(text, "all 2 uids from 3900000 on are taken by live jobs");
+        release(&folder, 3_900_000).unwrap();
+        release(&folder, 3_900_000).unwrap();
+        assert_eq!(take(&folder, "c", RANGE).unwrap(), 3_900_000);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn an_account_s_uid_is_never_given_out() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(take(folder.path(), "a", 0..1).is_err());
+    }
+}

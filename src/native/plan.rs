@@ -1,0 +1,164 @@
+//! Where a deploy job lives, as data. Pure: computed from trusted facts, so that every stage finds
+//! the same place again without having been told.
+
+use std::path::{Component, Path, PathBuf};
+
+use crate::{config::Config, job::Job};
+
+/// The folders that belong to the system: hiding one whole would leave nothing to work with.
+const SYSTEM_FOLDERS: [&str; 8] = [
+    "/", "/etc", "/usr", "/var", "/opt", "/srv", "/run", "/var/lib",
+];
+
+/// Folders that are no job's business, whatever the configuration says.
+const PRIVATE_FOLDERS: [&str; 3] = ["/root", "/home", "/etc/gitlab-runner"];
+
+/// A job's place and what it must not see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Names all that is made for the job.
+    pub key: String,
+    /// The job's own folder below the state directory. Root's, as what is beside the next three.
+    pub place: PathBuf,
+    /// `builds_dir`, as the runner is told it.
+    pub builds: PathBuf,
+    pub home: PathBuf,
+    /// The job's /tmp.
+    pub temporary: PathBuf,
+    /// The checkout.
+    pub project: PathBuf,
+    /// Programs that the job is given, `dockmaster` first.
+    pub programs: PathBuf,
+    /// Held while a process of the job may be started.
+    pub lock: PathBuf,
+    /// The folder of the broker's socket.
+    pub sockets: PathBuf,
+    /// Where the job reaches the broker.
+    pub socket: PathBuf,
+    /// The records of which job has which uid.
+    pub uids: PathBuf,
+    /// What the job finds empty.
+    pub hidden: Vec<PathBuf>,
+}
+
+impl Plan {
+    /// The place of `job`.
+    pub fn new(config: &Config, job: &Job) -> Self {
+        let key = job.key();
+        let place = config.state_dir.join("jobs").join(&key);
+        let sockets = config.run_dir.join("jobs").join(&key);
+        let builds = place.join("builds");
+        Self {
+            project: builds.join(inner_path(&job.project_path())),
+            builds,
+            home: place.join("home"),
+            temporary: place.join("tmp"),
+            programs: place.join("bin"),
+            lock: place.join("lock"),
+            socket: sockets.join("broker.sock"),
+            uids: config.state_dir.join("uids"),
+            hidden: hidden(config),
+            key,
+            place,
+            sockets,
+        }
+    }
+}
+
+/// `builds_dir` of a deploy job, for the config stage.
+pub fn builds_dir(config: &Config, job: &Job) -> PathBuf {
+    Plan::new(config, job).builds
+}
+
+/// The path without anything that could lead out of the folder it is appended to.
+fn inner_path(path: &str) -> PathBuf {
+    Path::new(path)
+        .components()
+        .filter(|component| matches!(component, Component::Normal(_)))
+        .collect()
+}
+
+fn hidden(config: &Config) -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = PRIVATE_FOLDERS.iter().map(PathBuf::from).collect();
+    folders.push(config.state_dir.clone());
+    folders.push(config.run_dir.clone());
+    if let Some(folder) = config.path.parent() {
+        if SYSTEM_FOLDERS
+            .iter()
+            .any(|system| folder == Path::new(system))
+        {
+            folders.push(folder.join("environments"));
+            folders.push(folder.join("secrets"));
+        } else {
+            folders.push(folder.to_owned());
+        }
+    }
+    folders
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn config() -> Config {
+        let mut config: Config = toml::from_str("").unwrap();
+        config.path = "/etc/dockmaster/config.toml".into();
+        config
+    }
+
+    fn job(url: &str, variables: &serde_json::Value) -> Job {
+        serde_json::from_value(serde_json::json!({
+            "id": 7, "job_info": {"project_id": 42},
+            "git_info": {"repo_url": url}, "variables": variables,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn everything_is_below_folders_named_after_the_job() {
+        let job = job(
+            "https://gitlab.example.com/group/app.git",
+            &serde_json::json!([]),
+        );
+        let plan = Plan::new(&config(), &job);
+        let place = Path::new("/var/lib/dockmaster/jobs").join(job.key());
+        assert_eq!(plan.project, place.join("builds/group/app"));
+        assert_eq!(
+            plan.socket,
+            Path::new("/run/dockmaster/jobs")
+                .join(job.key())
+                .join("broker.sock")
+        );
+        assert!(plan.hidden.contains(&"/etc/dockmaster".into()));
+        assert!(plan.hidden.contains(&"/var/lib/dockmaster".into()));
+    }
+
+    #[test]
+    fn a_configuration_beside_the_system_s_own_does_not_hide_that() {
+        let mut config = config();
+        config.path = "/etc/dockmaster.toml".into();
+        let hidden = hidden(&config);
+        assert!(!hidden.contains(&"/etc".into()));
+        assert!(hidden.contains(&"/etc/secrets".into()));
+    }
+
+    proptest! {
+        #[test]
+        fn no_variable_changes_a_path(key in "(CI|GIT)_[A-Z_]{1,20}", value in ".*") {
+            let url = "https://gitlab.example.com/group/app.git";
+            let plain = Plan::new(&config(), &job(url, &serde_json::json!([])));
+            let forged = serde_json::json!([{"key": key, "value": value}]);
+            prop_assert_eq!(plain, Plan::new(&config(), &job(url, &forged)));
+        }
+
+        #[test]
+        fn no_repository_leads_out_of_the_builds_folder(path in ".*") {
+            let plan = Plan::new(&config(), &job(&format!("https://h/{path}"), &serde_json::json!([])));
+            prop_assert!(plan.project.starts_with(&plan.builds));
+            let is_plain = |part: Component<'_>| !matches!(part, Component::ParentDir);
+            prop_assert!(plan.project.components().all(is_plain));
+        }
+    }
+}

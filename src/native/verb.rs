@@ -1,0 +1,39 @@
+//! The verbs that dockmaster calls itself by. They are for nobody else, so no help names them, and
+//! they run before anything else does: `enter` must be the only thread of its process.
+
+use std::{
+    ffi::{OsStr, OsString},
+    io,
+};
+
+use nix::unistd::{Gid, Uid};
+
+use super::{checkout, enter};
+use crate::{broker, sys::process};
+
+/// Runs the hidden verb that `arguments` (without the program's name) begin with, if they do.
+/// Returns its exit code.
+pub fn hidden(arguments: &[OsString]) -> Option<i32> {
+    let verb = arguments.first()?.to_str()?;
+    let rest: Vec<&OsStr> = arguments[1..].iter().map(OsString::as_os_str).collect();
+    match (verb, rest.as_slice()) {
+        ("enter", [entry]) => Some(enter::main(entry)),
+        ("checkout", []) => Some(checkout::main()),
+        ("signal", [uid, signal]) => Some(signal_all(uid, signal)),
+        ("broker", []) => Some(broker::main()),
+        _ => None,
+    }
+}
+
+/// Becomes the uid for good, then signals all of its processes.
+fn signal_all(uid: &OsStr, signal: &OsStr) -> i32 {
+    let number = |text: &OsStr| text.to_str().and_then(|text| text.parse::<u32>().ok());
+    let (Some(uid), Some(signal)) = (number(uid), number(signal)) else {
+        return 2;
+    };
+    let signalled = || -> io::Result<()> {
+        process::become_user(Uid::from_raw(uid), Gid::from_raw(uid))?;
+        process::signal_all(signal.cast_signed())
+    };
+    i32::from(signalled().is_err())
+}

@@ -1,0 +1,517 @@
+//! A host's Docker Engine, as far as a rollout needs it. The only file here that calls its API.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use bollard::{
+    Docker,
+    errors::Error as EngineFault,
+    models::{ContainerInspectResponse, ContainerSummary, CreateImageInfo, HealthStatusEnum},
+    query_parameters::{
+        CreateImageOptionsBuilder, EventsOptionsBuilder, ListContainersOptionsBuilder,
+        RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder,
+    },
+};
+use futures_util::StreamExt;
+use tokio::time::timeout;
+
+use super::{ENGINE_SOCKET, Events, Host, Link, RemoteError, error};
+use crate::{
+    compose::{self, Compose},
+    deploy::port::{Container, Health, Release},
+    ssh::Script,
+};
+
+/// Seconds the engine may take to answer one call. Streams are not bound by it.
+const TIMEOUT: u64 = 60;
+/// How often a long pull says how far it is.
+const PROGRESS: Duration = Duration::from_secs(3);
+/// After this long without a word from the engine a pull is given up.
+const STALLED: Duration = Duration::from_mins(5);
+
+/// The service's containers, half-made ones among them.
+pub(super) struct Found(Vec<ContainerSummary>);
+
+impl Found {
+    /// The version of the Compose that made the running container.
+    pub(super) fn compose_version(&self) -> Option<String> {
+        let labels = |it: &ContainerSummary| {
+            let labels = it.labels.as_ref()?;
+            labels.get("com.docker.compose.version").cloned()
+        };
+        self.0.iter().find_map(labels)
+    }
+
+    /// The names of half-made containers.
+    pub(super) fn leftovers(&self) -> Vec<String> {
+        let names = self.0.iter().map(name);
+        names
+            .filter(|name| compose::is_half_made(name))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// The id of the service's container: the running one when there are several.
+    pub(super) fn current(&self) -> Option<&str> {
+        let whole = |it: &&ContainerSummary| !compose::is_half_made(name(it));
+        let mut all: Vec<_> = self.0.iter().filter(whole).collect();
+        all.sort_by_key(|it| (is_running(it), it.created));
+        all.last()?.id.as_deref()
+    }
+}
+
+fn name(container: &ContainerSummary) -> &str {
+    let names = container.names.as_deref().unwrap_or_default();
+    let name = names.first().map_or("", String::as_str);
+    name.trim_start_matches('/')
+}
+
+fn is_running(container: &ContainerSummary) -> bool {
+    container
+        .state
+        .as_ref()
+        .is_some_and(|state| state.to_string() == "running")
+}
+
+impl Host {
+    /// The engine's API, over the connection there is now.
+    async fn link(&self) -> Result<Rc<Link>, RemoteError> {
+        let connection = self.session.connection().await?;
+        let known = self.link.borrow().clone();
+        if let Some(link) = known
+            && Rc::ptr_eq(&link.connection, &connection)
+        {
+            return Ok(link);
+        }
+        let socket = connection.forward(Path::new(ENGINE_SOCKET)).await?;
+        let path = socket.to_string_lossy();
+        let connect = Docker::connect_with_unix(&path, TIMEOUT, bollard::API_DEFAULT_VERSION);
+        let docker = match connect {
+            Ok(docker) => docker.negotiate_version().await,
+            Err(fault) => Err(fault),
+        };
+        let docker = match docker {
+            Ok(docker) => docker,
+            Err(fault) => return Err(self.closed_engine(fault).await),
+        };
+        let link = Rc::new(Link { connection, docker });
+        *self.link.borrow_mut() = Some(Rc::clone(&link));
+        Ok(link)
+    }
+
+    /// Says why the engine cannot be talked to, when the connection itself is alive.
+    async fn closed_engine(&self, source: EngineFault) -> RemoteError {
+        let script = Script {
+            what: "look at the engine's socket",
+            text: "[ -S \"$1\" ] || { echo missing; exit; }; [ -w \"$1\" ] || echo closed",
+            arguments: &[ENGINE_SOCKET],
+            limit: super::LOOK,
+        };
+        let user = self.session.user();
+        let (why, advice) = match self.session.script(&script).await {
+            Err(error) => return error.into(),
+            Ok(text) if text.contains("missing") => (
+                "no Docker Engine listens at /var/run/docker.sock".to_owned(),
+                "try: systemctl start docker".to_owned(),
+            ),
+            Ok(text) if text.contains("closed") => (
+                format!("{user} may not use /var/run/docker.sock"),
+                format!("try: usermod -aG docker {user}"),
+            ),
+            Ok(_) => {
+                return RemoteError::Engine {
+                    host: self.name.clone(),
+                    what: "be reached at /var/run/docker.sock; is it running?".into(),
+                    source,
+                };
+            }
+        };
+        RemoteError::NotReady {
+            host: self.name.clone(),
+            why,
+            advice,
+        }
+    }
+
+    /// Calls the engine; once more over a new connection when the old one was lost meanwhile.
+    async fn engine<T>(
+        &self,
+        what: &str,
+        call: impl AsyncFn(&Docker) -> Result<T, EngineFault>,
+    ) -> Result<T, RemoteError> {
+        let link = self.link().await?;
+        let source = match call(&link.docker).await {
+            Ok(value) => return Ok(value),
+            Err(fault) => fault,
+        };
+        let moment = Duration::from_secs(1);
+        if is_answer(&source) || !link.connection.is_lost_within(moment).await {
+            return Err(self.engine_error(what, source));
+        }
+        let link = self.link().await?;
+        let result = call(&link.docker).await;
+        result.map_err(|source| self.engine_error(what, source))
+    }
+
+    fn engine_error(&self, what: &str, source: EngineFault) -> RemoteError {
+        RemoteError::Engine {
+            host: self.name.clone(),
+            what: what.to_owned(),
+            source,
+        }
+    }
+
+    /// Where the engine keeps its images.
+    pub(super) async fn docker_root(&self) -> Result<&str, RemoteError> {
+        let ask = async || {
+            let info = self.engine("describe itself", Docker::info).await?;
+            let root = info.docker_root_dir.filter(|root| !root.is_empty());
+            Ok::<_, RemoteError>(root.unwrap_or_else(|| "/var/lib/docker".into()))
+        };
+        Ok(self.docker_root.get_or_try_init(ask).await?)
+    }
+
+    /// Compose 1 reads a field that engines from 25 on no longer tell: it would fail after the old
+    /// container is gone.
+    pub(super) async fn check_engine_suits_first_generation(
+        &self,
+        compose: &Compose,
+    ) -> Result<(), RemoteError> {
+        let version = self.engine("tell its version", Docker::version).await?;
+        let version = version.version.unwrap_or_default();
+        let major = version.split('.').next().and_then(|it| it.parse().ok());
+        if major.unwrap_or(0_u32) < 25 {
+            return Ok(());
+        }
+        Err(RemoteError::NotReady {
+            host: self.name.clone(),
+            why: format!("{compose} cannot replace containers of Docker Engine {version}"),
+            advice: "install the Compose plugin (docker compose)".into(),
+        })
+    }
+
+    /// All containers of the service, whatever state they are in.
+    pub(super) async fn service_containers(&self) -> Result<Found, RemoteError> {
+        let options = ListContainersOptionsBuilder::new()
+            .all(true)
+            .filters(&self.labels())
+            .build();
+        let list = async |docker: &Docker| docker.list_containers(Some(options.clone())).await;
+        Ok(Found(self.engine("list containers", list).await?))
+    }
+
+    fn labels(&self) -> HashMap<&'static str, Vec<String>> {
+        let labels = [
+            format!("com.docker.compose.project={}", self.project),
+            format!("com.docker.compose.service={}", self.service),
+            "com.docker.compose.oneoff=False".to_owned(),
+        ];
+        HashMap::from([("label", labels.to_vec())])
+    }
+
+    /// One container in detail; `None` when it is gone.
+    pub(super) async fn container(&self, id: &str) -> Result<Option<Container>, RemoteError> {
+        let Some(found) = self.inspect(id).await? else {
+            return Ok(None);
+        };
+        let image = found.image.clone().unwrap_or_default();
+        let digests = self.digests(&image).await?.unwrap_or_default();
+        Ok(Some(container(found, image, digests)))
+    }
+
+    async fn inspect(&self, id: &str) -> Result<Option<ContainerInspectResponse>, RemoteError> {
+        let call = async |docker: &Docker| optional(docker.inspect_container(id, None).await);
+        self.engine("inspect a container", call).await
+    }
+
+    /// The names by digest of a local image; `None` when it is not local.
+    async fn digests(&self, image: &str) -> Result<Option<Vec<String>>, RemoteError> {
+        let call = async |docker: &Docker| optional(docker.inspect_image(image).await);
+        let found = self.engine("inspect an image", call).await?;
+        Ok(found.map(|image| image.repo_digests.unwrap_or_default()))
+    }
+
+    /// True when the engine has exactly that release.
+    pub(super) async fn has(&self, release: &Release) -> Result<bool, RemoteError> {
+        let reference = release.reference();
+        let digests = self.digests(&reference).await?;
+        Ok(digests.is_some_and(|digests| digests.contains(&reference)))
+    }
+
+    /// The container's first process as the host numbers it, and whether it has a network of its
+    /// own; `None` when it does not run.
+    pub(super) async fn namespace(&self, id: &str) -> Result<Option<(i64, bool)>, RemoteError> {
+        let found = self.inspect(id).await?;
+        Ok(found.and_then(|found| {
+            let pid = found.state?.pid.filter(|pid| *pid > 0)?;
+            let mode = found.host_config.and_then(|config| config.network_mode);
+            Some((pid, mode.as_deref() != Some("host")))
+        }))
+    }
+
+    /// Pulls, with the account only where it belongs.
+    pub(super) async fn fetch(
+        &self,
+        release: &Release,
+        say: &dyn Fn(&str),
+    ) -> Result<(), RemoteError> {
+        let account = self.account.as_ref().filter(|(registry, _)| {
+            let rest = release.image.strip_prefix(registry.as_str());
+            rest.is_some_and(|rest| rest.starts_with('/'))
+        });
+        let credentials = account.map(|(_, credentials)| credentials.clone());
+        let reference = release.reference();
+        let options = CreateImageOptionsBuilder::new()
+            .from_image(&reference)
+            .build();
+        let call = async |docker: &Docker| {
+            let progress = docker.create_image(Some(options.clone()), None, credentials.clone());
+            follow(progress, say).await
+        };
+        match self.engine("pull", call).await {
+            Err(RemoteError::Engine { source, .. }) if is_answer(&source) => {
+                Err(error::pull_error(&self.name, &reference, &message(&source)))
+            }
+            result => result,
+        }
+    }
+
+    /// Finishes or removes what an interrupted Compose left. Its first generation leaves the old
+    /// container, stopped, under the half-made name; the second leaves the new one, never started.
+    /// Where a whole container stands beside it, the half-made one is superfluous in both; where
+    /// none does, it gets its name back, so that Compose finds it and goes on from there.
+    pub(super) async fn mend_leftovers(&self) -> Result<(), RemoteError> {
+        let found = self.service_containers().await?;
+        let mut has_whole = found.current().is_some();
+        for half in &found.0 {
+            let Some(final_name) = compose::final_name(name(half)) else {
+                continue;
+            };
+            let Some(id) = half.id.as_deref() else {
+                continue;
+            };
+            if !has_whole {
+                let options = RenameContainerOptionsBuilder::new()
+                    .name(final_name)
+                    .build();
+                let call = async |docker: &Docker| {
+                    optional(docker.rename_container(id, options.clone()).await)
+                };
+                self.engine("rename a half-made container", call).await?;
+                has_whole = true;
+            } else if !is_running(half) {
+                let options = RemoveContainerOptionsBuilder::new().build();
+                let call = async |docker: &Docker| {
+                    optional(docker.remove_container(id, Some(options.clone())).await)
+                };
+                self.engine("remove a half-made container", call).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the engine's next word about the service's containers. The stream is kept between
+    /// calls and begins at the last survey, so nothing falls between two looks.
+    pub(super) async fn wait_for_event(&self, limit: Duration) -> Result<(), RemoteError> {
+        let kept = self.events.borrow_mut().take();
+        let mut events = match kept {
+            Some(events) => events,
+            None => self.subscribe().await?,
+        };
+        let next = timeout(limit, events.next()).await;
+        match next {
+            // Nothing yet: the stream is good.
+            Err(_) => *self.events.borrow_mut() = Some(events),
+            Ok(Some(Ok(()))) => {
+                skip_ready(&mut events);
+                *self.events.borrow_mut() = Some(events);
+            }
+            // The stream ended with its connection: the next survey tells more.
+            Ok(Some(Err(_)) | None) => {}
+        }
+        Ok(())
+    }
+
+    async fn subscribe(&self) -> Result<Events, RemoteError> {
+        let link = self.link().await?;
+        let mut filters = self.labels();
+        filters.insert("type", vec!["container".to_owned()]);
+        let mut options = EventsOptionsBuilder::new().filters(&filters);
+        if let Some(time) = self.surveyed.borrow().as_deref() {
+            options = options.since(time);
+        }
+        let events = link.docker.events(Some(options.build()));
+        Ok(Box::pin(events.map(|event| event.map(drop))))
+    }
+}
+
+/// Takes what has come already: one look answers it all.
+fn skip_ready(events: &mut Events) {
+    use futures_util::FutureExt;
+    while let Some(Some(Ok(()))) = events.next().now_or_never() {}
+}
+
+fn container(found: ContainerInspectResponse, image: String, digests: Vec<String>) -> Container {
+    let state = found.state.unwrap_or_default();
+    let health = state.health.and_then(|health| health.status);
+    let config = found.config.unwrap_or_default();
+    Container {
+        id: found.id.unwrap_or_default(),
+        reference: config.image.unwrap_or_default(),
+        image,
+        digests,
+        is_running: state.running.unwrap_or(false) && !state.restarting.unwrap_or(false),
+        health: match health {
+            Some(HealthStatusEnum::STARTING) => Health::Starting,
+            Some(HealthStatusEnum::HEALTHY) => Health::Healthy,
+            Some(HealthStatusEnum::UNHEALTHY) => Health::Unhealthy,
+            Some(HealthStatusEnum::NONE | HealthStatusEnum::EMPTY) | None => Health::None,
+        },
+        restarts: found
+            .restart_count
+            .and_then(|count| count.try_into().ok())
+            .unwrap_or(0),
+    }
+}
+
+/// Reads a pull's progress to its end, telling how far it is every few seconds.
+async fn follow(
+    progress: impl futures_util::Stream<Item = Result<CreateImageInfo, EngineFault>>,
+    say: &dyn Fn(&str),
+) -> Result<(), EngineFault> {
+    let mut progress = std::pin::pin!(progress);
+    let mut layers = Layers::default();
+    let (mut said, mut heard) = (Instant::now(), Instant::now());
+    loop {
+        match timeout(PROGRESS, progress.next()).await {
+            Ok(None) => return Ok(()),
+            Ok(Some(info)) => {
+                layers.note(&info?);
+                heard = Instant::now();
+            }
+            Err(_) if heard.elapsed() > STALLED => return Err(EngineFault::RequestTimeoutError),
+            Err(_) => {}
+        }
+        if said.elapsed() >= PROGRESS {
+            say(&layers.line());
+            said = Instant::now();
+        }
+    }
+}
+
+/// How far each layer is.
+#[derive(Default)]
+struct Layers(BTreeMap<String, (i64, i64)>);
+
+impl Layers {
+    fn note(&mut self, info: &CreateImageInfo) {
+        let Some(id) = &info.id else { return };
+        let detail = info.progress_detail.as_ref();
+        let amounts = detail.and_then(|detail| Some((detail.current?, detail.total?)));
+        match (info.status.as_deref(), amounts) {
+            (Some("Downloading"), Some(amounts)) => {
+                self.0.insert(id.clone(), amounts);
+            }
+            (Some("Download complete" | "Pull complete"), _) => {
+                if let Some((current, total)) = self.0.get_mut(id) {
+                    *current = *total;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn line(&self) -> String {
+        let sum = |part: fn(&(i64, i64)) -> i64| self.0.values().map(part).sum::<i64>();
+        let (current, total) = (sum(|it| it.0), sum(|it| it.1));
+        match total {
+            0 => "waiting for the registry".into(),
+            _ if current >= total => format!("unpacking {} MB", megabytes(total)),
+            _ => format!("pulled {} of {} MB", megabytes(current), megabytes(total)),
+        }
+    }
+}
+
+fn megabytes(bytes: i64) -> String {
+    format!("{}.{}", bytes / 1_000_000, bytes % 1_000_000 / 100_000)
+}
+
+/// True when the engine itself said it, so that the way to it is sound.
+fn is_answer(fault: &EngineFault) -> bool {
+    matches!(
+        fault,
+        EngineFault::DockerResponseServerError { .. } | EngineFault::DockerStreamError { .. }
+    )
+}
+
+fn message(fault: &EngineFault) -> String {
+    match fault {
+        EngineFault::DockerResponseServerError { message, .. } => message.clone(),
+        EngineFault::DockerStreamError { error } => error.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Something that is not there is an answer too.
+fn optional<T>(result: Result<T, EngineFault>) -> Result<Option<T>, EngineFault> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(EngineFault::DockerResponseServerError {
+            status_code: 404, ..
+        }) => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(id: &str, status: &str, current: i64, total: i64) -> CreateImageInfo {
+        let text = format!(
+            r#"{{"id":"{id}","status":"{status}","progressDetail":{{"current":{current},"total":{total}}}}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn progress_sums_up_all_layers() {
+        let mut layers = Layers::default();
+        assert_eq!(layers.line(), "waiting for the registry");
+        layers.note(&info("a", "Downloading", 1_500_000, 40_000_000));
+        layers.note(&info("b", "Downloading", 500_000, 2_000_000));
+        assert_eq!(layers.line(), "pulled 2.0 of 42.0 MB");
+        layers.note(&info("a", "Download complete", 0, 0));
+        layers.note(&info("b", "Pull complete", 0, 0));
+        assert_eq!(layers.line(), "unpacking 42.0 MB");
+    }
+
+    fn found(containers: &[(&str, &str, &str)]) -> Found {
+        let summary = |(id, name, state): &(&str, &str, &str)| {
+            let text = format!(r#"{{"Id":"{id}","Names":["/{name}"],"State":"{state}"}}"#);
+            serde_json::from_str(&text).unwrap()
+        };
+        Found(containers.iter().map(summary).collect())
+    }
+
+    #[test]
+    fn the_running_whole_container_is_the_service_s() {
+        let found = found(&[
+            ("1", "8e4ed551c6dd_shop_app_1", "running"),
+            ("2", "shop_app_1", "running"),
+            ("3", "shop_app_2", "exited"),
+        ]);
+        assert_eq!(found.current(), Some("2"));
+        assert_eq!(found.leftovers(), ["8e4ed551c6dd_shop_app_1"]);
+    }
+
+    #[test]
+    fn a_half_made_container_alone_is_not_the_service_s() {
+        let found = found(&[("1", "8e4ed551c6dd_shop_app_1", "exited")]);
+        assert_eq!(found.current(), None);
+    }
+}

@@ -1,0 +1,202 @@
+//! What can go wrong on a production host.
+
+use crate::{deploy::port::Fault, failure::Class, secret::SecretError, ssh::SshError};
+
+/// Why something could not be seen or done on a host.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoteError {
+    #[error(transparent)]
+    Ssh(#[from] SshError),
+    #[error("the account that hosts pull with cannot be used")]
+    Account(#[source] SecretError),
+    #[error("the Docker Engine on {host} could not {what}")]
+    Engine {
+        host: String,
+        what: String,
+        #[source]
+        source: bollard::errors::Error,
+    },
+    #[error("{host} is not ready for a rollout: {why}; {advice}")]
+    NotReady {
+        host: String,
+        why: String,
+        advice: String,
+    },
+    #[error("the registry has no image {reference}: {message}")]
+    ImageMissing { reference: String, message: String },
+    #[error("{host} could not pull {reference}: {why}")]
+    Pull {
+        host: String,
+        reference: String,
+        why: String,
+        /// True when the registry may be better soon.
+        is_transient: bool,
+    },
+    #[error("{command} on {host} ended with exit code {code}; the end of its log:\n{log}")]
+    Compose {
+        host: String,
+        command: String,
+        code: i32,
+        log: String,
+    },
+    #[error("{command} on {host} did not come to an end: {why}")]
+    Unfinished {
+        host: String,
+        command: String,
+        why: &'static str,
+    },
+}
+
+impl RemoteError {
+    /// Whose turn it is.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::ImageMissing { .. } => Class::Build,
+            Self::Ssh(_)
+            | Self::Account(_)
+            | Self::Engine { .. }
+            | Self::NotReady { .. }
+            | Self::Pull { .. }
+            | Self::Compose { .. }
+            | Self::Unfinished { .. } => Class::System,
+        }
+    }
+}
+
+impl Fault for RemoteError {
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Ssh(error) => error.is_transient(),
+            Self::Engine { .. } => true,
+            Self::Pull { is_transient, .. } => *is_transient,
+            Self::Account(_)
+            | Self::NotReady { .. }
+            | Self::ImageMissing { .. }
+            | Self::Compose { .. }
+            | Self::Unfinished { .. } => false,
+        }
+    }
+}
+
+/// Reads the engine's words for a pull that failed.
+pub(super) fn pull_error(host: &str, reference: &str, message: &str) -> RemoteError {
+    let lower = message.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    let error = |why: String, is_transient| RemoteError::Pull {
+        host: host.to_owned(),
+        reference: reference.to_owned(),
+        why,
+        is_transient,
+    };
+    if says(&["no space left on device", "disk quota exceeded"]) {
+        let why = "its disk is full; try: docker image prune on that host, or a larger disk";
+        error(why.into(), false)
+    } else if says(&["unauthorized", "access denied", "denied:", "no basic auth"]) {
+        error(
+            format!(
+                "the registry does not let it ({message}); check registry.pull-account and its \
+                 rights on this project"
+            ),
+            false,
+        )
+    } else if says(&["manifest unknown", "not found", "name unknown"]) {
+        RemoteError::ImageMissing {
+            reference: reference.to_owned(),
+            message: message.to_owned(),
+        }
+    } else if says(&["x509", "http response to https"]) {
+        error(
+            format!(
+                "it does not trust the registry ({message}); put the registry's CA into \
+                 /etc/docker/certs.d on that host"
+            ),
+            false,
+        )
+    } else {
+        error(message.to_owned(), true)
+    }
+}
+
+/// What the script's refusals mean to an admin.
+pub(super) fn not_ready(host: &str, why: &str, file: &str) -> RemoteError {
+    let (why, advice) = match why {
+        "no-project" => (
+            format!("{file} holds no compose file"),
+            "put the project's docker-compose.yml there, or correct compose.directory".into(),
+        ),
+        "foreign" => (
+            format!("{file} was not written by dockmaster"),
+            format!(
+                "move its settings into docker-compose.yml, then remove {file}: \
+                 dockmaster names the release in an override of its own"
+            ),
+        ),
+        "own-files" => (
+            format!("{file} sets COMPOSE_FILE, so the override would not be read"),
+            format!("remove COMPOSE_FILE from {file}"),
+        ),
+        "unwritable" => (
+            format!("{file} cannot be written"),
+            format!("give the SSH user the right to write {file}"),
+        ),
+        other => (format!("{other} {file}"), "look at it".into()),
+    };
+    RemoteError::NotReady {
+        host: host.to_owned(),
+        why,
+        advice,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(message: &str, class: Class, is_transient: bool, expect: &str) {
+        let error = pull_error("app-1", "h/p/n@sha256:1", message);
+        assert_eq!(error.class(), class, "{error}");
+        assert_eq!(error.is_transient(), is_transient, "{error}");
+        assert!(error.to_string().contains(expect), "{error}");
+    }
+
+    #[test]
+    fn a_full_disk_a_missing_image_and_a_closed_registry_are_told_apart() {
+        check(
+            "failed to register layer: write /data: no space left on device",
+            Class::System,
+            false,
+            "app-1 could not pull h/p/n@sha256:1: its disk is full",
+        );
+        check(
+            "manifest for h/p/n@sha256:1 not found: manifest unknown: manifest unknown",
+            Class::Build,
+            false,
+            "the registry has no image h/p/n@sha256:1",
+        );
+        check(
+            "pull access denied for h/p/n, repository does not exist or may require 'docker login'",
+            Class::System,
+            false,
+            "registry.pull-account",
+        );
+        check(
+            "Head \"https://h/v2/p/n/manifests/x\": unauthorized: authentication required",
+            Class::System,
+            false,
+            "registry.pull-account",
+        );
+        check(
+            "Get \"https://h/v2/\": x509: certificate signed by unknown authority",
+            Class::System,
+            false,
+            "/etc/docker/certs.d",
+        );
+        check(
+            "Get \"https://h/v2/\": dial tcp 10.0.0.5:443: connect: connection refused",
+            Class::System,
+            true,
+            "connection refused",
+        );
+    }
+}

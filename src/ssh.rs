@@ -1,0 +1,325 @@
+//! One host over SSH, by the system's own `ssh`: one connection, many commands, reopened when lost.
+//! Knows nothing of Docker or rollouts.
+//!
+//! The connection's first session is a `cat` on the host that reads from us. When this process ends,
+//! however it ends, that pipe closes, `cat` ends, and with it the connection: a master with
+//! `ControlPersist` would outlive a kill -9 with the key's rights still open. Commands on the host
+//! that must outlive us are detached there, not here.
+//!
+//! Nothing of the user's or the system's ssh configuration is read for the connection, no agent is
+//! asked or forwarded, and only the host key that the environment names is accepted.
+
+mod error;
+
+use std::{
+    cell::RefCell,
+    fs,
+    path::{Path, PathBuf},
+    process::{self, Output},
+    rc::Rc,
+    time::Duration,
+};
+
+use openssh::{ForwardType, Session as Mux, Stdio};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    process::{Child, ChildStdout, Command},
+    sync::{Mutex, OnceCell},
+    time::timeout,
+};
+
+use crate::config::{self, SshTarget};
+pub use error::SshError;
+
+/// How long the host may take to let us in.
+const CONNECT_LIMIT: Duration = Duration::from_secs(30);
+/// What the host says once we are in; whatever a login script prints before it is ignored.
+const READY: &str = "dockmaster-ready";
+/// The name under which the host's key stands in the `known_hosts` file.
+const ALIAS: &str = "host";
+
+/// A host that is entered when there is something to do there.
+pub struct Session {
+    pub(crate) name: String,
+    target: SshTarget,
+    host_key: String,
+    key: PathBuf,
+    live: RefCell<Option<Rc<Connection>>>,
+    opening: Mutex<()>,
+}
+
+impl Session {
+    /// Does not connect yet.
+    pub fn new(host: &config::Host, key: &Path) -> Self {
+        Self {
+            name: host.name.clone(),
+            target: host.ssh.clone(),
+            host_key: host.host_key.clone(),
+            key: key.to_owned(),
+            live: RefCell::default(),
+            opening: Mutex::default(),
+        }
+    }
+
+    /// Who we are on the host.
+    pub fn user(&self) -> &str {
+        &self.target.user
+    }
+
+    /// The connection, opened when there is none or it was lost.
+    pub async fn connection(&self) -> Result<Rc<Connection>, SshError> {
+        let _alone = self.opening.lock().await;
+        let live = self.live.borrow().clone();
+        if let Some(live) = live
+            && !live.is_lost()
+        {
+            return Ok(live);
+        }
+        let opened = Rc::new(Connection::open(self).await?);
+        *self.live.borrow_mut() = Some(Rc::clone(&opened));
+        Ok(opened)
+    }
+
+    /// Runs a shell script on the host and gives what it printed. When the connection is lost
+    /// meanwhile, the script is run once more: it must be safe to repeat.
+    pub async fn script(&self, script: &Script<'_>) -> Result<String, SshError> {
+        let connection = self.connection().await?;
+        match connection.script(script).await {
+            Err(SshError::Lost { .. }) => self.connection().await?.script(script).await,
+            result => result,
+        }
+    }
+}
+
+/// A shell script with its arguments, which are quoted on their way.
+#[derive(Debug, Clone, Copy)]
+pub struct Script<'a> {
+    /// For messages: "look at the host".
+    pub what: &'a str,
+    pub text: &'a str,
+    pub arguments: &'a [&'a str],
+    pub limit: Duration,
+}
+
+/// An open connection, closed when dropped.
+pub struct Connection {
+    host: String,
+    mux: Mux,
+    master: RefCell<Child>,
+    _stdout: BufReader<ChildStdout>,
+    forwarded: OnceCell<PathBuf>,
+    folder: TempDir,
+}
+
+impl Connection {
+    async fn open(session: &Session) -> Result<Self, SshError> {
+        let local = |what: String| move |source| SshError::Local { what, source };
+        let key = session.key.display();
+        fs::File::open(&session.key).map_err(local(format!("read the private key {key}")))?;
+        // A short name: the path of a socket has at most 108 bytes.
+        let folder = tempfile::Builder::new()
+            .prefix("dm-")
+            .tempdir()
+            .map_err(local("make a private folder".into()))?;
+        let known: Vec<_> = session.host_key.split_whitespace().take(2).collect();
+        let known_hosts = format!("{ALIAS} {}\n", known.join(" "));
+        let path = folder.path().join("known_hosts");
+        fs::write(&path, known_hosts).map_err(local(format!("write {}", path.display())))?;
+        let mut master = master(session, folder.path())
+            .spawn()
+            .map_err(local("start ssh".into()))?;
+        let explain = || {
+            let log = fs::read_to_string(folder.path().join("log")).unwrap_or_default();
+            error::explain(&log, &session.name, &session.target, &session.key)
+        };
+        let Some(stdout) = master.stdout.take() else {
+            return Err(explain());
+        };
+        let mut stdout = BufReader::new(stdout);
+        match timeout(CONNECT_LIMIT, is_ready(&mut stdout)).await {
+            Ok(true) => {}
+            Ok(false) => {
+                // The log is complete once ssh has ended.
+                let _ = timeout(CONNECT_LIMIT, master.wait()).await;
+                return Err(explain());
+            }
+            Err(_) => {
+                return Err(SshError::Slow {
+                    host: session.name.clone(),
+                    what: "let us in".into(),
+                    limit: CONNECT_LIMIT,
+                });
+            }
+        }
+        let socket = folder.path().join("master").into_boxed_path();
+        let log = folder.path().join("log").into_boxed_path();
+        Ok(Self {
+            host: session.name.clone(),
+            mux: Mux::resume(socket, Some(log)),
+            master: RefCell::new(master),
+            _stdout: stdout,
+            forwarded: OnceCell::new(),
+            folder,
+        })
+    }
+
+    /// True when the connection has ended.
+    pub fn is_lost(&self) -> bool {
+        // An error means that nothing is known of the child any more.
+        !matches!(self.master.borrow_mut().try_wait(), Ok(None))
+    }
+
+    /// Waits until the connection has ended, at most for `limit`; true when it has.
+    pub async fn is_lost_within(&self, limit: Duration) -> bool {
+        let step = Duration::from_millis(50);
+        let mut waited = Duration::ZERO;
+        while !self.is_lost() && waited < limit {
+            tokio::time::sleep(step).await;
+            waited += step;
+        }
+        self.is_lost()
+    }
+
+    /// A socket here whose other end is the socket at `path` on the host.
+    pub async fn forward(&self, path: &Path) -> Result<&Path, SshError> {
+        let forward = async || {
+            let socket = self.folder.path().join("forward");
+            let request = self
+                .mux
+                .request_port_forward(ForwardType::Local, socket.as_path(), path);
+            match request.await {
+                Ok(()) => Ok(socket),
+                Err(error) => Err(self
+                    .broken(&format!("forward {}", path.display()), error)
+                    .await),
+            }
+        };
+        let socket = self.forwarded.get_or_try_init(forward).await?;
+        Ok(socket)
+    }
+
+    /// Runs a shell script, read by `sh` from its standard input.
+    pub async fn script(&self, script: &Script<'_>) -> Result<String, SshError> {
+        match timeout(script.limit, self.run(script)).await {
+            Ok(result) => result,
+            Err(_) => Err(SshError::Slow {
+                host: self.host.clone(),
+                what: script.what.to_owned(),
+                limit: script.limit,
+            }),
+        }
+    }
+
+    async fn run(&self, script: &Script<'_>) -> Result<String, SshError> {
+        let output = match self.output(script).await {
+            Ok(output) => output,
+            Err(error) => return Err(self.broken(script.what, error).await),
+        };
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if output.status.success() {
+            return Ok(text(&output.stdout));
+        }
+        Err(SshError::Command {
+            host: self.host.clone(),
+            what: script.what.to_owned(),
+            code: output.status.code().unwrap_or(-1),
+            stderr: text(&output.stderr).trim().to_owned(),
+        })
+    }
+
+    async fn output(&self, script: &Script<'_>) -> Result<Output, openssh::Error> {
+        let mut command = self.mux.command("sh");
+        command.args(["-s", "--"]).args(script.arguments);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().await?;
+        let stdin = child.stdin().take();
+        let feed = async {
+            if let Some(mut stdin) = stdin {
+                // A script that ends early does not read itself to the end.
+                let _ = stdin.write_all(script.text.as_bytes()).await;
+            }
+        };
+        let ((), output) = tokio::join!(feed, child.wait_with_output());
+        output
+    }
+
+    /// Tells a lost connection from a command that could not be run.
+    async fn broken(&self, what: &str, source: openssh::Error) -> SshError {
+        // The master needs a moment to see what its client has seen already.
+        if self.is_lost_within(Duration::from_secs(1)).await {
+            let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+            return SshError::Lost {
+                host: self.host.clone(),
+                why: error::last_line(&log),
+            };
+        }
+        SshError::Broken {
+            host: self.host.clone(),
+            what: what.to_owned(),
+            source,
+        }
+    }
+}
+
+/// The ssh process that holds the connection. It stands in a process group of its own, so that a
+/// signal meant for a job's processes does not cut it in the middle of a step.
+fn master(session: &Session, folder: &Path) -> Command {
+    let mut command = Command::new("ssh");
+    command
+        .args(["-F", "none", "-T", "-M", "-S"])
+        .arg(folder.join("master"))
+        .arg("-E")
+        .arg(folder.join("log"));
+    let option = |name: &str, path: &Path| format!("{name}={}", path.display());
+    let own = [
+        option("UserKnownHostsFile", &folder.join("known_hosts")),
+        option("IdentityFile", &session.key),
+        format!("HostKeyAlias={ALIAS}"),
+    ];
+    let fixed = [
+        "GlobalKnownHostsFile=none",
+        "StrictHostKeyChecking=yes",
+        "CheckHostIP=no",
+        "UpdateHostKeys=no",
+        "IdentitiesOnly=yes",
+        "IdentityAgent=none",
+        "ForwardAgent=no",
+        "ForwardX11=no",
+        "PreferredAuthentications=publickey",
+        "BatchMode=yes",
+        "ControlPersist=no",
+        "ConnectTimeout=10",
+        "ServerAliveInterval=5",
+        "ServerAliveCountMax=3",
+        "LogLevel=ERROR",
+    ];
+    for setting in own.iter().map(String::as_str).chain(fixed) {
+        command.args(["-o", setting]);
+    }
+    let SshTarget { user, host, port } = &session.target;
+    command
+        .args(["-l", user, "-p", &port.to_string(), "--", host])
+        .arg(format!("echo {READY}; exec cat"))
+        .stdin(process::Stdio::piped())
+        .stdout(process::Stdio::piped())
+        .stderr(process::Stdio::null())
+        .process_group(0)
+        .kill_on_drop(true);
+    command
+}
+
+/// True when the host has said its word; false when the connection ended before.
+async fn is_ready(stdout: &mut BufReader<ChildStdout>) -> bool {
+    let mut line = String::new();
+    while let Ok(1..) = stdout.read_line(&mut line).await {
+        if line.trim_end() == READY {
+            return true;
+        }
+        line.clear();
+    }
+    false
+}

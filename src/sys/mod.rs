@@ -1,0 +1,11 @@
+//! The kernel's own doors, and the only place where `unsafe` may be. Knows nothing of jobs.
+
+#![expect(
+    unsafe_code,
+    reason = "a few system calls have no safe wrapper; they are kept here"
+)]
+
+pub mod memory;
+pub mod mount;
+pub mod process;
+pub mod tree;

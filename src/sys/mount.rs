@@ -1,0 +1,154 @@
+//! Namespaces and mounts. Sources are open files, so that what is mounted is what was opened.
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::{
+        fd::{AsFd, AsRawFd, OwnedFd},
+        unix::fs::OpenOptionsExt,
+    },
+    path::{Component, Path},
+};
+
+use nix::{
+    fcntl::{OFlag, openat},
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, unshare},
+    sys::stat::{Mode, mkdirat},
+};
+
+/// Gives this process mounts and names of its own; the next child is the first of a new world of
+/// processes, whose end ends all others in it.
+pub fn leave_host() -> io::Result<()> {
+    let flags = CloneFlags::CLONE_NEWNS
+        | CloneFlags::CLONE_NEWPID
+        | CloneFlags::CLONE_NEWIPC
+        | CloneFlags::CLONE_NEWUTS;
+    unshare(flags)?;
+    // The host's changes still arrive here, ours never leave.
+    let nothing = None::<&str>;
+    Ok(mount(
+        nothing,
+        "/",
+        nothing,
+        MsFlags::MS_SLAVE | MsFlags::MS_REC,
+        nothing,
+    )?)
+}
+
+/// A handle on a file or folder that stays valid whatever is mounted over its path.
+pub fn handle(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .custom_flags((OFlag::O_PATH | OFlag::O_CLOEXEC).bits())
+        .open(path)
+}
+
+/// Shows `source` at `target` too.
+pub fn bind(source: &impl AsFd, target: &Path) -> io::Result<()> {
+    let source = descriptor_path(source);
+    let nothing = None::<&str>;
+    Ok(mount(
+        Some(source.as_str()),
+        target,
+        nothing,
+        MsFlags::MS_BIND,
+        nothing,
+    )?)
+}
+
+/// Shows `source` at `target`, where nobody can change it.
+pub fn bind_read_only(source: &impl AsFd, target: &Path) -> io::Result<()> {
+    bind(source, target)?;
+    let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID;
+    let nothing = None::<&str>;
+    Ok(mount(nothing, target, nothing, flags, nothing)?)
+}
+
+/// An empty folder of root's over `target`.
+pub fn empty(target: &Path) -> io::Result<()> {
+    memory(target, "mode=0755,size=1m")
+}
+
+/// An empty folder for everybody over `target`.
+pub fn scratch(target: &Path) -> io::Result<()> {
+    memory(target, "mode=1777")
+}
+
+fn memory(target: &Path, options: &str) -> io::Result<()> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    Ok(mount(
+        Some("tmpfs"),
+        target,
+        Some("tmpfs"),
+        flags,
+        Some(options),
+    )?)
+}
+
+/// The processes of the own world, over the host's; others' details are hidden.
+pub fn processes() -> io::Result<()> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    Ok(mount(
+        Some("proc"),
+        "/proc",
+        Some("proc"),
+        flags,
+        Some("hidepid=2"),
+    )?)
+}
+
+/// The message queues of the own world, over the host's.
+pub fn message_queues(target: &Path) -> io::Result<()> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    let nothing = None::<&str>;
+    Ok(mount(
+        Some("mqueue"),
+        target,
+        Some("mqueue"),
+        flags,
+        nothing,
+    )?)
+}
+
+/// Makes the folders of `path` below `root` where they are missing, and returns the last one.
+/// A symbolic link on the way is an error, never followed: a job may own `root`.
+pub fn folders_beneath(root: &Path, path: &Path) -> io::Result<OwnedFd> {
+    let mut folder: OwnedFd = handle(root)?.into();
+    for component in path.components() {
+        let Component::Normal(name) = component else {
+            return Err(io::Error::other(
+                "the path leaves the folder it should be in",
+            ));
+        };
+        match mkdirat(&folder, name, Mode::from_bits_truncate(0o755)) {
+            Ok(()) | Err(nix::Error::EEXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        folder = openat(&folder, name, flags, Mode::empty())?;
+    }
+    Ok(folder)
+}
+
+/// A path that names what an open file is, whatever it is called.
+pub fn descriptor_path(file: &impl AsFd) -> String {
+    format!("/proc/self/fd/{}", file.as_fd().as_raw_fd())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_made_beneath_and_links_are_not_followed() {
+        let root = tempfile::tempdir().unwrap();
+        let foreign = tempfile::tempdir().unwrap();
+        folders_beneath(root.path(), Path::new("a/b")).unwrap();
+        assert!(root.path().join("a/b").is_dir());
+        std::os::unix::fs::symlink(foreign.path(), root.path().join("link")).unwrap();
+        assert!(folders_beneath(root.path(), Path::new("link/c")).is_err());
+        assert!(!foreign.path().join("c").exists());
+        assert!(folders_beneath(root.path(), Path::new("../x")).is_err());
+    }
+}

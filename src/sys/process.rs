@@ -1,0 +1,201 @@
+//! Processes: whose they are, what ends them, what they may keep.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    os::fd::{AsFd, OwnedFd},
+};
+
+use nix::{
+    fcntl::OFlag,
+    libc,
+    sys::{
+        prctl,
+        resource::{Resource, setrlimit},
+        signal::{Signal, kill},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
+    },
+    unistd::{self, ForkResult, Gid, Pid, Uid},
+};
+
+/// The two sides of a `fork`.
+#[derive(Debug)]
+pub enum Fork {
+    Parent { child: Pid },
+    Child,
+}
+
+/// Splits this process in two. Refused unless it has one thread only, for the child has no other.
+pub fn fork() -> io::Result<Fork> {
+    if fs::read_dir("/proc/self/task")?.count() != 1 {
+        return Err(io::Error::other("a process with threads cannot be forked"));
+    }
+    // SAFETY: this is the only thread, so no lock can be held by one that the child lacks.
+    match unsafe { unistd::fork() }? {
+        ForkResult::Parent { child } => Ok(Fork::Parent { child }),
+        ForkResult::Child => Ok(Fork::Child),
+    }
+}
+
+/// From here on the kernel kills this process when the thread that started it ends.
+/// Look afterwards whether the parent is still there: it may have ended just before.
+pub fn die_with_parent() -> io::Result<()> {
+    Ok(prctl::set_pdeathsig(Signal::SIGKILL)?)
+}
+
+/// Leaves the session of whoever started this process: its terminal and its signals.
+pub fn leave_session() -> io::Result<()> {
+    unistd::setsid()?;
+    Ok(())
+}
+
+/// Whatever was inherited beyond the standard streams ends at the next `exec`.
+pub fn close_on_exec_beyond_standard_streams() -> io::Result<()> {
+    let flags = libc::CLOSE_RANGE_CLOEXEC.cast_signed();
+    // SAFETY: only a flag of descriptors is set; none is closed, and no memory is touched.
+    let result = unsafe { libc::close_range(3, libc::c_uint::MAX, flags) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// No program started from here on gains rights by a set-user-ID bit or a file's capabilities.
+pub fn forbid_new_privileges() -> io::Result<()> {
+    Ok(prctl::set_no_new_privs()?)
+}
+
+/// A crash leaves no image of the memory behind.
+pub fn forbid_core_dumps() -> io::Result<()> {
+    Ok(setrlimit(Resource::RLIMIT_CORE, 0, 0)?)
+}
+
+/// Processes of the same user cannot look into this one.
+pub fn hide_memory() -> io::Result<()> {
+    Ok(prctl::set_dumpable(false)?)
+}
+
+/// Turns this process from root into that user, with no other group, for good.
+pub fn become_user(uid: Uid, gid: Gid) -> io::Result<()> {
+    unistd::setgroups(&[])?;
+    unistd::setresgid(gid, gid, gid)?;
+    unistd::setresuid(uid, uid, uid)?;
+    Ok(())
+}
+
+/// Signals every process that this one may: of an unprivileged user, all of the same uid.
+pub fn signal_all(signal: i32) -> io::Result<()> {
+    if unistd::geteuid().is_root() {
+        return Err(io::Error::other("root would signal every process there is"));
+    }
+    let signal = Signal::try_from(signal)?;
+    match kill(Pid::from_raw(-1), signal) {
+        Ok(()) | Err(nix::Error::ESRCH) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The uids, real, effective, saved or of the file system, of all processes there are.
+pub fn uids_in_use() -> io::Result<BTreeSet<u32>> {
+    let mut uids = BTreeSet::new();
+    for entry in fs::read_dir("/proc")? {
+        // A process may end while it is looked at.
+        let Ok(status) = fs::read_to_string(entry?.path().join("status")) else {
+            continue;
+        };
+        if is_zombie(&status) {
+            continue;
+        }
+        let line = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+        let numbers = line.unwrap_or_default().split_whitespace();
+        uids.extend(numbers.filter_map(|number| number.parse::<u32>().ok()));
+    }
+    Ok(uids)
+}
+
+/// A dead process that its parent has not asked about can do nothing any more.
+fn is_zombie(status: &str) -> bool {
+    status.lines().any(|line| line.starts_with("State:\tZ"))
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Code(i32),
+    Signal(i32),
+}
+
+impl End {
+    /// As a shell's `$?` has it.
+    pub fn shell_code(self) -> i32 {
+        match self {
+            Self::Code(code) => code,
+            Self::Signal(signal) => 128 + signal,
+        }
+    }
+}
+
+/// Waits until `child` has ended, and buries every other child that ends meanwhile.
+pub fn wait_for(child: Pid) -> io::Result<End> {
+    loop {
+        let (ended, end) = match waitpid(None, None::<WaitPidFlag>) {
+            Ok(WaitStatus::Exited(pid, code)) => (pid, End::Code(code)),
+            Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, End::Signal(signal as i32)),
+            Ok(_) | Err(nix::Error::EINTR) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        if ended == child {
+            return Ok(end);
+        }
+    }
+}
+
+/// A pipe that carries nothing: its reader learns whether the writer still lives.
+pub fn liveness() -> io::Result<(Alive, OwnedFd)> {
+    let (reader, writer) = unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+    Ok((Alive(reader), writer))
+}
+
+/// The reading end of `liveness`.
+#[derive(Debug)]
+pub struct Alive(OwnedFd);
+
+impl Alive {
+    /// True while somebody holds the other end.
+    pub fn is_true(&self) -> bool {
+        let nothing_yet = unistd::read(self.0.as_fd(), &mut [0]);
+        nothing_yet == Err(nix::Error::EAGAIN)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_with_threads_is_not_forked() {
+        // The test harness always has more than one.
+        assert!(fork().is_err());
+    }
+
+    #[test]
+    fn a_pipe_tells_that_its_writer_is_gone() {
+        let (alive, writer) = liveness().unwrap();
+        assert!(alive.is_true());
+        drop(writer);
+        assert!(!alive.is_true());
+    }
+
+    #[test]
+    fn the_own_uid_is_in_use() {
+        let own = unistd::geteuid().as_raw();
+        assert!(uids_in_use().unwrap().contains(&own));
+    }
+
+    #[test]
+    fn a_signal_s_code_is_the_shell_s() {
+        assert_eq!(End::Signal(9).shell_code(), 137);
+        assert_eq!(End::Code(3).shell_code(), 3);
+    }
+}

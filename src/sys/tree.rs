@@ -1,0 +1,72 @@
+//! Removing what a job made: as root, from folders that hostile hands have filled.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// Removes a folder and all in it. One that is not there counts as removed.
+///
+/// No symbolic link is followed (the standard library walks by descriptor), and nothing is touched
+/// while something is mounted below: that would be somebody else's.
+pub fn remove(folder: &Path) -> io::Result<()> {
+    if let Some(mount) = mounts_below(folder)?.first() {
+        let text = format!("something is mounted at {}", mount.display());
+        return Err(io::Error::new(io::ErrorKind::ResourceBusy, text));
+    }
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn mounts_below(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let table = fs::read_to_string("/proc/self/mountinfo")?;
+    // The table holds real paths.
+    let Ok(folder) = fs::canonicalize(folder) else {
+        return Ok(Vec::new());
+    };
+    Ok(mount_points(&table)
+        .filter(|point| point.starts_with(&folder))
+        .collect())
+}
+
+/// The fifth field of each line, with the kernel's octal escapes undone.
+fn mount_points(table: &str) -> impl Iterator<Item = PathBuf> {
+    table.lines().filter_map(|line| {
+        let field = line.split(' ').nth(4)?;
+        let plain = field
+            .replace("\\040", " ")
+            .replace("\\011", "\t")
+            .replace("\\012", "\n")
+            .replace("\\134", "\\");
+        Some(PathBuf::from(plain))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_to_foreign_files_is_removed_and_the_files_are_not() {
+        let root = tempfile::tempdir().unwrap();
+        let foreign = tempfile::tempdir().unwrap();
+        fs::write(foreign.path().join("canary"), "alive").unwrap();
+        let folder = root.path().join("job");
+        fs::create_dir_all(folder.join("deep")).unwrap();
+        std::os::unix::fs::symlink(foreign.path(), folder.join("deep/link")).unwrap();
+        remove(&folder).unwrap();
+        remove(&folder).unwrap();
+        assert!(!folder.exists());
+        assert!(foreign.path().join("canary").exists());
+    }
+
+    #[test]
+    fn mount_points_are_read_with_their_escapes() {
+        let table =
+            "36 35 98:0 / /mnt/a\\040b rw - ext4 /dev/x rw\n37 35 0:3 / /proc rw - proc p rw";
+        let points: Vec<_> = mount_points(table).collect();
+        assert_eq!(points, [Path::new("/mnt/a b"), Path::new("/proc")]);
+    }
+}

@@ -1,0 +1,136 @@
+//! Places and uids: who gets one, and what is left afterwards.
+
+use std::{fs, os::unix::process::CommandExt, process::Command};
+
+use serde_json::json;
+
+use super::kit::{Lane, is_skipped};
+
+#[test]
+fn a_job_without_the_right_is_refused_before_anything_is_made() {
+    if is_skipped() {
+        return;
+    }
+    let lane = Lane::install();
+    for (path, value, reason) in [
+        ("/git_info/protected", json!(false), "is not protected"),
+        ("/git_info/ref_type", json!("branch"), "is a branch"),
+        (
+            "/job_info/project_id",
+            json!(43),
+            "project 43 may not deploy",
+        ),
+        ("/variables/0/value", json!("0".repeat(40)), "CI_COMMIT_SHA"),
+    ] {
+        let mut job = lane.job(1);
+        *job.response.pointer_mut(path).unwrap() = value;
+        let ended = job.prepare();
+        assert_eq!(
+            (ended.code, ended.job_code.as_deref()),
+            (Some(1), Some("110\n")),
+            "{}",
+            ended.text
+        );
+        ended.says(reason);
+        assert!(!lane.path("state").exists() && !lane.path("run").exists());
+        job.cleanup().is_good();
+    }
+}
+
+#[test]
+fn cleanup_leaves_nothing_and_can_be_repeated() {
+    if is_skipped() {
+        return;
+    }
+    let lane = Lane::install();
+    let job = lane.job(2);
+    job.cleanup().is_good();
+    job.prepare().is_good();
+    job.prepare().is_good();
+    job.step("mkdir -p ~/deep/er; touch ~/deep/er/file; chmod 0 ~/deep")
+        .is_good();
+    assert_eq!(lane.leased(), [lane.first_uid.to_string()]);
+    for _ in 0..2 {
+        let ended = job.cleanup();
+        assert_eq!(ended.is_good().text, "");
+        assert_eq!(fs::read_dir(lane.path("state/jobs")).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(lane.path("run/jobs")).unwrap().count(), 0);
+        assert!(lane.leased().is_empty());
+    }
+    let ended = job.step("echo never");
+    assert_eq!(ended.code, Some(2));
+    ended.says("not prepared");
+}
+
+#[test]
+fn links_that_a_job_left_do_not_lead_cleanup_away() {
+    if is_skipped() {
+        return;
+    }
+    let lane = Lane::install();
+    let foreign = lane.path("foreign");
+    fs::create_dir(&foreign).unwrap();
+    fs::write(foreign.join("canary"), "alive").unwrap();
+    let job = lane.job(3);
+    job.prepare().is_good();
+    let script =
+        "cd ~ && ln -s FOREIGN link && mkdir a && ln -s FOREIGN a/b && ln -s / root && ln -s .. up"
+            .replace("FOREIGN", foreign.to_str().unwrap());
+    job.step(&script).is_good();
+    // The first component of the temp root, as the next phase will look for it in the job's /tmp.
+    let own = lane.path("").file_name().unwrap().to_owned();
+    let trap = job.place().join("tmp").join(own);
+    fs::remove_dir_all(&trap).unwrap();
+    std::os::unix::fs::symlink(&foreign, &trap).unwrap();
+    let ended = job.step("echo never");
+    assert_eq!(ended.code, Some(2), "{}", ended.text);
+    ended.says("sandbox is unavailable");
+    job.cleanup().is_good();
+    assert_eq!(fs::read_dir(&foreign).unwrap().count(), 1);
+    assert_eq!(fs::read_to_string(foreign.join("canary")).unwrap(), "alive");
+}
+
+#[test]
+fn a_uid_is_not_given_out_while_a_process_has_it() {
+    if is_skipped() {
+        return;
+    }
+    let lane = Lane::install();
+    let mut squatter = Command::new("sleep")
+        .arg("600")
+        .uid(lane.first_uid)
+        .gid(lane.first_uid)
+        .spawn()
+        .unwrap();
+    let job = lane.job(4);
+    job.prepare().is_good();
+    job.step("id -u")
+        .is_good()
+        .says(&(lane.first_uid + 1).to_string());
+    job.cleanup().is_good();
+    squatter.kill().unwrap();
+    squatter.wait().unwrap();
+    job.prepare().is_good();
+    job.step("id -u")
+        .is_good()
+        .says(&lane.first_uid.to_string());
+    job.cleanup().is_good();
+}
+
+#[test]
+fn more_jobs_than_uids_are_the_host_s_turn() {
+    if is_skipped() {
+        return;
+    }
+    let lane = Lane::install();
+    let jobs: Vec<_> = (10..14).map(|id| lane.job(id)).collect();
+    for job in &jobs {
+        job.prepare().is_good();
+    }
+    let ended = lane.job(14).prepare();
+    assert_eq!(ended.code, Some(2));
+    ended.says("all 4 uids");
+    for job in &jobs {
+        job.cleanup().is_good();
+    }
+}

@@ -1,0 +1,160 @@
+//! What a job sees, and what it cannot.
+
+use std::fs;
+
+use super::kit::{CANARY, Lane, is_skipped};
+
+#[test]
+fn a_job_runs_under_a_uid_of_its_own_with_nothing_of_the_driver_s() {
+    if is_skipped() {
+        return;
+    }
+    let lane = Lane::install();
+    let job = lane.job(1);
+    job.prepare().is_good();
+    let ended = job.step("id -u; id -G; id -un; grep NoNewPrivs /proc/self/status; ulimit -c; env");
+    let uid = lane.first_uid;
+    ended.is_good().says(&format!(
+        "{uid}\n{uid}\ndockmaster-job\nNoNewPrivs:\t1\n0\n"
+    ));
+    let names: Vec<_> = ended
+        .text
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, _)| name)
+        .collect();
+    let mut expected = vec![
+        "DOCKMASTER_SOCKET",
+        "HOME",
+        "LANG",
+        "LOGNAME",
+        "PATH",
+        "PWD",
+        "SHELL",
+        "SHLVL",
+        "TMPDIR",
+        "USER",
+        "_",
+    ];
+    let mut found = names.clone();
+    found.sort_unstable();
+    found.retain(|name| *name != "OLDPWD");
+    expected.sort_unstable();
+    assert_eq!(found, expected, "{}", ended.text);
+    job.cleanup().is_good();
+}
+
+#[test]
+fn a_job_finds_no_key_wherever_it_looks() {
+    if is_skipped() {
+        return;
+    }
+    let lane = Lane::install();
+    let job = lane.job(2);
+    job.prepare().is_good();
+    let etc = lane.path("etc");
+    let root = lane.path("");
+    let script = format!(
+        "env; set; ls -laR \"$HOME\"; cat /proc/*/environ /proc/*/cmdline 2>/dev/null | tr '\\0' '\\n'\n\
+         ls /proc | grep -c '^[0-9]'\n\
+         find {etc} {root} /tmp -type f -readable -exec cat {{}} + 2>/dev/null\n\
+         cat {etc}/secrets/* {etc}/config.toml 2>&1; ls -la {etc} {root} {root}/runner 2>&1\n\
+         mount | grep -c xyz; echo looked; true",
+        etc = etc.display(),
+        root = root.display(),
+    );
+    let ended = job.step(&script);
+    ended.is_good().says("looked");
+    assert!(!ended.text.contains(CANARY), "{}", ended.text);
+    assert!(
+        fs::read_to_string(etc.join("secrets/careless"))
+            .unwrap()
+            .contains(CANARY)
+    );
+    job.cleanup().is_good();
+}
+
+#[test]
+fn a_job_sees_no_process_but_its_own() {
+    if is_skipped() {
+        return;
+    }
+    let lane = Lane::install();
+    let job = lane.job(3);
+    job.prepare().is_good();
+    let ended = job.step("for p in /proc/[0-9]*; do cat $p/comm; done | sort -u; kill -0 1 2>/dev/null || echo untouchable");
+    ended.is_good().says("untouchable");
+    assert!(
+        !ended.text.contains("systemd") && !ended.text.contains("cargo"),
+        "{}",
+        ended.text
+    );
+    job.cleanup().is_good();
+}
+
+#[test]
+fn temporary_files_live_as_long_as_the_job_and_no_longer() {
+    if is_skipped() {
+        return;
+    }
+    let lane = Lane::install();
+    let (one, other) = (lane.job(4), lane.job(5));
+    one.prepare().is_good();
+    other.prepare().is_good();
+    one.step("echo mine > /tmp/note; echo mine > $HOME/note; echo alias > $HOME/.bashrc")
+        .is_good();
+    one.run("after_script", "cat /tmp/note /var/tmp/note")
+        .is_good()
+        .says("mine\nmine");
+    other
+        .step("ls -A /tmp $HOME; test ! -e /tmp/note")
+        .is_good();
+    one.cleanup().is_good();
+    other.cleanup().is_good();
+    assert!(!std::path::Path::new("/tmp/note").exists());
+}
+
+#[test]
+fn a_script_s_code_is_the_job_s() {
+    if is_skipped() {
+        return;
+    }
+    let lane = Lane::install();
+    let job = lane.job(6);
+    job.prepare().is_good();
+    for (script, code) in [("exit 37", "37\n"), ("kill -9 $$", "137\n")] {
+        let ended = job.step(script);
+        assert_eq!(
+            (ended.code, ended.job_code.as_deref()),
+            (Some(1), Some(code)),
+            "{}",
+            ended.text
+        );
+    }
+    let ended = job.step("echo out; echo err >&2; echo out");
+    ended.is_good().says("out\nerr\nout\n");
+    job.cleanup().is_good();
+}
+
+#[test]
+fn caches_are_left_alone_and_artifacts_need_their_program() {
+    if is_skipped() {
+        return;
+    }
+    let lane = Lane::install();
+    let job = lane.job(7);
+    job.prepare().is_good();
+    job.run("restore_cache", "exit 9")
+        .is_good()
+        .says("Caches are not used");
+    if std::process::Command::new("gitlab-runner")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
+        let ended = job.run("upload_artifacts_on_success", "exit 0");
+        assert_eq!(ended.code, Some(2));
+        ended.says("gitlab-runner");
+    }
+    job.cleanup().is_good();
+}

@@ -1,0 +1,93 @@
+//! Ends: of a phase, of a job that is cancelled, of a driver that is killed.
+
+use nix::sys::signal::Signal;
+
+use super::kit::{Lane, is_alive, is_skipped, wait_until};
+
+#[test]
+fn what_a_job_leaves_running_is_gone_with_the_phase() {
+    if is_skipped() {
+        return;
+    }
+    let lane = Lane::install();
+    let job = lane.job(1);
+    job.prepare().is_good();
+    let script = "setsid sleep 601 & nohup sleep 602 >/dev/null 2>&1 & (sleep 603 & ) & \
+         (trap '' TERM HUP; exec setsid sleep 604) & sleep 605 & echo left";
+    job.step(script).is_good().says("left");
+    assert!(!is_alive(lane.first_uid));
+    job.cleanup().is_good();
+}
+
+#[test]
+fn a_cancelled_job_hears_of_it_and_the_lane_works_on() {
+    if is_skipped() {
+        return;
+    }
+    let lane = Lane::install();
+    let job = lane.job(2);
+    job.prepare().is_good();
+    let running = job.start("trap 'echo tidying; exit 1' TERM; echo ready; sleep 600 & wait");
+    running.wait_for("ready");
+    running.signal(Signal::SIGTERM);
+    let ended = running.wait();
+    assert_eq!(ended.code, Some(2));
+    ended.says("tidying");
+    assert!(!is_alive(lane.first_uid));
+    job.run("after_script", "echo after")
+        .is_good()
+        .says("after");
+    job.run("cleanup_file_variables", "echo last")
+        .is_good()
+        .says("last");
+    job.cleanup().is_good();
+}
+
+#[test]
+fn a_job_that_ignores_the_signal_is_ended_all_the_same() {
+    if is_skipped() {
+        return;
+    }
+    let lane = Lane::install();
+    let job = lane.job(3);
+    job.prepare().is_good();
+    let running = job.start("trap '' TERM; echo ready; while true; do sleep 1; done");
+    running.wait_for("ready");
+    running.signal(Signal::SIGTERM);
+    assert_eq!(running.wait().code, Some(2));
+    assert!(!is_alive(lane.first_uid));
+    job.cleanup().is_good();
+}
+
+#[test]
+fn a_killed_driver_takes_the_job_with_it() {
+    if is_skipped() {
+        return;
+    }
+    let lane = Lane::install();
+    let job = lane.job(4);
+    job.prepare().is_good();
+    let running = job.start("trap '' TERM HUP; setsid sleep 600 & echo ready; sleep 600");
+    running.wait_for("ready");
+    assert!(is_alive(lane.first_uid));
+    running.signal(Signal::SIGKILL);
+    running.wait();
+    wait_until("the job's end", || !is_alive(lane.first_uid));
+    job.cleanup().is_good();
+}
+
+#[test]
+fn cleanup_ends_a_phase_that_still_runs() {
+    if is_skipped() {
+        return;
+    }
+    let lane = Lane::install();
+    let job = lane.job(5);
+    job.prepare().is_good();
+    let running = job.start("trap '' TERM; echo ready; sleep 600");
+    running.wait_for("ready");
+    job.cleanup().is_good();
+    assert!(!is_alive(lane.first_uid));
+    running.wait();
+    assert!(lane.leased().is_empty());
+}
