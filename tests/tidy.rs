@@ -25,7 +25,8 @@ const LEVELS: &[(u8, &[&str])] = &[
     (
         3,
         &[
-            "docker", "gate", "aliyun", "ssh", "remote", "compose", "tls", "store", "native", "broker",
+            "docker", "gate", "aliyun", "ssh", "remote", "compose", "tls", "store", "native",
+            "broker",
         ],
     ),
     (3, &["log", "cancel"]),
