@@ -9,7 +9,6 @@ use std::{
 
 use testbed::{
     company::Company,
-    infrastructure::Infrastructure,
     runner::{Outcome, Verdict},
     spec::JobBuilder,
 };
@@ -47,9 +46,7 @@ impl World {
 }
 
 fn found() -> Company {
-    let infrastructure = Arc::new(Infrastructure::boot().unwrap());
-    let company = Company::found(Path::new(env!("CARGO_BIN_EXE_dockmaster")), infrastructure);
-    let company = company.unwrap();
+    let company = Company::boot(Path::new(env!("CARGO_BIN_EXE_dockmaster"))).unwrap();
     company
         .project
         .commit("Start", |directory| {
