@@ -2,7 +2,10 @@
 
 use std::{
     fs::{self, File, Permissions},
-    os::unix::fs::{DirBuilderExt, PermissionsExt, chown},
+    os::unix::{
+        fs::{DirBuilderExt, PermissionsExt, chown},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -227,7 +230,7 @@ impl Job<'_> {
             .env("RUNNER_SECRET", CANARY)
             .current_dir(&folder)
             .stdin(Stdio::null());
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        command.process_group(0);
         command
     }
 }
@@ -264,11 +267,45 @@ impl Running {
 
     pub(crate) fn wait(mut self) -> Ended {
         let code = self.child.wait().unwrap().code();
+        let text = self.text();
         Ended {
             code,
             job_code: None,
-            text: self.text(),
+            text,
         }
+    }
+}
+
+impl Drop for Running {
+    /// A test that fails leaves nothing running.
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.signal(Signal::SIGKILL);
+            self.child.wait().unwrap();
+        }
+    }
+}
+
+/// A process of that uid, until it is dropped.
+pub(crate) struct Squatter(Child);
+
+impl Squatter {
+    pub(crate) fn start(uid: u32) -> Self {
+        Self(
+            Command::new("sleep")
+                .arg("600")
+                .uid(uid)
+                .gid(uid)
+                .spawn()
+                .unwrap(),
+        )
+    }
+}
+
+impl Drop for Squatter {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
     }
 }
 
