@@ -8,6 +8,7 @@
 mod gate_bench;
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 
 use gate_bench::{Bench, docker, unlabelled};
 
@@ -528,23 +529,30 @@ fn an_upgrade_that_the_daemon_refuses_opens_no_tunnel() {
 }
 
 #[test]
-fn a_build_that_is_broken_off_leaves_no_container() {
+fn a_build_that_is_broken_off_ends_and_leaves_no_container() {
     let Some(bench) = Bench::open("abort") else {
         return;
     };
-    let marker = bench.name("marker");
-    let context = bench.context(&format!(
-        "FROM {}\nRUN echo {marker} && sleep 100\n",
-        bench.base
-    ));
-    let mut child = bench
-        .client(&["build", "-t", &bench.name("never"), &context])
-        .env("DOCKER_BUILDKIT", "0")
-        .start();
-    gate_bench::until("the step runs", || unlabelled(&marker).contains("Up "));
-    child.kill().unwrap();
-    child.wait().unwrap();
-    gate_bench::until("the step is gone", || unlabelled(&marker).is_empty());
+    let has_buildx = bench.use_plugin("docker-buildx");
+    for (builder, line) in [("0", "build"), ("1", "build"), ("1", "buildx build")] {
+        if line.starts_with("buildx") && !has_buildx {
+            gate_bench::skip("no buildx on this machine");
+            continue;
+        }
+        let marker = bench.name(&format!("marker{builder}{}", line.len()));
+        let dockerfile = format!("FROM {}\nRUN echo {marker} && sleep 100\n", bench.base);
+        let line = format!(
+            "{line} -t {} {}",
+            bench.name("never"),
+            bench.context(&dockerfile)
+        );
+        let mut child = bench.line(&line).env("DOCKER_BUILDKIT", builder).start();
+        gate_bench::until("the step runs", || gate_bench::is_running(&marker));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        gate_bench::until("the step has ended", || !gate_bench::is_running(&marker));
+        gate_bench::until("the step is gone", || unlabelled(&marker).is_empty());
+    }
 }
 
 #[test]
@@ -619,4 +627,113 @@ fn a_newer_client_builds_runs_and_removes() {
         "{}",
         refused.text()
     );
+}
+
+#[test]
+fn output_arrives_while_the_container_still_reads() {
+    let Some(bench) = Bench::open("talk") else {
+        return;
+    };
+    let mut child = bench
+        .line(&format!("run -i --rm {} cat", bench.base))
+        .talk();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    for word in ["one", "two", "three"] {
+        writeln!(stdin, "{word}").unwrap();
+        assert_eq!(lines.next().unwrap().unwrap(), word);
+    }
+    drop(stdin);
+    assert!(lines.next().is_none());
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_name_of_the_host_is_moved_only_if_allowed_and_given_back() {
+    let Some(bench) = Bench::open("names") else {
+        return;
+    };
+    let id = |name: &str| {
+        docker(&["image", "inspect", "-f", "{{.Id}}", name])
+            .good()
+            .stdout
+    };
+    let (fixed, movable) = (bench.name("fixed"), bench.name("movable"));
+    for name in [&fixed, &movable] {
+        docker(&["tag", &bench.base, name]).good();
+    }
+    let context = bench.context(&format!("FROM {}\nCOPY hello /hello\n", bench.base));
+    let refused = bench.line(&format!("build -t {fixed} {context}")).run();
+    assert!(
+        refused.stderr.contains("choose another tag"),
+        "{}",
+        refused.text()
+    );
+    bench.line(&format!("build -t {movable} {context}")).good();
+    assert_ne!(id(&movable), id(&bench.base));
+    bench.sweep();
+    assert_eq!(id(&movable), id(&bench.base));
+    docker(&["rmi", &fixed, &movable]).good();
+}
+
+#[test]
+fn a_container_of_somebody_elses_is_not_the_jobs_though_its_image_is() {
+    let Some(bench) = Bench::open("image") else {
+        return;
+    };
+    let (tag, name) = (bench.name("app"), bench.name("outside"));
+    let context = bench.context(&format!("FROM {}\nCOPY hello /hello\n", bench.base));
+    bench.line(&format!("build -t {tag} {context}")).good();
+    docker(&["run", "-d", "--name", &name, &tag, "sleep", "100"]).good();
+    assert!(!bench.line("ps").good().stdout.contains(&name));
+    assert!(!bench.line(&format!("exec {name} true")).run().is_good);
+    docker(&["rm", "-f", &name]).good();
+}
+
+#[test]
+fn buildx_builds_through_its_own_interface() {
+    let Some(bench) = Bench::open("buildx") else {
+        return;
+    };
+    let buildx = |arguments: &[&str]| {
+        let mut all = vec!["buildx"];
+        all.extend(arguments);
+        bench.client(&all)
+    };
+    if !bench.use_plugin("docker-buildx") || !buildx(&["version"]).run().is_good {
+        gate_bench::skip("no buildx on this machine");
+        return;
+    }
+    let tag = bench.name("app");
+    let dockerfile = format!(
+        "FROM {}\nCOPY hello /hello\nRUN cat /hello > /copy\n",
+        bench.base
+    );
+    let context = bench.context(&dockerfile);
+    buildx(&["build", "-t", &tag, &context]).good();
+    let ran = bench.line(&format!("run --rm {tag} cat /copy")).run();
+    assert_eq!(ran.stdout, "hello\n", "{}", ran.text());
+    let labels = docker(&["image", "inspect", "-f", "{{.Config.Labels}}", &tag]).good();
+    assert!(labels.stdout.contains(&bench.label.1), "{}", labels.text());
+    for (arguments, word) in [
+        (vec!["--network", "host"], "force-network-mode"),
+        (vec!["--allow", "security.insecure"], "security.insecure"),
+        (
+            vec!["--label", "dockmaster.gate=8"],
+            "label:dockmaster.gate",
+        ),
+    ] {
+        let mut all = vec!["build"];
+        all.extend(arguments);
+        all.push(&context);
+        let refused = buildx(&all).run();
+        assert!(
+            !refused.is_good && refused.stderr.contains(word),
+            "{}",
+            refused.text()
+        );
+    }
+    assert!(!buildx(&["prune", "-f"]).run().is_good);
+    bench.sweep();
+    assert!(!docker(&["image", "inspect", &tag]).run().is_good);
 }

@@ -159,13 +159,31 @@ impl Outgoing {
     /// Sends it asking to go on with another protocol; the two ends are joined only if the daemon
     /// agrees. A client that did not ask gets the answer as a stream.
     pub(super) async fn join(
-        mut self,
+        self,
         engine: &Engine,
         upgrade: Option<(HeaderValue, OnUpgrade)>,
         tasks: &Tasks,
     ) -> Result<Response<Body>, Denied> {
+        let (response, ends) = self.upgrade(engine, upgrade).await?;
+        if let Some((client, daemon)) = ends {
+            tasks.spawn(async move {
+                if let Err(error) = pipe(client, daemon).await {
+                    tracing::debug!(%error, "joined connection");
+                }
+            });
+        }
+        Ok(response)
+    }
+
+    /// Sends it asking to go on with another protocol; both ends come back only if the daemon
+    /// agrees.
+    pub(super) async fn upgrade(
+        mut self,
+        engine: &Engine,
+        upgrade: Option<(HeaderValue, OnUpgrade)>,
+    ) -> Result<(Response<Body>, Option<(OnUpgrade, OnUpgrade)>), Denied> {
         let Some((protocol, client)) = upgrade else {
-            return self.send(engine).await;
+            return Ok((self.send(engine).await?, None));
         };
         let headers = self.request.headers_mut();
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -176,16 +194,11 @@ impl Outgoing {
             for name in [CONNECTION, TRANSFER_ENCODING, UPGRADE] {
                 parts.headers.remove(name);
             }
-            return Ok(Response::from_parts(parts, body.boxed_unsync()));
+            return Ok((Response::from_parts(parts, body.boxed_unsync()), None));
         }
         let daemon = hyper::upgrade::on(&mut response);
-        tasks.spawn(async move {
-            if let Err(error) = pipe(client, daemon).await {
-                tracing::debug!(%error, "joined connection");
-            }
-        });
         let (parts, _) = response.into_parts();
-        Ok(Response::from_parts(parts, empty()))
+        Ok((Response::from_parts(parts, empty()), Some((client, daemon))))
     }
 }
 

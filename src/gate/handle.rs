@@ -17,6 +17,7 @@ use super::body::{self, Creation, Resolution};
 use super::build;
 use super::engine::{Body, Engine, full};
 use super::forward::{Asked, Outgoing, Tasks};
+use super::grpc;
 use super::mount::{Mount, Place, Source};
 use super::object;
 use super::own::Own;
@@ -87,10 +88,7 @@ impl Handler {
             Endpoint::Build => self.build(call).await,
             Endpoint::BuildCancel => call.to("/build/cancel")?.send(self.engine()).await,
             Endpoint::Session => self.session(call).await,
-            Endpoint::Grpc => Err(Denied::forbidden(
-                "the /grpc endpoint of buildx is not open to jobs: use `docker build` with \
-                 DOCKER_BUILDKIT=1 or =0, or `docker buildx` with a builder of its own",
-            )),
+            Endpoint::Grpc => self.grpc(call).await,
             Endpoint::ImageList
             | Endpoint::ImagePull
             | Endpoint::ImageInspect
@@ -370,6 +368,24 @@ impl Handler {
         outgoing
             .join(self.engine(), call.asked.upgrade, &self.tasks)
             .await
+    }
+
+    /// `BuildKit` itself, as buildx speaks to it.
+    async fn grpc(self: Arc<Self>, call: Call) -> Result<Response<Body>, Denied> {
+        let outgoing = call.to("/grpc")?;
+        if call.asked.upgrade.is_none() {
+            return Err(Denied::malformed("this needs an upgraded connection"));
+        }
+        let (response, ends) = outgoing.upgrade(self.engine(), call.asked.upgrade).await?;
+        if let Some((client, daemon)) = ends {
+            let handler = Arc::clone(&self);
+            self.tasks.spawn(async move {
+                if let Err(error) = grpc::serve(handler, client, daemon).await {
+                    tracing::debug!(%error, "build connection of a job");
+                }
+            });
+        }
+        Ok(response)
     }
 
     async fn image(self: Arc<Self>, call: Call) -> Result<Response<Body>, Denied> {

@@ -16,6 +16,7 @@ pub mod build;
 pub mod engine;
 mod field;
 mod forward;
+mod grpc;
 mod handle;
 pub mod json;
 pub mod mount;
@@ -28,7 +29,9 @@ pub mod reference;
 pub mod refusal;
 pub mod route;
 pub mod serve;
+pub mod solve;
 pub mod sweep;
+mod wire;
 pub mod workspace;
 
 use std::collections::BTreeMap;

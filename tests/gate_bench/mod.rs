@@ -79,7 +79,7 @@ impl Bench {
             binds_dir: self.folder.path().join("binds"),
             record: self.record(),
             images: Arc::new(|_| true),
-            may_move: Arc::new(|_| false),
+            may_move: Arc::new(|name| name.contains("movable")),
             on_push: Arc::new(move |push| {
                 if is_failing.load(Ordering::SeqCst) {
                     return Err("the disk is full".to_owned());
@@ -168,6 +168,26 @@ impl Bench {
     /// The usual client in the job, its arguments parted by spaces.
     pub(crate) fn line(&self, line: &str) -> Client {
         self.client(&line.split(' ').collect::<Vec<_>>())
+    }
+
+    /// Gives the job's client a plugin of this machine's, if there is one.
+    pub(crate) fn use_plugin(&self, name: &str) -> bool {
+        // Another folder to look in, where the machine's own client shall not find it.
+        let more = std::env::var("DOCKMASTER_TEST_PLUGINS").unwrap_or_default();
+        let folders = [
+            more.as_str(),
+            "/usr/libexec/docker/cli-plugins",
+            "/usr/local/lib/docker/cli-plugins",
+        ];
+        let paths = folders.iter().map(|folder| Path::new(folder).join(name));
+        let found = paths
+            .into_iter()
+            .find(|path| path.is_absolute() && path.exists());
+        let Some(found) = found else { return false };
+        let folder = self.folder.path().join("cli-plugins");
+        fs::create_dir_all(&folder).unwrap();
+        std::os::unix::fs::symlink(found, folder.join(name)).unwrap();
+        true
     }
 
     /// Any program in the job.
@@ -342,6 +362,15 @@ impl Client {
         self.command.spawn().unwrap()
     }
 
+    /// Starts it with its input and output in our hands.
+    pub(crate) fn talk(mut self) -> Child {
+        self.command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        self.command.spawn().unwrap()
+    }
+
     pub(crate) fn run(mut self) -> Ran {
         let stdin = if self.stdin.is_some() {
             Stdio::piped()
@@ -419,6 +448,13 @@ pub(crate) fn unlabelled(word: &str) -> String {
         .filter(|line| line.contains(word))
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+/// Whether any process of this machine has this word in its command.
+pub(crate) fn is_running(word: &str) -> bool {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let mut commands = processes.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    commands.any(|command| String::from_utf8_lossy(&command).contains(word))
 }
 
 /// Waits for something to become true.

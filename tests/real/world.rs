@@ -1,0 +1,108 @@
+//! The one company that all real tests share. Founded by the first test that needs it.
+
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    process::Command,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+};
+
+use testbed::{
+    company::Company,
+    infrastructure::Infrastructure,
+    runner::{Outcome, Verdict},
+    spec::JobBuilder,
+};
+
+/// A tag that every job test may run at.
+pub(crate) const TAG: &str = "v0.0.1";
+
+#[derive(Default)]
+pub(crate) struct World {
+    company: OnceLock<Mutex<Option<Arc<Company>>>>,
+    fleet: Mutex<()>,
+}
+
+impl World {
+    /// The company.
+    pub(crate) fn company(&self) -> Arc<Company> {
+        let cell = self
+            .company
+            .get_or_init(|| Mutex::new(Some(Arc::new(found()))));
+        cell.lock().unwrap().clone().unwrap()
+    }
+
+    /// The company, with the fleet to oneself, every host at full weight and its first release.
+    pub(crate) fn fleet(&self) -> (Arc<Company>, MutexGuard<'_, ()>) {
+        let guard = self.fleet.lock().unwrap_or_else(PoisonError::into_inner);
+        (self.company(), guard)
+    }
+
+    /// Ends all parts, before the process does.
+    pub(crate) fn end(&self) {
+        if let Some(cell) = self.company.get() {
+            cell.lock().unwrap_or_else(PoisonError::into_inner).take();
+        }
+    }
+}
+
+fn found() -> Company {
+    let infrastructure = Arc::new(Infrastructure::boot().unwrap());
+    let company = Company::found(Path::new(env!("CARGO_BIN_EXE_dockmaster")), infrastructure);
+    let company = company.unwrap();
+    company
+        .project
+        .commit("Start", |directory| {
+            std::fs::write(directory.join("README"), "a project\n")?;
+            Ok(())
+        })
+        .unwrap();
+    company.project.tag(TAG).unwrap();
+    company
+}
+
+/// A job of the docker lane.
+pub(crate) fn job(name: &str) -> JobBuilder {
+    JobBuilder::new(name)
+        .tags(["devops_test_docker"])
+        .image("alpine:latest")
+}
+
+/// A job that must pass.
+#[track_caller]
+pub(crate) fn passed(outcome: &Outcome) {
+    assert_eq!(outcome.verdict, Verdict::Success, "{}", outcome.text());
+}
+
+/// All of a job's log must be there.
+#[track_caller]
+pub(crate) fn says(outcome: &Outcome, parts: &[&str]) {
+    let text = outcome.text();
+    for part in parts {
+        assert!(text.contains(part), "`{part}` is missing in:\n{text}");
+    }
+}
+
+/// Containers, networks and mounts that dockmaster made for a job.
+pub(crate) fn left(job: i64) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for kind in [&["ps", "-a"][..], &["network", "ls"]] {
+        for label in ["dockmaster.job", "dockmaster.made-by"] {
+            let format = format!("{{{{.ID}}}} {{{{.Label \"{label}\"}}}}");
+            let filter = format!("label={label}");
+            let arguments = [kind, &["--filter", &filter, "--format", &format]].concat();
+            let output = Command::new("/usr/bin/docker")
+                .args(arguments)
+                .output()
+                .unwrap();
+            let text = String::from_utf8(output.stdout).unwrap();
+            let mark = format!("-j{job}-");
+            found.extend(
+                text.lines()
+                    .filter(|line| line.contains(&mark))
+                    .map(str::to_owned),
+            );
+        }
+    }
+    found
+}
