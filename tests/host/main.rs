@@ -1,9 +1,10 @@
-//! The adapters of a production host against real ones: sshd, Docker Engine and docker-compose in
-//! containers, a registry with TLS and tokens. One fleet is booted for all tests; each takes the
+//! The adapters against what they adapt: production hosts with sshd, Docker Engine and
+//! docker-compose, a registry with TLS and tokens, the balancer's API. One fleet is booted for all tests; each takes the
 //! hosts as it finds them and leaves them whole.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod balancer;
 mod bed;
 mod connection;
 mod pull;
@@ -25,7 +26,14 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // The hosts are shared, and most tests change them.
     arguments.test_threads = Some(1);
-    let tests = [watch::TESTS, pull::TESTS, switch::TESTS, connection::TESTS].concat();
+    let tests = [
+        balancer::TESTS,
+        watch::TESTS,
+        pull::TESTS,
+        switch::TESTS,
+        connection::TESTS,
+    ]
+    .concat();
     let wanted = |name: &str| {
         let matches =
             |filter: &String| name == filter || (!arguments.exact && name.contains(filter));
