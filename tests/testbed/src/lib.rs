@@ -37,6 +37,7 @@ pub mod balancer;
 pub mod client;
 pub mod command;
 pub mod company;
+pub mod demo;
 pub mod docker_client;
 pub mod fleet;
 pub mod gitlab;

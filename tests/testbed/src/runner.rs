@@ -21,14 +21,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
 pub use call::{Call, Exit};
 pub use config::{Custom, RunnerConfig, Settings};
 pub(crate) use environ::expand;
-pub use log::Log;
+pub use log::{Log, plain};
 pub use verdict::{Reason, Verdict};
 
 use crate::spec::QueuedJob;
@@ -75,10 +75,11 @@ pub struct Runner {
     slots: Arc<Mutex<Slots>>,
 }
 
-/// Which concurrency numbers are taken, by token.
+/// Which concurrency numbers are taken, by token, and what ends the jobs that have them.
 #[derive(Debug, Default)]
 struct Slots {
     taken: Vec<Slot>,
+    live: Vec<(Slot, Control)>,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -208,6 +209,25 @@ impl Runner {
         self.start(queued)?.wait()
     }
 
+    /// Ends every job as a runner that is told to stop does: what runs is stopped, cleanup follows.
+    /// Says whether all have ended in time.
+    pub fn shut_down(&self, limit: Duration) -> bool {
+        let slots = || self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, control) in &slots().live {
+            control.abort();
+        }
+        let deadline = Instant::now() + limit;
+        while !slots().taken.is_empty() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        slots().taken.is_empty()
+    }
+
+    fn watch_slot(&self, slot: &Slot, control: &Control) {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.live.push((slot.clone(), control.clone()));
+    }
+
     fn take_slot(&self, token: &str, project: i64) -> Slot {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let of_token = || slots.taken.iter().filter(|slot| slot.token == token);
@@ -238,6 +258,7 @@ impl Runner {
         if let Some(place) = slots.taken.iter().position(|taken| taken == slot) {
             slots.taken.swap_remove(place);
         }
+        slots.live.retain(|(live, _)| live != slot);
     }
 }
 

@@ -1,5 +1,6 @@
 //! A project: its repository, its settings, and the commits that a test pushes to it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -133,6 +134,15 @@ impl Project {
     pub fn branch(&self, name: &str) -> Result<()> {
         self.git(&["checkout", "--quiet", "-b", name])?;
         self.git(&["push", "--quiet", "origin", name]).map(drop)
+    }
+
+    /// All tags that were pushed.
+    pub fn tags(&self) -> Result<BTreeSet<String>> {
+        Ok(self
+            .bare_git(&["tag"])?
+            .lines()
+            .map(str::to_owned)
+            .collect())
     }
 
     fn git(&self, arguments: &[&str]) -> Result<String> {
