@@ -9,6 +9,7 @@ use std::{
 
 use testbed::{
     company::Company,
+    infrastructure::Infrastructure,
     runner::{Outcome, Verdict},
     spec::JobBuilder,
 };
@@ -46,7 +47,9 @@ impl World {
 }
 
 fn found() -> Company {
-    let company = Company::boot(Path::new(env!("CARGO_BIN_EXE_dockmaster"))).unwrap();
+    let infrastructure = Arc::new(Infrastructure::boot().unwrap());
+    let company = Company::found(Path::new(env!("CARGO_BIN_EXE_dockmaster")), infrastructure);
+    let company = company.unwrap();
     company
         .project
         .commit("Start", |directory| {

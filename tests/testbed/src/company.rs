@@ -1,104 +1,104 @@
-//! The whole company: production hosts, registry, load balancer, GitLab, and a code server with
-//! dockmaster installed. What the demo shows and the end-to-end tests look at.
+//! The whole company: its infrastructure, its GitLab, an installed dockmaster and a runner that drives it.
 
-use std::path::Path;
-use std::time::Duration;
+use std::{net::IpAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
+use sha2::{Digest as _, Sha256};
 
-use crate::application::{Application, PORT};
-use crate::balancer::{GROUP, REGION};
-use crate::fleet::{DIRECTORY, Host, SERVICE, USER};
-use crate::gitlab::{Gitlab, Pipeline, Project};
-use crate::infrastructure::{Infrastructure, REPOSITORY};
-use crate::installation::{BalancerSite, HostSite, Installation, Site};
-use crate::runner::{Outcome, Pace, Run, Runner};
-use crate::spec::{JobBuilder, Variable};
+use crate::{
+    application::Application,
+    balancer,
+    client::Client,
+    command::{docker, docker_lines},
+    fleet,
+    gitlab::{Gitlab, Pipeline, PipelineOutcome, Project},
+    infrastructure::{Infrastructure, REPOSITORY},
+    installation::{BalancerSite, HostSite, Installation, Site},
+    machine::hexadecimal,
+    runner::{Outcome, Pace, Run, Runner},
+    spec::{JobBuilder, Variable},
+};
 
-/// The company's pipeline, word for word.
+/// The project that may deploy.
+pub const PROJECT: i64 = 42;
+/// The company's own pipeline, unchanged.
 pub const PIPELINE: &str = include_str!("../app/.gitlab-ci.yml");
 
-/// The id of the project that may deploy.
-pub const PROJECT: i64 = 42;
-
-/// They end in the order they are named here, the hosts last.
+/// All of it; gone when dropped. Parts end in the order they are named here.
 #[derive(Debug)]
 pub struct Company {
-    pub runner: Runner,
+    pub installation: Installation,
     pub gitlab: Gitlab,
     pub project: Project,
-    pub installation: Installation,
-    pub infrastructure: Infrastructure,
+    pub infrastructure: Arc<Infrastructure>,
 }
 
 impl Company {
-    /// Everything, with the given dockmaster installed. The project has no commit yet.
-    pub fn boot(dockmaster: &Path) -> Result<Self> {
-        Self::boot_telling(dockmaster, &|_| {})
-    }
-
-    /// As `boot`; `tell` hears what is about to happen.
-    pub fn boot_telling(dockmaster: &Path, tell: &dyn Fn(&str)) -> Result<Self> {
-        let infrastructure = Infrastructure::boot_telling(tell)?;
-        tell("GitLab, and dockmaster on the code server");
+    /// Installs the dockmaster at `binary` into a company of its own.
+    pub fn found(binary: &Path, infrastructure: Arc<Infrastructure>) -> Result<Self> {
         let machine = &infrastructure.machine;
-        let directory = machine.directory("gitlab")?;
+        let repositories = machine.directory("gitlab")?;
         let gateway = infrastructure.network.gateway;
-        let gitlab = Gitlab::start(machine.background(), gateway, &directory)?;
-        let installation = Installation::new(dockmaster)?;
-        installation.gitlab(gitlab.url())?;
-        installation.site(&site(&infrastructure)?)?;
-        hurry(&installation)?;
-        let runner = installation.runner()?.pace(PACE);
+        let gitlab = Gitlab::start(machine.background(), gateway, &repositories)?;
+        remove_volumes(gateway);
         let project = gitlab.project(PROJECT, "copublic/test_server1")?;
-        configure(&project, &infrastructure);
-        let (stopped, sweep) = (runner.clone(), installation.sweeper());
+        project.protect_tags("v*");
+        let registry = &infrastructure.registry;
+        let push = &registry.push_account;
+        project.variable(Variable::new("CI_REGISTRY", &registry.host));
+        project.variable(Variable::new("CI_REGISTRY_USER", &push.username));
+        project.variable(Variable::new("CI_REGISTRY_PASSWORD", &push.password).masked());
+        let installation = Installation::new(binary)?;
+        let sweep = installation.sweeper();
         machine.before_signal_sweep(move || {
-            stopped.shut_down(Duration::from_mins(2));
             sweep();
+            remove_volumes(gateway);
         });
+        installation.site(&site(&infrastructure)?)?;
+        installation.gitlab(gitlab.url())?;
+        installation.edit_environment(|file| {
+            for (key, text) in QUICK {
+                file["rollout"][key] = toml_edit::value(text);
+            }
+        })?;
         Ok(Self {
-            runner,
+            installation,
             gitlab,
             project,
-            installation,
             infrastructure,
         })
     }
 
-    /// Commits this release of the application with the company's pipeline, and pushes its tag.
-    pub fn release(&self, application: &Application) -> Result<String> {
-        let tag = format!("v{}", application.version);
-        self.commit(application)?;
-        self.project.tag(&tag)?;
-        Ok(tag)
+    /// A runner that loses no time between attempts.
+    pub fn runner(&self) -> Result<Runner> {
+        Ok(self.installation.runner()?.pace(QUICK_PACE))
     }
 
-    /// Commits and pushes without a tag.
-    pub fn commit(&self, application: &Application) -> Result<String> {
+    /// Commits a version of the application with the company's pipeline, and tags it.
+    pub fn release(&self, application: &Application, tag: &str) -> Result<()> {
         let base = &self.infrastructure.images.application_base;
         self.project
-            .commit(&format!("Release {}", application.version), |tree| {
-                application.write(tree, base)?;
-                std::fs::write(tree.join(".gitlab-ci.yml"), PIPELINE).context("the pipeline's file")
-            })
+            .commit(&format!("Release {tag}"), |directory| {
+                application.write(directory, base)?;
+                std::fs::write(directory.join(".gitlab-ci.yml"), PIPELINE).context("the pipeline")
+            })?;
+        self.project.tag(tag)
     }
 
+    /// Pushes a tag and waits for its pipeline.
+    pub fn ship(&self, tag: &str) -> Result<PipelineOutcome> {
+        self.release(&Application::new(tag), tag)?;
+        self.pipeline(tag)?.start(&self.runner()?).wait()
+    }
+
+    /// The pipeline of a tag that is there.
     pub fn pipeline(&self, tag: &str) -> Result<Pipeline> {
         self.gitlab.pipeline(&self.project, tag)
     }
 
-    /// Releases a version and runs its whole pipeline.
-    pub fn ship(&self, application: &Application) -> Result<crate::gitlab::PipelineOutcome> {
-        let tag = self.release(application)?;
-        self.pipeline(&tag)?.run(&self.runner)
-    }
-}
-
-impl Company {
     /// Starts one job of the project at a ref.
     pub fn start(&self, reference: &str, job: JobBuilder) -> Result<Run> {
-        self.runner
+        self.runner()?
             .start(self.gitlab.job(&self.project, reference, job)?)
     }
 
@@ -107,14 +107,21 @@ impl Company {
         self.start(reference, job)?.wait()
     }
 
+    /// Requests through the balancer, from now on.
+    pub fn client(&self) -> Client {
+        self.infrastructure.client(50)
+    }
+
     /// The release that every host runs, by digest; an error when they differ.
     pub fn running_digest(&self) -> Result<String> {
-        let hosts = &self.infrastructure.fleet.hosts;
-        let digests: Result<Vec<_>> = hosts.iter().map(Host::running_digest).collect();
-        let digests: Vec<String> = digests?.into_iter().flatten().collect();
+        let mut digests = Vec::new();
+        for host in &self.infrastructure.fleet.hosts {
+            digests.extend(host.running_digest()?);
+        }
         let first = digests.first().cloned().context("no host runs anything")?;
+        let all = self.infrastructure.fleet.hosts.len();
         ensure!(
-            digests.len() == hosts.len() && digests.iter().all(|digest| *digest == first),
+            digests.len() == all && digests.iter().all(|digest| *digest == first),
             "the hosts run {digests:?}"
         );
         Ok(first)
@@ -127,66 +134,69 @@ impl Company {
     }
 }
 
-/// A runner that wastes no time between attempts.
-const PACE: Pace = Pace {
-    attempt: Duration::from_millis(100),
-    phase: Duration::from_millis(100),
-};
-
-/// Shortens the waits: this application is quick, and its balancer is on this machine.
-fn hurry(installation: &Installation) -> Result<()> {
-    installation.edit_environment(|file| {
-        for (key, text) in [
-            ("propagation", "500ms"),
-            ("drain-quiet", "1s"),
-            ("drain-timeout", "15s"),
-            ("healthy-deadline", "30s"),
-            ("min-healthy-time", "1s"),
-        ] {
-            file["rollout"][key] = toml_edit::value(text);
-        }
-    })
+impl Drop for Company {
+    fn drop(&mut self) {
+        remove_volumes(self.infrastructure.network.gateway);
+    }
 }
 
-/// What the company set in the project's CI/CD settings.
-fn configure(project: &Project, infrastructure: &Infrastructure) {
-    let account = &infrastructure.registry.push_account;
-    project.protect_tags("v*");
-    project.variable(Variable::new("CI_REGISTRY", &*infrastructure.registry.host).private());
-    project.variable(Variable::new("CI_REGISTRY_USER", &*account.username).private());
-    project.variable(Variable::new("CI_REGISTRY_PASSWORD", &*account.password).masked());
+/// Checkouts and caches outlive their jobs in volumes named after the project and its GitLab. The next company
+/// at this address must not find them.
+fn remove_volumes(gitlab: IpAddr) {
+    let server = &hexadecimal(&Sha256::digest(gitlab.to_string()))[..6];
+    let filter = format!("name=^dockmaster-p{PROJECT}-{server}-");
+    for volume in docker_lines(&["volume", "ls", "-q", "--filter", &filter]) {
+        // One that is still in use belongs to a container that somebody looks at.
+        let _ = docker(&["volume", "rm", &volume]);
+    }
 }
 
-/// What an admin writes into dockmaster's configuration for these parts.
-pub fn site(infrastructure: &Infrastructure) -> Result<Site> {
-    let (registry, balancer) = (&infrastructure.registry, &infrastructure.balancer);
+/// What the shipped files leave to this company's admin. Waits are short: its application is quick.
+fn site(infrastructure: &Infrastructure) -> Result<Site> {
+    let balancer = &infrastructure.balancer;
+    let registry = &infrastructure.registry;
     let pull = &registry.pull_account;
-    let host = |host: &Host| -> Result<HostSite> {
-        Ok(HostSite {
+    let mut hosts = Vec::new();
+    for host in &infrastructure.fleet.hosts {
+        hosts.push(HostSite {
             name: host.name.clone(),
-            ssh: format!("{USER}@{}", host.ip),
+            ssh: format!("{}@{}", fleet::USER, host.ip),
             host_key: host.host_key()?,
             server_id: host.server_id.clone(),
-        })
-    };
-    let hosts: Result<Vec<HostSite>> = infrastructure.fleet.hosts.iter().map(host).collect();
+        });
+    }
     Ok(Site {
         registry: registry.host.clone(),
         pull_account: Some((pull.username.clone(), pull.password.clone())),
         image: registry.image(REPOSITORY),
         projects: vec![PROJECT],
         key: infrastructure.fleet.key.clone(),
-        compose_directory: DIRECTORY.to_owned(),
-        compose_service: SERVICE.to_owned(),
-        container_port: PORT,
+        compose_directory: fleet::DIRECTORY.to_owned(),
+        compose_service: fleet::SERVICE.to_owned(),
+        container_port: 3131,
         balancer: Some(BalancerSite {
-            region: REGION.to_owned(),
-            id: GROUP.to_owned(),
-            port: PORT,
+            region: balancer::REGION.to_owned(),
+            id: balancer::GROUP.to_owned(),
+            port: 3131,
             endpoint: balancer.endpoint.clone(),
             access_key_id: balancer.key.id.clone(),
             access_key_secret: balancer.key.secret.clone(),
         }),
-        hosts: hosts?,
+        hosts,
     })
 }
+
+/// The waits of an environment whose application is quick and whose balancer is on this machine.
+const QUICK: [(&str, &str); 5] = [
+    ("propagation", "500ms"),
+    ("drain-quiet", "1s"),
+    ("drain-timeout", "15s"),
+    ("healthy-deadline", "30s"),
+    ("min-healthy-time", "1s"),
+];
+
+/// A runner that wastes no time between attempts.
+const QUICK_PACE: Pace = Pace {
+    attempt: Duration::from_millis(100),
+    phase: Duration::from_millis(100),
+};

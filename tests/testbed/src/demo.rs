@@ -14,7 +14,8 @@ use crate::application::Application;
 use crate::client::{Client, Totals};
 use crate::company::Company;
 use crate::gitlab::{Event, PipelineOutcome, Status};
-use crate::infrastructure::REPOSITORY;
+use crate::infrastructure::{Infrastructure, REPOSITORY};
+use crate::runner::Runner;
 use screen::Screen;
 use weights::Weights;
 
@@ -43,7 +44,14 @@ fn run(arguments: &[String], screen: &Arc<Screen>) -> Result<bool> {
     let dockmaster = PathBuf::from(dockmaster.context("--dockmaster PATH is missing")?);
     let start = Instant::now();
     screen.heading("A company's code server, registry, load balancer and three production hosts");
-    let company = Company::boot_telling(&dockmaster, &|what| screen.step(what))?;
+    let infrastructure = Arc::new(Infrastructure::boot_telling(&|what| screen.step(what))?);
+    screen.step("GitLab, and dockmaster on the code server");
+    let company = Company::found(&dockmaster, infrastructure)?;
+    let runner = company.runner()?;
+    let stopped = runner.clone();
+    company.infrastructure.machine.before_signal_sweep(move || {
+        stopped.shut_down(Duration::from_mins(2));
+    });
     let balancer = &company.infrastructure.balancer;
     screen.step(&format!(
         "{REQUESTS_A_SECOND} requests a second to http://{}/",
@@ -53,8 +61,9 @@ fn run(arguments: &[String], screen: &Arc<Screen>) -> Result<bool> {
     let client = Client::start(background, balancer.address, REQUESTS_A_SECOND);
     let mut outcomes = Vec::new();
     for version in VERSIONS {
-        let tag = company.release(&Application::new(version))?;
-        let (outcome, duration) = ship(&company, &tag, screen)?;
+        let tag = format!("v{version}");
+        company.release(&Application::new(version), &tag)?;
+        let (outcome, duration) = ship((&company, &runner), &tag, screen)?;
         let is_passed = outcome.is_passed();
         outcomes.push((tag, outcome, duration));
         if !is_passed {
@@ -68,21 +77,25 @@ fn run(arguments: &[String], screen: &Arc<Screen>) -> Result<bool> {
         start.elapsed().as_secs()
     ));
     if is_kept {
-        keep(&company, screen)?;
+        keep((&company, &runner), screen)?;
     }
     screen.step("Removing everything again");
     Ok(is_good)
 }
 
 /// Runs the pipeline of a tag and shows every line of it.
-fn ship(company: &Company, tag: &str, screen: &Arc<Screen>) -> Result<(PipelineOutcome, Duration)> {
+fn ship(
+    (company, runner): (&Company, &Runner),
+    tag: &str,
+    screen: &Arc<Screen>,
+) -> Result<(PipelineOutcome, Duration)> {
     screen.heading(&format!("git tag {tag} && git push --tags"));
     let start = Instant::now();
     let weights = Weights::follow(&company.infrastructure.balancer);
     let shown = screen.clone();
     let running = company
         .pipeline(tag)?
-        .start_watched(&company.runner, move |event| match event {
+        .start_watched(runner, move |event| match event {
             Event::Started { job, stage } => shown.job(job, &format!("stage {stage}, begins")),
             Event::Line { job, line } => shown.log(job, line),
             Event::Ended { job, status, after } => {
@@ -176,7 +189,7 @@ fn hosts(
 }
 
 /// Leaves everything running, and runs the pipeline of every tag that is pushed meanwhile.
-fn keep(company: &Company, screen: &Arc<Screen>) -> Result<()> {
+fn keep((company, runner): (&Company, &Runner), screen: &Arc<Screen>) -> Result<()> {
     let parts = &company.infrastructure;
     let tree = company.project.work_tree().display();
     let (binary, config) = (company.installation.binary(), company.installation.config());
@@ -206,7 +219,7 @@ fn keep(company: &Company, screen: &Arc<Screen>) -> Result<()> {
             if known.contains(&tag) {
                 continue;
             }
-            match ship(company, &tag, screen) {
+            match ship((company, runner), &tag, screen) {
                 Ok((outcome, _)) if outcome.is_passed() => screen.verdict(true, "pipeline passed"),
                 Ok(_) => screen.verdict(false, "pipeline failed"),
                 Err(error) => screen.failure(&format!("{error:#}")),
