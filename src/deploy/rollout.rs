@@ -122,6 +122,7 @@ pub async fn roll_out<P: Ports>(
     let wanted = Wanted {
         release: &order.release,
         percent: settings.care.min_capacity,
+        disk: settings.care.min_free_disk,
         hosts: world.names(),
         carried: &carried,
     };

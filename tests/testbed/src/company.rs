@@ -187,7 +187,8 @@ fn site(infrastructure: &Infrastructure) -> Result<Site> {
 }
 
 /// The waits of an environment whose application is quick and whose balancer is on this machine.
-const QUICK: [(&str, &str); 5] = [
+const QUICK: [(&str, &str); 6] = [
+    ("min-free-disk", "100MB"),
     ("propagation", "500ms"),
     ("drain-quiet", "1s"),
     ("drain-timeout", "15s"),
