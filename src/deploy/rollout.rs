@@ -127,13 +127,6 @@ pub async fn roll_out<P: Ports>(
     };
     let hosts = plan::plan(&wanted, &look(world).await?)?;
     tell(world, settings, order, &hosts);
-    if !pull(world, &order.release, &hosts).await? {
-        return Ok(untouched(
-            order,
-            Outcome::Stopped,
-            "stopped before anything was touched",
-        ));
-    }
     if hosts.iter().all(|planned| planned.is_current) {
         let summary = format!(
             "{} runs {} on all {} already: nothing to do",
@@ -143,6 +136,11 @@ pub async fn roll_out<P: Ports>(
         );
         world.narrator.say(&narrate::green(&summary));
         return Ok(untouched(order, Outcome::Done, &summary));
+    }
+    if !pull(world, &order.release, &hosts).await? {
+        let summary = "stopped (asked to stop): nothing was touched";
+        world.narrator.say(&narrate::bold(summary));
+        return Ok(untouched(order, Outcome::Stopped, summary));
     }
     // Pulling may have taken minutes: what is captured must be what is there now.
     let hosts = plan::plan(&wanted, &look(world).await?)?;

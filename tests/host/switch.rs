@@ -1,10 +1,12 @@
 //! Replacing the container.
 
+use std::{io::Write, path::Path};
+
 use dockmaster::{
     deploy::port::{Remote, Survey},
     remote::RemoteError,
 };
-use testbed::fleet::DIRECTORY;
+use testbed::{command::docker, fleet::DIRECTORY};
 
 use crate::{
     Test,
@@ -47,6 +49,10 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
     (
         "a_compose_file_without_a_version_takes_the_override_too",
         a_compose_file_without_a_version_takes_the_override_too,
+    ),
+    (
+        "where_only_the_second_generation_is_it_is_used",
+        where_only_the_second_generation_is_it_is_used,
     ),
 ];
 
@@ -282,4 +288,48 @@ fn a_compose_file_without_a_version_takes_the_override_too(bed: &Bed) {
         survey_until(&remote, runs(bed)).await;
     });
     host.exec(&format!("cp -p /tmp/good {file}")).unwrap();
+}
+
+/// Debian 12 has no package of it. Where it is not, nothing can be shown.
+fn where_only_the_second_generation_is_it_is_used(bed: &Bed) {
+    let plugin = std::env::var("COMPOSE_V2")
+        .unwrap_or_else(|_| "/usr/libexec/docker/cli-plugins/docker-compose".into());
+    if !Path::new(&plugin).exists() {
+        let _ = writeln!(std::io::stderr(), "skipped: {plugin} does not exist here");
+        return;
+    }
+    let host = bed.host("app-3");
+    let folder = "/usr/libexec/docker/cli-plugins";
+    host.exec(&format!(
+        "mkdir -p {folder} && mv /usr/bin/docker-compose /root/v1"
+    ))
+    .unwrap();
+    let target = format!("{}:{folder}/docker-compose", host.container);
+    docker(&["cp", &plugin, &target]).unwrap();
+    let remote = bed.remote("app-3");
+    run(async {
+        let old = container(&remote).await;
+        let survey = remote.survey().await.unwrap();
+        assert!(
+            survey.compose.starts_with("docker compose 2."),
+            "{survey:?}"
+        );
+        remote.pull(&bed.new, &|_| ()).await.unwrap();
+        let other = bed.release("v1.0.2-second");
+        remote.pull(&other, &|_| ()).await.unwrap();
+        remote.switch("second-1", &other.reference()).await.unwrap();
+        let is_other = |it: &Survey| is_healthy(it) && it.container.as_ref().unwrap().runs(&other);
+        let new = survey_until(&remote, is_other).await.container.unwrap();
+        assert_ne!(new.id, old.id);
+        remote
+            .switch("second-2", &bed.new.reference())
+            .await
+            .unwrap();
+        survey_until(&remote, runs(bed)).await;
+    });
+    host.exec(&format!(
+        "mv /root/v1 /usr/bin/docker-compose && rm {folder}/docker-compose"
+    ))
+    .unwrap();
+    assert_eq!(host.containers().unwrap().len(), 1);
 }

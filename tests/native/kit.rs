@@ -20,7 +20,7 @@ use tempfile::TempDir;
 /// What no job may ever see.
 pub(crate) const CANARY: &str = "canary-5f1d9c";
 pub(crate) const SHA: &str = "2b6202bd58b44c83de153e847af7aa646f7f055e";
-const BROKER: &str = "nobody";
+pub(crate) const BROKER: &str = "nobody";
 const UIDS: u32 = 4;
 
 /// Says why the calling test does nothing here.
@@ -294,6 +294,24 @@ pub(crate) fn is_alive(uid: u32) -> bool {
             !is_zombie && status.contains(&format!("\nUid:\t{uid}\t"))
         })
     })
+}
+
+/// The brokers that serve that lane's jobs: those that hold a socket below its run-dir.
+pub(crate) fn brokers(lane: &Lane) -> Vec<u32> {
+    let run = lane.path("run");
+    let sockets: Vec<String> = fs::read_to_string("/proc/net/unix")
+        .unwrap()
+        .lines()
+        .filter(|line| line.contains(&*run.to_string_lossy()))
+        .filter_map(|line| Some(format!("socket:[{}]", line.split_whitespace().nth(6)?)))
+        .collect();
+    let holds = |pid: &u32| {
+        let output = fs::read_link(format!("/proc/{pid}/fd/1")).unwrap_or_default();
+        sockets.contains(&output.to_string_lossy().into_owned())
+    };
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(holds).collect()
 }
 
 fn response(id: u32) -> Value {

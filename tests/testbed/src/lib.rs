@@ -34,6 +34,7 @@
 pub mod application;
 pub mod background;
 pub mod balancer;
+pub mod bench;
 pub mod client;
 pub mod command;
 pub mod company;
