@@ -185,12 +185,22 @@ impl Runner {
     /// As `start`, with every line of the job log as it comes.
     pub fn start_watched(
         &self,
-        queued: QueuedJob,
+        mut queued: QueuedJob,
         watch: impl FnMut(&str) + Send + 'static,
     ) -> Result<Run> {
         let Some(entry) = self.entry_for(&queued.tags).cloned() else {
             bail!("no runner takes a job with tags {:?}", queued.tags);
         };
+        // GitLab names the tags of the runner that asks, not those that the job wants.
+        let tags = format!("{:?}", entry.tags);
+        let told = queued
+            .job
+            .variables
+            .iter_mut()
+            .find(|one| one.key == "CI_RUNNER_TAGS");
+        if let Some(variable) = told {
+            variable.value = tags;
+        }
         let (log, control) = (Log::new(watch), Control::default());
         let session = flow::Session::new(self, entry, queued.job, (log.clone(), control.clone()));
         let thread = std::thread::Builder::new().name("job".to_owned());

@@ -61,6 +61,9 @@ impl Project {
             ],
         )?;
         run("git", &["clone", "--quiet", &bare_text, &tree_text])?;
+        for (key, value) in [("user.name", "Zhang"), ("user.email", "zhang@example.com")] {
+            run("git", &["-C", &tree_text, "config", key, value])?;
+        }
         let settings = Settings {
             protected_branches: vec!["master".to_owned()],
             ..Settings::default()
@@ -111,14 +114,7 @@ impl Project {
     ) -> Result<String> {
         change(&self.work_tree)?;
         self.git(&["add", "--all"])?;
-        let author = [
-            "-c",
-            "user.name=Zhang",
-            "-c",
-            "user.email=zhang@example.com",
-        ];
-        let arguments = ["commit", "--quiet", "--allow-empty", "-m", message];
-        self.git(&[&author[..], &arguments].concat())?;
+        self.git(&["commit", "--quiet", "--allow-empty", "-m", message])?;
         self.git(&["push", "--quiet", "origin", "HEAD"])?;
         self.git(&["rev-parse", "HEAD"])
     }
