@@ -5,6 +5,7 @@
 
 mod docker_lane;
 mod pipeline;
+mod rollout;
 mod world;
 
 use std::sync::Arc;
@@ -18,7 +19,7 @@ fn main() {
     // Two cores; and rollouts take the fleet in turn anyway.
     arguments.test_threads.get_or_insert(2);
     let world = Arc::new(World::default());
-    let tests = [docker_lane::TESTS, pipeline::TESTS].concat();
+    let tests = [docker_lane::TESTS, pipeline::TESTS, rollout::TESTS].concat();
     let trials = tests
         .into_iter()
         .map(|(name, test)| trial(&world, name, test))

@@ -10,8 +10,11 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use toml_edit::{DocumentMut, Item, value};
 
 use crate::command::run;
@@ -189,6 +192,35 @@ impl Installation {
             Some(self.broker.gid.as_raw()),
         )?;
         Ok(path)
+    }
+
+    /// Every live process of this installation: its programs, and all that the broker started.
+    pub fn processes(&self) -> Vec<Pid> {
+        let broker = format!("Uid:\t{}\t", self.broker.uid);
+        let is_ours = |pid: &Pid| {
+            let folder = PathBuf::from(format!("/proc/{pid}"));
+            let program = fs::read_link(folder.join("exe")).unwrap_or_default();
+            let status = fs::read_to_string(folder.join("status")).unwrap_or_default();
+            program.starts_with(&self.root) || status.lines().any(|line| line.starts_with(&broker))
+        };
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.map(Pid::from_raw).filter(is_ours).collect()
+    }
+
+    /// `kill -9` for all of them, again until none is left.
+    pub fn kill_everything(&self) {
+        loop {
+            let processes = self.processes();
+            if processes.is_empty() {
+                return;
+            }
+            for pid in processes {
+                // One that has just ended is as good.
+                let _ = kill(pid, Signal::SIGKILL);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Fills in what is the company's own.
