@@ -33,7 +33,7 @@ use crate::config::{self, SshTarget};
 pub use error::SshError;
 
 /// How long the host may take to let us in.
-const CONNECT_LIMIT: Duration = Duration::from_secs(30);
+const CONNECT_LIMIT: Duration = Duration::from_secs(15);
 /// What the host says once we are in; whatever a login script prints before it is ignored.
 const READY: &str = "dockmaster-ready";
 /// The name under which the host's key stands in the `known_hosts` file.

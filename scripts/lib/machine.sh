@@ -99,3 +99,38 @@ require_cargo() {
         return 1
     fi
 }
+
+# Starts a Docker Engine if none answers, for as long as this script lives; one that runs is used as it is.
+start_engine() {
+    if docker_answers; then
+        return 0
+    fi
+    say "Starting a Docker Engine"
+    engine_log=$(mktemp)
+    setsid dockerd >"$engine_log" 2>&1 </dev/null &
+    engine_pid=$!
+    trap stop_engine EXIT
+    tries=0
+    until docker_answers; do
+        tries=$((tries + 1))
+        if [ "$tries" -gt 150 ] || ! kill -0 "$engine_pid" 2>/dev/null; then
+            tail -n 20 "$engine_log" >&2
+            say "The Docker Engine did not start."
+            return 1
+        fi
+        sleep 0.2
+    done
+}
+
+docker_answers() {
+    [ -S /var/run/docker.sock ] && curl -fs --max-time 5 --unix-socket /var/run/docker.sock http://localhost/_ping >/dev/null
+}
+
+# Ends the engine that start_engine started, and waits for it.
+stop_engine() {
+    [ -n "${engine_pid:-}" ] || return 0
+    kill "$engine_pid" 2>/dev/null || true
+    wait "$engine_pid" 2>/dev/null || true
+    rm -f "$engine_log"
+    engine_pid=
+}

@@ -6,7 +6,7 @@ use std::{
     os::{
         fd::OwnedFd,
         unix::{
-            fs::{DirBuilderExt, PermissionsExt, chown},
+            fs::{PermissionsExt, chown},
             net::UnixListener,
         },
     },
@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use super::duty::{self, Letter};
-use crate::{cancel::Cancel, config::Config, failure::Failure, job::Job, log::Log};
+use crate::{cancel::Cancel, config::Config, failure::Failure, job::Job, log::Log, sys::tree};
 
 /// What a broker exits with when this host, not the job, is to blame for its last answer.
 pub(super) const BROKEN: i32 = 70;
@@ -160,7 +160,11 @@ async fn aloud(program: &Path, config: &Config, task: serde_json::Value) -> Resu
         .await
         .map_err(failed("the broker was lost".into()))?;
     drop(control);
-    Ok(status.code().unwrap_or(BROKEN))
+    Ok(match status.code() {
+        // A broker that could not begin could not look.
+        Some(BROKEN) | None => 3,
+        Some(code) => code,
+    })
 }
 
 /// Runs a broker that serves nobody; its code and all it said.
@@ -226,6 +230,8 @@ async fn order(
         return Err(Failure::system("broker-user cannot be root"));
     }
     let (uid, gid) = (account.uid.as_raw(), account.gid.as_raw());
+    let folder = config.state_dir.join("environments");
+    own_folder(&folder, uid, gid).map_err(failed(format!("cannot make {}", folder.display())))?;
     let letter = Letter {
         uid,
         gid,
@@ -243,14 +249,16 @@ async fn order(
     Ok(control)
 }
 
+/// Where the broker keeps journals and leases: nobody else has a business there.
+fn own_folder(folder: &Path, uid: u32, gid: u32) -> io::Result<()> {
+    tree::make(folder, tree::PRIVATE)?;
+    chown(folder, Some(uid), Some(gid))
+}
+
 /// Only the job's uid can connect.
 fn listen(socket: &Path, uid: u32) -> io::Result<UnixListener> {
     if let Some(folder) = socket.parent() {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o711)
-            .create(folder)?;
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o711))?;
+        tree::make(folder, tree::PASSABLE)?;
     }
     match fs::remove_file(socket) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -6,23 +6,19 @@ use std::{
     path::Path,
 };
 
-use super::protocol::{Answer, Outcome, Request, Verdict};
+use super::protocol::{Answer, Request, Verdict};
 use crate::failure::{Failure, JobCode};
 
-const GREEN: &str = "\u{1b}[32;1m";
 const RED: &str = "\u{1b}[31;1m";
 const RESET: &str = "\u{1b}[0;m";
 
 /// Asks for a rollout at `socket` (the job's `DOCKMASTER_SOCKET`); returns the exit code.
 pub fn deploy(socket: Option<&Path>, environment: Option<&str>, out: &mut dyn Write) -> i32 {
     let verdict = ask(socket, environment, out).unwrap_or_else(|failure| Verdict::from(&failure));
-    let colour = if verdict.outcome == Outcome::Done {
-        GREEN
-    } else {
-        RED
-    };
-    // A closed log leaves the code to tell.
-    let _ = writeln!(out, "{colour}{}{RESET}", verdict.message).and_then(|()| out.flush());
+    if !verdict.message.is_empty() {
+        // A closed log leaves the code to tell.
+        let _ = writeln!(out, "{RED}{}{RESET}", verdict.message).and_then(|()| out.flush());
+    }
     verdict.code
 }
 

@@ -9,6 +9,8 @@ mod duty;
 mod open;
 mod protocol;
 mod serve;
+mod status;
+mod voice;
 
 use std::{
     io::{self, BufRead, Write},
@@ -24,9 +26,14 @@ use tokio::{
     sync::watch,
 };
 
-use crate::{config::Config, deploy::port::Wish, failure::Failure, sys::process};
+use crate::{
+    config::Config,
+    deploy::port::Wish,
+    failure::{Class, Failure, JobCode},
+    sys::process,
+};
 use duty::{Duty, Task};
-use protocol::Verdict;
+use voice::Voice;
 
 /// Runs `dockmaster broker`: the duty is the first line of standard input, and what follows is the
 /// control pipe, whose end means "stop". Returns the exit code.
@@ -83,19 +90,31 @@ async fn work(task: Task, config: Config) -> Result<i32, Failure> {
             environment,
             is_quiet,
         } => {
-            let verdict = open::recover(&config, &environment, is_quiet, wish);
-            Ok(told(&verdict, is_quiet))
+            let recovered = open::recover(&config, &environment, Voice::Admin, wish).await;
+            Ok(recovered_code(recovered, is_quiet))
         }
-        Task::Status { environment } => Ok(told(&open::status(&config, &environment), false)),
+        Task::Status { environment } => {
+            let is_well = status::status(&config, &environment).await?;
+            Ok(i32::from(!is_well))
+        }
     }
 }
 
-fn told(verdict: &Verdict, is_quiet: bool) -> i32 {
-    let is_wanted = !is_quiet || verdict.code != 0;
-    if is_wanted && !verdict.message.is_empty() {
-        let _ = writeln!(io::stdout(), "{}", verdict.message);
+/// 0 when all is well now, 1 when a person is needed or somebody else is at it, 3 when it could
+/// not even be looked.
+fn recovered_code(recovered: Result<bool, Failure>, is_quiet: bool) -> i32 {
+    let (code, line) = match recovered {
+        Ok(true) => return 0,
+        Ok(false) => (0, "nothing to recover: no rollout was left open".to_owned()),
+        // Who holds the lease puts things right itself.
+        Err(failure) if is_quiet && failure.code() == Some(JobCode::Leased) => return 0,
+        Err(failure) if failure.class() == Class::Build => (1, failure.to_string()),
+        Err(failure) => (3, failure.to_string()),
+    };
+    if !is_quiet || code != 0 {
+        let _ = writeln!(io::stdout(), "{line}");
     }
-    verdict.code
+    code
 }
 
 /// The duty's line. Nothing ever follows it: the end of the pipe is the message.

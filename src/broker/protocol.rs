@@ -26,7 +26,7 @@ pub(super) struct Verdict {
     pub(super) outcome: Outcome,
     /// What `dockmaster deploy` exits with.
     pub(super) code: i32,
-    /// One sentence.
+    /// One sentence; empty when the lines have said it.
     pub(super) message: String,
 }
 
@@ -51,11 +51,11 @@ pub(super) enum Outcome {
 const UNABLE: i32 = 1;
 
 impl Verdict {
-    pub(super) fn done(message: impl Into<String>) -> Self {
+    pub(super) fn done() -> Self {
         Self {
             outcome: Outcome::Done,
             code: 0,
-            message: message.into(),
+            message: String::new(),
         }
     }
 }
@@ -104,9 +104,9 @@ mod tests {
             serde_json::to_string(&log).unwrap(),
             r#"{"log":"app-1: weight 0"}"#
         );
-        let verdict = Answer::Verdict(Verdict::done("v1 runs"));
+        let verdict = Answer::Verdict(Verdict::done());
         let text = serde_json::to_string(&verdict).unwrap();
-        assert_eq!(text, r#"{"outcome":"done","code":0,"message":"v1 runs"}"#);
+        assert_eq!(text, r#"{"outcome":"done","code":0,"message":""}"#);
         assert_eq!(serde_json::from_str::<Answer>(&text).unwrap(), verdict);
     }
 

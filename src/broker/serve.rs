@@ -19,10 +19,11 @@ use tokio::{
 use super::{
     attend::BROKEN,
     protocol::{Answer, Outcome, Request, Verdict},
+    voice::Story,
 };
 use crate::{
     config::{Config, Lane},
-    deploy::port::{Narrator, Wish},
+    deploy::port::Wish,
     failure::{Failure, JobCode},
     job::Job,
     policy::{self, Grant},
@@ -37,23 +38,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Who carries rollouts out.
 pub(super) trait Rollouts {
-    /// One rollout of the granted commit. Ends at the next step edge when the wish says so.
+    /// One rollout of the granted commit. Ends at the next step edge when the wish says so. A
+    /// failure without words was told in the story.
     async fn deploy(
         &self,
         grant: &Grant,
         story: &Story,
         wish: watch::Receiver<Wish>,
-    ) -> Result<String, Failure>;
-}
-
-/// The lines of a rollout, on their way to the job.
-pub(super) struct Story(mpsc::UnboundedSender<String>);
-
-impl Narrator for Story {
-    fn say(&self, line: &str) {
-        // The receiver lives as long as the rollout does.
-        let _ = self.0.send(line.to_owned());
-    }
+    ) -> Result<(), Failure>;
 }
 
 /// One job's broker.
@@ -118,7 +110,7 @@ impl Service<'_> {
         };
         let (mut listener, result) = result;
         let verdict = match result {
-            Ok(message) => Verdict::done(message),
+            Ok(()) => Verdict::done(),
             Err(failure) => Verdict::from(&failure),
         };
         listener.close(&verdict).await;
@@ -153,7 +145,7 @@ impl Service<'_> {
 }
 
 /// Resolves when the wish is no longer to go on.
-async fn stopped(mut wish: watch::Receiver<Wish>) {
+pub(super) async fn stopped(mut wish: watch::Receiver<Wish>) {
     if wish.wait_for(|wish| *wish != Wish::GoOn).await.is_err() {
         std::future::pending::<()>().await;
     }
@@ -184,7 +176,7 @@ impl Listener {
         rollouts: &impl Rollouts,
         grant: &Grant,
         wish: watch::Receiver<Wish>,
-    ) -> (Self, Result<String, Failure>) {
+    ) -> (Self, Result<(), Failure>) {
         let (sender, mut lines) = mpsc::unbounded_channel();
         let story = Story(sender);
         let work = rollouts.deploy(grant, &story, wish);
@@ -209,7 +201,8 @@ impl Listener {
     }
 
     async fn close(&mut self, verdict: &Verdict) {
-        if !self.send(&Answer::Verdict(verdict.clone())).await {
+        let is_sent = self.send(&Answer::Verdict(verdict.clone())).await;
+        if !is_sent && !verdict.message.is_empty() {
             aside(&verdict.message);
         }
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 
-use super::value::{self, Percent, SshTarget};
+use super::value::{self, Bytes, Percent, SshTarget};
 
 /// One deploy target.
 #[derive(Debug, Clone, Deserialize)]
@@ -116,6 +116,8 @@ pub struct Host {
 pub struct Rollout {
     /// The share of the pool's weight that must stay in service.
     pub min_capacity: Percent,
+    /// What must be free where a host's engine keeps its images, before anything is pulled.
+    pub min_free_disk: Bytes,
     /// How long the balancer may take to apply a weight.
     #[serde(deserialize_with = "value::duration")]
     pub propagation: Duration,
@@ -140,6 +142,7 @@ impl Default for Rollout {
     fn default() -> Self {
         Self {
             min_capacity: Percent::TWO_THIRDS,
+            min_free_disk: Bytes::GIGABYTE,
             propagation: Duration::from_secs(3),
             drain_quiet: Duration::from_secs(5),
             drain_timeout: Duration::from_mins(1),

@@ -23,7 +23,7 @@ pub use environment::{
     Balancer, BalancerKind, Compose, Environment, Host, Policy, Refs, Release, Rollout, Ssh,
 };
 pub use lane::{DeployLane, DockerApi, DockerLane, Lane, PullPolicy};
-pub use value::{Percent, SshTarget};
+pub use value::{Bytes, Percent, SshTarget};
 
 /// Where the configuration is looked for when `--config` does not say.
 pub const DEFAULT_PATH: &str = "/etc/dockmaster/config.toml";

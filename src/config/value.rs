@@ -47,6 +47,48 @@ impl<'de> Deserialize<'de> for Percent {
     }
 }
 
+/// An amount of bytes, as `"1GB"`, `"512MB"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Bytes(u64);
+
+impl Bytes {
+    pub(super) const GIGABYTE: Self = Self(1_000_000_000);
+
+    pub fn value(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} MB", self.0 / 1_000_000)
+    }
+}
+
+impl From<u64> for Bytes {
+    fn from(bytes: u64) -> Self {
+        Self(bytes)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let parse = |unit: &str, factor: u64| {
+            let number: u64 = text.strip_suffix(unit)?.trim().parse().ok()?;
+            number.checked_mul(factor)
+        };
+        parse("GB", 1_000_000_000)
+            .or_else(|| parse("MB", 1_000_000))
+            .map(Self)
+            .ok_or_else(|| {
+                de::Error::custom(format!(
+                    "`{text}` is not a size such as \"1GB\" or \"512MB\""
+                ))
+            })
+    }
+}
+
 /// `user@host[:port]`. Host and user hold only characters that cannot be taken for an option of ssh.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SshTarget {

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod drain;
+mod ending;
 pub mod health;
 pub mod journal;
 pub mod narrate;

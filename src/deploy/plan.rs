@@ -8,10 +8,7 @@ use super::{
     health::is_serving,
     port::{Container, Health, HostName, Pool, Release, Survey, Weight},
 };
-use crate::config::Percent;
-
-/// Below this a pull may fill the disk of a host in service.
-const ENOUGH_DISK: u64 = 1 << 30;
+use crate::config::{Bytes, Percent};
 
 /// What was seen of hosts and balancer at one moment.
 #[derive(Debug, Clone, Default)]
@@ -67,8 +64,12 @@ pub enum Refusal {
         "an interrupted compose left half-made containers on {host}: {names}; see what they are, then remove them there with: docker rm NAME"
     )]
     Leftovers { host: HostName, names: String },
-    #[error("{host} has only {} MB of disk left, and {} MB are needed", .free_bytes >> 20, ENOUGH_DISK >> 20)]
-    Disk { host: HostName, free_bytes: u64 },
+    #[error("{host} has only {free} of disk left, and {needed} are needed (rollout.min-free-disk)")]
+    Disk {
+        host: HostName,
+        free: Bytes,
+        needed: Bytes,
+    },
     #[error("compose is already at work on {host}: somebody else's deployment has not ended")]
     Busy { host: HostName },
     #[error("{host} did not answer when it was looked at again")]
@@ -131,6 +132,8 @@ pub struct Planned {
 pub struct Wanted<'a> {
     pub release: &'a Release,
     pub percent: Percent,
+    /// What must be free on every host.
+    pub disk: Bytes,
     /// The hosts as the environment's file lists them.
     pub hosts: Vec<HostName>,
     /// Weights to give back to hosts that an earlier rollout had to leave out.
@@ -160,9 +163,9 @@ fn planned(wanted: &Wanted<'_>, fleet: &Fleet, name: &HostName) -> Result<Planne
         let names = survey.leftovers.join(", ");
         return Err(Refusal::Leftovers { host, names });
     }
-    if survey.free_bytes < ENOUGH_DISK {
-        let free_bytes = survey.free_bytes;
-        return Err(Refusal::Disk { host, free_bytes });
+    let (free, needed) = (Bytes::from(survey.free_bytes), wanted.disk);
+    if free < needed {
+        return Err(Refusal::Disk { host, free, needed });
     }
     let found = fleet.weight(name);
     let weight = wanted.carried.get(name).copied().or(found);

@@ -97,6 +97,9 @@ impl Report {
                 None => format!("the weight of {} cannot be read", row.host),
             })
             .collect();
+        if self.hosts.iter().all(|row| row.original.is_none()) {
+            return "there is no balancer".into();
+        }
         if moved.is_empty() {
             return "every weight is as before".into();
         }

@@ -186,9 +186,19 @@ impl<P: Ports> Work<'_, P> {
     }
 
     async fn restore(&mut self, host: &str) -> Result<(), Trouble> {
+        self.world
+            .say(host, "runs what it ran before, and goes back in");
         if let Some(previous) = self.captured(host).and_then(|c| c.previous.clone()) {
-            let proof = Proof::new(Expected::Previous(&previous), Duration::ZERO);
-            self.prove(host, proof).await?;
+            let mark = self.captured(host).and_then(|captured| captured.mark);
+            let is_restarted = mark.is_some_and(|mark| mark.step == Step::Switch && !mark.is_done);
+            // Where it was never taken down, one look is enough.
+            let hold = if is_restarted {
+                self.settings.care.min_healthy_time
+            } else {
+                Duration::ZERO
+            };
+            self.prove(host, Proof::new(Expected::Previous(&previous), hold))
+                .await?;
         }
         self.admit(host, Direction::Undo).await
     }
@@ -205,6 +215,8 @@ impl<P: Ports> Work<'_, P> {
             self.settings.care.min_healthy_time
         };
         let release = self.run.release.clone();
+        let text = format!("runs {} already: kept when it is healthy", release.version);
+        self.world.say(host, &text);
         self.prove(host, Proof::new(Expected::Release(&release), hold))
             .await?;
         if !was_proven {
@@ -264,11 +276,12 @@ impl<P: Ports> Work<'_, P> {
             let is_due = ticker.is_due(now);
             match fleet {
                 Err(source) if now >= deadline => return Err(source),
-                Err(source) => {
+                Err(source) if is_due => {
                     let why = narrate::chain(&*source);
                     let text = format!("the balancer is asked again: {why}");
                     world.narrator.say(&text);
                 }
+                Err(_) => {}
                 Ok(fleet) => {
                     let busy = self.busy(&fleet);
                     if busy.is_empty() || now >= deadline {

@@ -8,11 +8,12 @@ use std::{collections::BTreeMap, time::Duration};
 use futures_util::future::join_all;
 
 use super::{
-    journal::{Captured, Direction, Event, Journal, Mark, Outcome, Owner, Run},
+    ending::Ending,
+    journal::{Direction, Event, Journal, Mark, Outcome, Owner, Run},
     narrate,
     plan::{self, Fleet, Planned, Refusal, Wanted},
     port::{HostName, Narrator, Ports, Release, Remote, Weight, Wish},
-    report::{self, Report},
+    report::Report,
     resume::Failed,
     step::{Trouble, Work},
     world::{Settings, Source, World},
@@ -121,18 +122,12 @@ pub async fn roll_out<P: Ports>(
     let wanted = Wanted {
         release: &order.release,
         percent: settings.care.min_capacity,
+        disk: settings.care.min_free_disk,
         hosts: world.names(),
         carried: &carried,
     };
     let hosts = plan::plan(&wanted, &look(world).await?)?;
     tell(world, settings, order, &hosts);
-    if !pull(world, &order.release, &hosts).await? {
-        return Ok(untouched(
-            order,
-            Outcome::Stopped,
-            "stopped before anything was touched",
-        ));
-    }
     if hosts.iter().all(|planned| planned.is_current) {
         let summary = format!(
             "{} runs {} on all {} already: nothing to do",
@@ -142,6 +137,11 @@ pub async fn roll_out<P: Ports>(
         );
         world.narrator.say(&narrate::green(&summary));
         return Ok(untouched(order, Outcome::Done, &summary));
+    }
+    if !pull(world, &order.release, &hosts).await? {
+        let summary = "stopped (asked to stop): nothing was touched";
+        world.narrator.say(&narrate::bold(summary));
+        return Ok(untouched(order, Outcome::Stopped, summary));
     }
     // Pulling may have taken minutes: what is captured must be what is there now.
     let hosts = plan::plan(&wanted, &look(world).await?)?;
@@ -400,143 +400,28 @@ impl<P: Ports> Work<'_, P> {
         self.is_settling = true;
         let why = narrate::chain(trouble);
         self.world.narrator.say(&narrate::red(&why));
-        let section = "rollout_settle";
         let title = match trouble {
             Trouble::Cancelled | Trouble::Journal { .. } => "putting the host in hand right",
-            _ => {
+            Trouble::Balancer { .. }
+            | Trouble::Unapplied { .. }
+            | Trouble::Drift { .. }
+            | Trouble::Floor(_)
+            | Trouble::Host { .. }
+            | Trouble::Unwell { .. } => {
                 // Journaled first: after a crash the way still leads back. Settling does not fail.
                 let _ = self.record(Event::Undoing { why }).await;
                 "undoing the rollout"
             }
         };
+        let mut marks = self.run.captured.values().filter_map(|c| c.mark);
+        let is_at_an_edge = marks.all(|mark| mark == Mark::ADMITTED);
+        if self.run.undoing.is_none() && is_at_an_edge {
+            return Ok(Vec::new());
+        }
+        let section = "rollout_settle";
         self.world.narrator.open_section(section, title);
         let failed = self.settle().await;
         self.world.narrator.close_section(section);
         failed
-    }
-}
-
-impl<P: Ports> Work<'_, P> {
-    /// The hosts that could not be put right because the balancer could not be read.
-    fn given_up(&self, source: &Source) -> Vec<Failed> {
-        let why = format!(
-            "cannot read the balancer's weights: {}",
-            narrate::chain(&**source)
-        );
-        let captured = self.run.captured.iter();
-        captured
-            .filter(|(_, captured)| captured.mark.is_some_and(|mark| mark != Mark::ADMITTED))
-            .map(|(host, _)| (host.clone(), why.clone()))
-            .collect()
-    }
-}
-
-/// The last look and the last line.
-struct Ending {
-    began: Duration,
-}
-
-impl Ending {
-    fn new<P: Ports>(work: &Work<'_, P>) -> Self {
-        Self {
-            began: work.world.now(),
-        }
-    }
-
-    async fn report<P: Ports>(
-        self,
-        work: &mut Work<'_, P>,
-        trouble: Option<Trouble>,
-        failed: Vec<Failed>,
-    ) -> Report {
-        work.is_settling = true;
-        let fleet = work.observe().await.unwrap_or_default();
-        let rows = report::rows(&work.run, &fleet, &failed, &work.settings.versions);
-        let outcome = outcome(&work.run, &failed, trouble.as_ref());
-        let took = work.world.now().saturating_sub(self.began);
-        let mut report = Report {
-            run: work.run.id.clone(),
-            version: work.run.release.version.clone(),
-            reference: work.run.release.reference(),
-            outcome,
-            summary: String::new(),
-            took,
-            hosts: rows,
-        };
-        report.summary = summary(work, &report, trouble.as_ref());
-        let event = match outcome {
-            Outcome::Stuck => Event::Stuck {
-                why: report.summary.clone(),
-            },
-            Outcome::Done | Outcome::Undone | Outcome::Stopped => Event::Closed {
-                outcome,
-                summary: report.summary.clone(),
-            },
-        };
-        // Settling does not fail: a journal left open is only looked at once more.
-        let _ = work.record(event).await;
-        for (host, line) in report.lines() {
-            work.world.say(host, &line);
-        }
-        work.world.narrator.say(&report.headline());
-        report
-    }
-}
-
-/// Judges by the journal: a step's end is written only once it was seen.
-fn outcome(run: &Run, failed: &[Failed], trouble: Option<&Trouble>) -> Outcome {
-    let is_admitted = |captured: &Captured| captured.mark == Some(Mark::ADMITTED);
-    let is_new = |captured: &Captured| {
-        let ran_before = || {
-            captured
-                .previous
-                .as_ref()
-                .is_some_and(|c| c.runs(&run.release))
-        };
-        is_admitted(captured) || (captured.mark.is_none() && ran_before())
-    };
-    if !failed.is_empty() {
-        Outcome::Stuck
-    } else if run.undoing.is_some() {
-        Outcome::Undone
-    } else if trouble.is_some() {
-        Outcome::Stopped
-    } else if run.captured.values().all(is_new) {
-        Outcome::Done
-    } else if run.captured.values().any(is_admitted) {
-        Outcome::Stopped
-    } else {
-        Outcome::Undone
-    }
-}
-
-fn summary<P: Ports>(work: &Work<'_, P>, report: &Report, trouble: Option<&Trouble>) -> String {
-    let environment = &work.settings.environment;
-    let version = &report.version;
-    let all = narrate::count(report.hosts.len(), "host");
-    let weights = report.weights();
-    match report.outcome {
-        Outcome::Done => {
-            let took = narrate::duration(report.took);
-            format!("{environment} runs {version} on {all}, {weights} ({took})")
-        }
-        Outcome::Undone => match &work.run.undoing {
-            Some(why) => format!(
-                "{version} failed and was undone: {why}; {environment} runs what it ran before, {weights}"
-            ),
-            None => format!("{environment} runs what it ran before, {weights}"),
-        },
-        Outcome::Stopped => {
-            let why = trouble.map_or("it was cut off".to_owned(), |t| narrate::chain(t));
-            let new = report.hosts.iter().filter(|row| row.is_new).count();
-            format!(
-                "stopped ({why}): {new} of {all} run {version}, the others what they ran before, {weights}"
-            )
-        }
-        Outcome::Stuck => {
-            let problems = report.problems().join("; ");
-            let repair = work.settings.repair();
-            format!("stuck: {problems}; when that is mended, run: {repair}")
-        }
     }
 }

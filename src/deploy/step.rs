@@ -7,11 +7,13 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     drain::{self, Drain},
-    health::{self, Expected, Proof, is_serving},
+    health::{self, Expected, Proof},
     journal::{Captured, Direction, Event, Journal, Run, Step},
     narrate,
     plan::{Floor, Refusal},
-    port::{Clock, Container, Fault, HostName, Narrator, Ports, Remote, Survey, Weight, Wish},
+    port::{
+        Clock, Container, Fault, Health, HostName, Narrator, Ports, Remote, Survey, Weight, Wish,
+    },
     world::{Settings, Source, Ticker, World},
 };
 use crate::failure::Class;
@@ -387,11 +389,13 @@ fn back_to(previous: &Container, image: &str) -> String {
         .clone()
 }
 
-/// True when a look shows the container of before, answering.
+/// True when a look shows what ran before: answering, or on its way there.
 pub(super) fn is_as_before(captured: &Captured, survey: &Survey) -> bool {
     match (&captured.previous, &survey.container) {
         (Some(previous), Some(container)) => {
-            Expected::Previous(previous).is_met_by(container) && is_serving(survey)
+            Expected::Previous(previous).is_met_by(container)
+                && container.is_running
+                && container.health != Health::Unhealthy
         }
         (None, None) => true,
         (Some(_), None) | (None, Some(_)) => false,

@@ -134,6 +134,8 @@ impl Recipe {
     pub fn archive(&self) -> Result<fs::File, HelperImageError> {
         let file = tempfile::tempfile().map_err(HelperImageError::Archive)?;
         let mut tar = tar::Builder::new(io::BufWriter::with_capacity(1 << 20, file));
+        // The engine's reader does not know sparse files.
+        tar.sparse(false);
         self.fill(&mut tar)?;
         let buffer = tar.into_inner().map_err(HelperImageError::Archive)?;
         let mut file = buffer

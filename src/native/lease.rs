@@ -5,13 +5,13 @@
 use std::{
     fs, io,
     ops::Range,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
 use nix::unistd::{Uid, User};
 
-use crate::sys::process;
+use crate::sys::{process, tree};
 
 /// Why there is no uid for a job.
 #[derive(Debug, thiserror::Error)]
@@ -62,11 +62,7 @@ pub(super) fn take(folder: &Path, key: &str, range: Range<u32>) -> Result<u32, L
         path: folder.to_owned(),
         source,
     };
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(record)?;
+    tree::make(folder, tree::PRIVATE).map_err(record)?;
     let busy = process::uids_in_use().map_err(LeaseError::Processes)?;
     // Written whole under another name first: a record is never seen half.
     let draft = folder.join(format!(".{key}"));

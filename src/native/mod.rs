@@ -210,7 +210,9 @@ impl<'a> Engine<'a> {
         let end = end.map_err(Failure::system)?;
         match report.trouble {
             // The host's turn, not the author's: the script failed because the broker could not work.
-            Some(trouble) if end != End::Code(0) => Err(Failure::system(trouble)),
+            Some(trouble) if !matches!(end, End::Code(0) | End::Cancelled) => {
+                Err(Failure::system(trouble))
+            }
             _ => ended(end),
         }
     }

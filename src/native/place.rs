@@ -1,9 +1,9 @@
 //! A job's folders: making them, and removing them after its processes.
 
 use std::{
-    fs::{self, DirBuilder, File, Permissions},
+    fs::{self, File, Permissions},
     io,
-    os::unix::fs::{DirBuilderExt, PermissionsExt, chown},
+    os::unix::fs::{PermissionsExt, chown},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -57,13 +57,6 @@ pub(super) fn groups(plan: &Plan) -> PathBuf {
 /// Makes the folders anew, empty, whatever an earlier attempt left.
 pub(super) fn make(plan: &Plan, uid: u32) -> Result<(), PlaceError> {
     remove(plan)?;
-    // Others may pass, to what they own further down, and list nothing.
-    for folder in [plan.place.parent(), plan.sockets.parent()]
-        .into_iter()
-        .flatten()
-    {
-        folder_of_root(folder)?;
-    }
     folder_of_root(&plan.place)?;
     folder_of_root(&plan.programs)?;
     for folder in [&plan.builds, &plan.home, &plan.temporary] {
@@ -137,17 +130,10 @@ pub(super) fn remove(plan: &Plan) -> Result<(), PlaceError> {
 }
 
 fn folder_of_root(path: &Path) -> Result<(), PlaceError> {
-    let failed = |source| PlaceError::Make {
+    tree::make(path, tree::PASSABLE).map_err(|source| PlaceError::Make {
         path: path.to_owned(),
         source,
-    };
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o711)
-        .create(path)
-        .map_err(failed)?;
-    // The driver's own umask may be narrower.
-    fs::set_permissions(path, Permissions::from_mode(0o711)).map_err(failed)
+    })
 }
 
 fn folder_of(path: &Path, uid: u32) -> Result<(), PlaceError> {
@@ -155,7 +141,7 @@ fn folder_of(path: &Path, uid: u32) -> Result<(), PlaceError> {
         path: path.to_owned(),
         source,
     };
-    DirBuilder::new().mode(0o700).create(path).map_err(failed)?;
+    tree::make(path, tree::PRIVATE).map_err(failed)?;
     chown(path, Some(uid), Some(uid)).map_err(failed)
 }
 

@@ -1,9 +1,31 @@
-//! Removing what a job made: as root, from folders that hostile hands have filled.
+//! Making folders, and removing what a job made: as root, from folders that hostile hands have filled.
 
 use std::{
     fs, io,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
 };
+
+/// Others may pass such a folder, to what they own further down, and list nothing.
+pub const PASSABLE: u32 = 0o711;
+/// Others have no business in such a folder.
+pub const PRIVATE: u32 = 0o700;
+
+/// Makes a folder with that mode, whatever the umask, unless it is there. Missing parents are passable.
+pub fn make(folder: &Path, mode: u32) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = folder.parent() {
+        make(parent, PASSABLE)?;
+    }
+    match fs::DirBuilder::new().mode(mode).create(folder) {
+        Ok(()) => fs::set_permissions(folder, fs::Permissions::from_mode(mode)),
+        // Another process was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
 
 /// Removes a folder and all in it. One that is not there counts as removed.
 ///
@@ -47,6 +69,17 @@ fn mount_points(table: &str) -> impl Iterator<Item = PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_private_folder_has_passable_parents() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("state/jobs");
+        make(&folder, PRIVATE).unwrap();
+        make(&folder, PRIVATE).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&folder), PRIVATE);
+        assert_eq!(mode(&root.path().join("state")), PASSABLE);
+    }
 
     #[test]
     fn a_link_to_foreign_files_is_removed_and_the_files_are_not() {

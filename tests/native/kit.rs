@@ -2,7 +2,10 @@
 
 use std::{
     fs::{self, File, Permissions},
-    os::unix::fs::{DirBuilderExt, PermissionsExt, chown},
+    os::unix::{
+        fs::{DirBuilderExt, PermissionsExt, chown},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -20,7 +23,7 @@ use tempfile::TempDir;
 /// What no job may ever see.
 pub(crate) const CANARY: &str = "canary-5f1d9c";
 pub(crate) const SHA: &str = "2b6202bd58b44c83de153e847af7aa646f7f055e";
-const BROKER: &str = "nobody";
+pub(crate) const BROKER: &str = "nobody";
 const UIDS: u32 = 4;
 
 /// Says why the calling test does nothing here.
@@ -227,7 +230,7 @@ impl Job<'_> {
             .env("RUNNER_SECRET", CANARY)
             .current_dir(&folder)
             .stdin(Stdio::null());
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        command.process_group(0);
         command
     }
 }
@@ -264,11 +267,45 @@ impl Running {
 
     pub(crate) fn wait(mut self) -> Ended {
         let code = self.child.wait().unwrap().code();
+        let text = self.text();
         Ended {
             code,
             job_code: None,
-            text: self.text(),
+            text,
         }
+    }
+}
+
+impl Drop for Running {
+    /// A test that fails leaves nothing running.
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.signal(Signal::SIGKILL);
+            self.child.wait().unwrap();
+        }
+    }
+}
+
+/// A process of that uid, until it is dropped.
+pub(crate) struct Squatter(Child);
+
+impl Squatter {
+    pub(crate) fn start(uid: u32) -> Self {
+        Self(
+            Command::new("sleep")
+                .arg("600")
+                .uid(uid)
+                .gid(uid)
+                .spawn()
+                .unwrap(),
+        )
+    }
+}
+
+impl Drop for Squatter {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
     }
 }
 
@@ -294,6 +331,24 @@ pub(crate) fn is_alive(uid: u32) -> bool {
             !is_zombie && status.contains(&format!("\nUid:\t{uid}\t"))
         })
     })
+}
+
+/// The brokers that serve that lane's jobs: those that hold a socket below its run-dir.
+pub(crate) fn brokers(lane: &Lane) -> Vec<u32> {
+    let run = lane.path("run");
+    let sockets: Vec<String> = fs::read_to_string("/proc/net/unix")
+        .unwrap()
+        .lines()
+        .filter(|line| line.contains(&*run.to_string_lossy()))
+        .filter_map(|line| Some(format!("socket:[{}]", line.split_whitespace().nth(6)?)))
+        .collect();
+    let holds = |pid: &u32| {
+        let output = fs::read_link(format!("/proc/{pid}/fd/1")).unwrap_or_default();
+        sockets.contains(&output.to_string_lossy().into_owned())
+    };
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(holds).collect()
 }
 
 fn response(id: u32) -> Value {

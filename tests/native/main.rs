@@ -7,6 +7,7 @@
 
 mod kit;
 
+mod broker;
 mod checkout;
 mod place;
 mod sandbox;

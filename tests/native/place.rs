@@ -1,10 +1,10 @@
 //! Places and uids: who gets one, and what is left afterwards.
 
-use std::{fs, os::unix::process::CommandExt, process::Command};
+use std::fs;
 
 use serde_json::json;
 
-use super::kit::{Lane, is_skipped};
+use super::kit::{Lane, Squatter, is_skipped};
 
 #[test]
 fn a_job_without_the_right_is_refused_before_anything_is_made() {
@@ -96,20 +96,14 @@ fn a_uid_is_not_given_out_while_a_process_has_it() {
         return;
     }
     let lane = Lane::install();
-    let mut squatter = Command::new("sleep")
-        .arg("600")
-        .uid(lane.first_uid)
-        .gid(lane.first_uid)
-        .spawn()
-        .unwrap();
+    let squatter = Squatter::start(lane.first_uid);
     let job = lane.job(4);
     job.prepare().is_good();
     job.step("id -u")
         .is_good()
         .says(&(lane.first_uid + 1).to_string());
     job.cleanup().is_good();
-    squatter.kill().unwrap();
-    squatter.wait().unwrap();
+    drop(squatter);
     job.prepare().is_good();
     job.step("id -u")
         .is_good()

@@ -1,1 +1,237 @@
+use std::{
+    cell::RefCell,
+    io::{BufRead, BufReader, Write},
+    os::unix::net::UnixStream as Client,
+    path::{Path, PathBuf},
+    thread::{self, JoinHandle},
+};
 
+use tempfile::TempDir;
+use tokio::sync::Notify;
+
+use super::*;
+use crate::deploy::port::Narrator;
+
+const ENVIRONMENT: &str = r#"
+[policy]
+projects = [42]
+[release]
+image = "h/app"
+[ssh]
+key = "/nonexistent"
+[compose]
+directory = "/srv/app"
+service = "app"
+port = 3131
+[balancer]
+kind = "none"
+[[hosts]]
+name = "app-1"
+ssh = "deploy@127.0.0.1"
+host-key = "ssh-ed25519 AAAA"
+"#;
+
+/// A rollout that ends when the test says so, or when somebody wants it to.
+#[derive(Default)]
+struct Fake {
+    go_on: Notify,
+    events: RefCell<Vec<String>>,
+}
+
+impl Rollouts for Fake {
+    async fn deploy(
+        &self,
+        grant: &Grant,
+        story: &Story,
+        wish: watch::Receiver<Wish>,
+    ) -> Result<(), Failure> {
+        let name = &grant.environment().name;
+        crate::broker::voice::Voice::Story(story.clone()).say(&format!("{name}: begun"));
+        self.events.borrow_mut().push("begun".into());
+        select! {
+            () = self.go_on.notified() => {}
+            () = stopped(wish) => self.events.borrow_mut().push("stopping".into()),
+        }
+        self.events.borrow_mut().push("ended".into());
+        Ok(())
+    }
+}
+
+struct Desk {
+    folder: TempDir,
+    config: Config,
+    job: Job,
+    uid: u32,
+}
+
+impl Desk {
+    fn open() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let environments = folder.path().join("environments");
+        std::fs::create_dir(&environments).unwrap();
+        std::fs::write(environments.join("production.toml"), ENVIRONMENT).unwrap();
+        let path = folder.path().join("config.toml");
+        let text = "[lanes.deploy]\nkind = \"deploy\"\nenvironments = [\"production\"]\n";
+        std::fs::write(&path, text).unwrap();
+        let job = serde_json::from_value(serde_json::json!({
+            "id": 7, "job_info": {"project_id": 42},
+            "git_info": {"ref": "v1", "ref_type": "tag", "sha": "a".repeat(40), "protected": true},
+        }));
+        Self {
+            config: Config::load(&path).unwrap(),
+            folder,
+            job: job.unwrap(),
+            uid: nix::unistd::geteuid().as_raw(),
+        }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("broker.sock")
+    }
+
+    fn listen(&self) -> StdListener {
+        StdListener::bind(self.socket()).unwrap()
+    }
+
+    fn service(&self) -> Service<'_> {
+        Service {
+            config: &self.config,
+            lane: "deploy",
+            job: &self.job,
+            uid: self.uid,
+        }
+    }
+
+    /// Serves one client, then is told to stop.
+    fn answer(&self, request: &str) -> String {
+        let listener = self.listen();
+        let client = ask(&self.socket(), request);
+        let (wish, watched) = watch::channel(Wish::GoOn);
+        let fake = Fake::default();
+        fake.go_on.notify_one();
+        block_on(async {
+            let service = self.service();
+            let serving = service.serve(listener, &fake, watched);
+            let stop = async {
+                let text = tokio::task::spawn_blocking(|| client.join().unwrap())
+                    .await
+                    .unwrap();
+                wish.send_replace(Wish::Stop);
+                text
+            };
+            let (served, text) = tokio::join!(serving, stop);
+            assert_eq!(served.unwrap(), 0);
+            text
+        })
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().build().unwrap().block_on(future)
+}
+
+/// Asks, and returns all that is answered.
+fn ask(socket: &Path, request: &str) -> JoinHandle<String> {
+    let (socket, request) = (socket.to_owned(), request.to_owned());
+    thread::spawn(move || {
+        let mut client = Client::connect(socket).unwrap();
+        // A server that does not hear us may have gone already.
+        let _ = client.write_all(format!("{request}\n").as_bytes());
+        BufReader::new(client)
+            .lines()
+            .map_while(Result::ok)
+            .collect::<Vec<_>>()
+            .join("\n")
+    })
+}
+
+#[test]
+fn a_job_hears_the_story_and_then_the_verdict() {
+    let text = Desk::open().answer(r#"{"ask":"deploy","environment":null}"#);
+    let expected =
+        "{\"log\":\"production: begun\"}\n{\"outcome\":\"done\",\"code\":0,\"message\":\"\"}";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn another_uid_is_not_answered() {
+    let mut desk = Desk::open();
+    desk.uid += 1;
+    assert_eq!(desk.answer(r#"{"ask":"deploy","environment":null}"#), "");
+}
+
+#[test]
+fn what_cannot_be_understood_is_refused() {
+    for request in ["", "deploy", r#"{"ask":"key"}"#, &"x".repeat(10_000)] {
+        let text = Desk::open().answer(request);
+        assert!(text.contains("\"code\":111"), "{text}");
+    }
+}
+
+#[test]
+fn the_decision_is_made_here_again() {
+    let mut desk = Desk::open();
+    desk.job.git_info.protected = Some(false);
+    let text = desk.answer(r#"{"ask":"deploy","environment":"production"}"#);
+    assert!(
+        text.contains("\"code\":110") && text.contains("not protected"),
+        "{text}"
+    );
+    let text = Desk::open().answer(r#"{"ask":"deploy","environment":"staging"}"#);
+    assert!(
+        text.contains("\"code\":111") && text.contains("it has: production"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_rollout_ends_in_order_when_its_job_goes_away() {
+    let desk = Desk::open();
+    let listener = desk.listen();
+    let mut client = Client::connect(desk.socket()).unwrap();
+    client
+        .write_all(b"{\"ask\":\"deploy\",\"environment\":null}\n")
+        .unwrap();
+    drop(client);
+    let (wish, watched) = watch::channel(Wish::GoOn);
+    let fake = Fake::default();
+    block_on(async {
+        let service = desk.service();
+        let serving = service.serve(listener, &fake, watched);
+        let work = async {
+            while fake.events.borrow().is_empty() {
+                tokio::task::yield_now().await;
+            }
+            fake.go_on.notify_one();
+            while fake.events.borrow().len() < 2 {
+                tokio::task::yield_now().await;
+            }
+            wish.send_replace(Wish::Stop);
+        };
+        assert_eq!(tokio::join!(serving, work).0.unwrap(), 0);
+    });
+    assert_eq!(*fake.events.borrow(), ["begun", "ended"]);
+}
+
+#[test]
+fn a_wish_to_stop_reaches_the_rollout_which_still_ends_in_order() {
+    let desk = Desk::open();
+    let listener = desk.listen();
+    let client = ask(&desk.socket(), r#"{"ask":"deploy","environment":null}"#);
+    let (wish, watched) = watch::channel(Wish::GoOn);
+    let fake = Fake::default();
+    block_on(async {
+        let service = desk.service();
+        let serving = service.serve(listener, &fake, watched);
+        let work = async {
+            while fake.events.borrow().is_empty() {
+                tokio::task::yield_now().await;
+            }
+            wish.send_replace(Wish::Stop);
+        };
+        assert_eq!(tokio::join!(serving, work).0.unwrap(), 0);
+    });
+    assert_eq!(*fake.events.borrow(), ["begun", "stopping", "ended"]);
+    assert!(client.join().unwrap().contains("\"outcome\":\"done\""));
+}

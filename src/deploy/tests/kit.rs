@@ -1,8 +1,6 @@
 //! A world in memory: hosts, a balancer, a journal and a clock that jumps. Each call counts, and a
 //! fault can be put at any of them. The world itself watches that no rule is broken by a write.
 
-#![expect(dead_code, reason = "faults come with their tests")]
-
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
@@ -35,7 +33,7 @@ pub(super) enum Break {
     Refuse,
     /// It is done, and the answer is lost.
     LoseAnswer,
-    /// It is accepted and not done. Only weights can do that.
+    /// It is accepted and not done. Only weights and switches can do that.
     Ignore,
     /// Somebody else moves the weight of the host in hand just before.
     Stranger,
@@ -107,6 +105,10 @@ pub(super) struct SimHost {
     pub(super) leftovers: Vec<String>,
     pub(super) free_bytes: u64,
     pub(super) switches: u32,
+    /// Until when compose is at work there.
+    pub(super) switches_until: Duration,
+    /// How one version behaves on this host only.
+    pub(super) manner: Option<(&'static str, Manner)>,
 }
 
 pub(super) struct Sim {
@@ -120,12 +122,17 @@ pub(super) struct Sim {
     pub(super) lines: RefCell<Vec<String>>,
     pub(super) manners: RefCell<BTreeMap<String, Manner>>,
     pub(super) calls: RefCell<Vec<String>>,
-    pub(super) fault: Cell<Option<(usize, Break)>>,
+    /// What breaks, and at which call.
+    pub(super) faults: RefCell<Vec<(usize, Break)>>,
+    pub(super) care: RefCell<Rollout>,
+    pub(super) has_balancer: Cell<bool>,
     pub(super) has_fired: Cell<bool>,
     pub(super) violations: RefCell<Vec<String>>,
     originals: BTreeMap<HostName, u8>,
     is_revoked: Cell<bool>,
     is_full: Cell<bool>,
+    /// The journal did not take the last event.
+    is_unwritten: Cell<bool>,
     is_crashed: Cell<bool>,
     crash: Notify,
     wish: RefCell<watch::Sender<Wish>>,
@@ -156,12 +163,15 @@ impl Sim {
             lines: RefCell::default(),
             manners: RefCell::default(),
             calls: RefCell::default(),
-            fault: Cell::default(),
+            faults: RefCell::default(),
+            care: RefCell::default(),
+            has_balancer: Cell::new(true),
             has_fired: Cell::default(),
             violations: RefCell::default(),
             originals,
             is_revoked: Cell::default(),
             is_full: Cell::default(),
+            is_unwritten: Cell::default(),
             is_crashed: Cell::default(),
             crash: Notify::new(),
             wish: RefCell::new(watch::Sender::new(Wish::GoOn)),
@@ -196,9 +206,11 @@ impl Sim {
     }
 
     /// A container as a survey shows it now.
-    fn shown(&self, container: &SimContainer) -> Container {
+    fn shown(&self, container: &SimContainer, own: Option<(&str, Manner)>) -> Container {
         let age = self.now.get().saturating_sub(container.started);
         let manner = self.manners.borrow().get(&container.reference).copied();
+        let own = own.filter(|(version, _)| container.reference == release(version).reference());
+        let manner = own.map(|(_, manner)| manner).or(manner);
         let is_older = |seconds: u64| age >= Duration::from_secs(seconds);
         let (is_running, health) = match manner.unwrap_or(Manner::HealthyAfter(2)) {
             _ if container.is_dead => (false, Health::Unhealthy),
@@ -223,9 +235,9 @@ impl Sim {
 
     pub(super) fn is_serving(&self, host: &str) -> bool {
         let hosts = self.hosts.borrow();
-        let container = hosts.get(host).and_then(|host| host.container.as_ref());
-        container.is_some_and(|container| {
-            let shown = self.shown(container);
+        let host = hosts.get(host).unwrap();
+        host.container.as_ref().is_some_and(|container| {
+            let shown = self.shown(container, host.manner);
             shown.is_running && matches!(shown.health, Health::Healthy | Health::None)
         })
     }
@@ -258,22 +270,29 @@ impl Sim {
         self.calls
             .borrow_mut()
             .push(format!("{name} {host}").trim_end().to_owned());
+        let number = self.calls.borrow().len();
         tokio::task::yield_now().await;
         self.stay_dead().await;
         let transient = || SimError { is_transient: true };
         let refused = || SimError {
             is_transient: false,
         };
-        let number = self.calls.borrow().len();
-        if let Some((at, what)) = self.fault.get()
-            && at == number
-        {
+        let fault = self
+            .faults
+            .borrow()
+            .iter()
+            .find(|(at, _)| *at == number)
+            .copied();
+        if let Some((_, what)) = fault {
             self.has_fired.set(true);
             match what {
                 Break::Busy => return Err(transient()),
                 Break::Refuse => return Err(refused()),
                 Break::LoseAnswer => return Ok(Effect::Unanswered),
-                Break::Ignore => return Ok(Effect::None),
+                Break::Ignore if matches!(name, "set_weight" | "switch") => {
+                    return Ok(Effect::None);
+                }
+                Break::Ignore => {}
                 Break::CrashAfter => return Ok(Effect::Last),
                 Break::CrashBefore => self.die().await,
                 Break::Stranger => self.meddle(host),
@@ -349,7 +368,7 @@ impl Sim {
     /// Starts over after a crash: a new process in the same world.
     pub(super) fn revive(&self) {
         self.is_crashed.set(false);
-        self.fault.set(None);
+        self.faults.borrow_mut().clear();
         *self.wish.borrow_mut() = watch::Sender::new(Wish::GoOn);
     }
 
@@ -388,7 +407,7 @@ impl Sim {
         let mut names: Vec<_> = self.hosts.borrow().keys().cloned().collect();
         names.sort();
         World {
-            balancer: Some(SimBalancer(self.clone())),
+            balancer: self.has_balancer.get().then(|| SimBalancer(self.clone())),
             hosts: names
                 .into_iter()
                 .map(|name| (name.clone(), SimRemote(self.clone(), name)))
@@ -414,14 +433,33 @@ impl Sim {
         };
         let world = self.world();
         let earlier = self.open_runs();
-        self.until_killed(async { rollout::roll_out(&world, &settings(), &order, &earlier).await })
+        self.until_killed(async {
+            rollout::roll_out(&world, &self.settings(), &order, &earlier).await
+        })
     }
 
     /// Recovers; `None` when the process was killed.
     pub(super) fn recover(self: &Rc<Self>) -> Option<Result<Vec<Report>, Error>> {
         let world = self.world();
         let earlier = self.open_runs();
-        self.until_killed(async { rollout::recover(&world, &settings(), &earlier).await })
+        self.until_killed(async { rollout::recover(&world, &self.settings(), &earlier).await })
+    }
+
+    fn settings(&self) -> Settings {
+        Settings {
+            environment: "production".into(),
+            care: self.care.borrow().clone(),
+            versions: vec![release("v1"), release("v2"), release("v3")],
+        }
+    }
+
+    /// Short waits, so that a rollout is few calls.
+    pub(super) fn be_brisk(&self) {
+        let mut care = self.care.borrow_mut();
+        care.propagation = Duration::from_secs(1);
+        care.drain_quiet = Duration::from_secs(1);
+        care.min_healthy_time = Duration::from_secs(2);
+        care.healthy_deadline = Duration::from_mins(1);
     }
 
     fn until_killed<T>(&self, work: impl Future<Output = T>) -> Option<T> {
@@ -443,14 +481,6 @@ impl Sim {
             .iter()
             .map(|(_, event)| format!("{event:?}"))
             .collect()
-    }
-}
-
-pub(super) fn settings() -> Settings {
-    Settings {
-        environment: "production".into(),
-        care: Rollout::default(),
-        versions: vec![release("v1"), release("v2"), release("v3")],
     }
 }
 
@@ -500,8 +530,8 @@ impl Balancer for SimBalancer {
                 .borrow_mut()
                 .insert(host.into(), weight.value());
             let now = self.0.now.get();
-            self.0
-                .edit(host, |host| host.drained_at = now + Duration::from_secs(4));
+            let drains = self.0.care.borrow().drain_quiet * 4 / 5;
+            self.0.edit(host, |host| host.drained_at = now + drains);
         }
         self.0.answer(effect, ()).await
     }
@@ -511,14 +541,17 @@ impl Sim {
     /// The rules at every write of a weight.
     fn watch(&self, host: &str, weight: u8) {
         let original = self.originals.get(host).copied().unwrap_or_default();
-        let fault = self.fault.get().map(|(_, what)| what);
+        let has = |fault: Break| self.faults.borrow().iter().any(|(_, what)| *what == fault);
         self.rule(weight == 0 || weight == original, || {
             format!("I4: {host} gets weight {weight}, and it had {original}")
         });
-        // A stranger that comes between look and write cannot be seen.
-        let is_race = fault == Some(Break::Stranger)
-            && self.fault.get().map(|(at, _)| at) == Some(self.calls.borrow().len());
-        self.rule(is_race || !self.foreign.borrow().contains_key(host), || {
+        // A stranger that comes between look and write cannot be seen: ours is the last word.
+        let now = (self.calls.borrow().len(), Break::Stranger);
+        let is_race = self.faults.borrow().contains(&now);
+        if is_race {
+            self.foreign.borrow_mut().remove(host);
+        }
+        self.rule(!self.foreign.borrow().contains_key(host), || {
             format!("I7: {host} has a stranger's weight")
         });
         let has_image = self
@@ -535,7 +568,7 @@ impl Sim {
             .get(host)
             .is_some_and(|h| h.container.is_none());
         self.rule(
-            weight == 0 || ran_nothing || self.is_serving(host) || fault == Some(Break::Die),
+            weight == 0 || ran_nothing || self.is_serving(host) || has(Break::Die),
             || format!("I14: {host} gets weight {weight} and is not healthy"),
         );
         let wanted = if weight == 0 {
@@ -543,12 +576,14 @@ impl Sim {
         } else {
             Step::Admit
         };
-        let is_journaled = self.last_intent(host) == Some(wanted) || self.is_full.get();
+        let is_journaled = self.last_intent(host) == Some(wanted) || self.is_unwritten.get();
         let is_left_out = weight == 0 && !self.is_serving(host);
         self.rule(is_journaled || is_left_out, || {
             format!("I18: the weight of {host} moves without an intent")
         });
-        if weight == 0 && self.is_serving(host) && fault != Some(Break::Die) {
+        // What breaks between look and write cannot be seen.
+        let is_blind = has(Break::Die) || has(Break::Stranger);
+        if weight == 0 && self.is_serving(host) && !is_blind {
             self.watch_floor(host);
         }
     }
@@ -584,11 +619,11 @@ impl Remote for SimRemote {
             container: host
                 .container
                 .as_ref()
-                .map(|container| self.0.shown(container)),
+                .map(|container| self.0.shown(container, host.manner)),
             leftovers: host.leftovers,
             compose: "docker-compose 1.29.2".into(),
             free_bytes: host.free_bytes,
-            is_switching: false,
+            is_switching: host.switches_until > self.0.now.get(),
         };
         self.0.answer(effect, survey).await
     }
@@ -616,12 +651,13 @@ impl Remote for SimRemote {
 
     async fn switch(&self, attempt: &str, reference: &str) -> Result<(), SimError> {
         let effect = self.0.call("switch", &self.1).await?;
-        let is_drained = self
-            .0
-            .weights
-            .borrow()
-            .get(&self.1)
-            .is_none_or(|weight| *weight == 0);
+        let is_drained = !self.0.has_balancer.get()
+            || self
+                .0
+                .weights
+                .borrow()
+                .get(&self.1)
+                .is_none_or(|weight| *weight == 0);
         self.0.rule(
             is_drained
                 || !self.0.is_serving(&self.1)
@@ -629,7 +665,7 @@ impl Remote for SimRemote {
             || format!("{} is switched while it serves", self.1),
         );
         let is_journaled =
-            self.0.last_intent(&self.1) == Some(Step::Switch) || self.0.is_full.get();
+            self.0.last_intent(&self.1) == Some(Step::Switch) || self.0.is_unwritten.get();
         self.0.rule(is_journaled, || {
             format!("I18: {} is switched without an intent", self.1)
         });
@@ -670,7 +706,9 @@ impl Journal for SimJournal {
     type Error = SimError;
 
     async fn append(&self, event: &Event) -> Result<(), SimError> {
+        self.0.is_unwritten.set(true);
         let effect = self.0.call("append", "").await?;
+        self.0.is_unwritten.set(effect == Effect::None);
         if effect != Effect::None {
             self.0
                 .journal

@@ -1,17 +1,20 @@
 //! The whole company: its infrastructure, its GitLab, an installed dockmaster and a runner that drives it.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{net::IpAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     application::Application,
     balancer,
     client::Client,
+    command::{docker, docker_lines},
     fleet,
     gitlab::{Gitlab, Pipeline, PipelineOutcome, Project},
     infrastructure::{Infrastructure, REPOSITORY},
     installation::{BalancerSite, HostSite, Installation, Site},
+    machine::hexadecimal,
     runner::{Outcome, Pace, Run, Runner},
     spec::{JobBuilder, Variable},
 };
@@ -37,6 +40,7 @@ impl Company {
         let repositories = machine.directory("gitlab")?;
         let gateway = infrastructure.network.gateway;
         let gitlab = Gitlab::start(machine.background(), gateway, &repositories)?;
+        remove_volumes(gateway);
         let project = gitlab.project(PROJECT, "copublic/test_server1")?;
         project.protect_tags("v*");
         let registry = &infrastructure.registry;
@@ -45,6 +49,11 @@ impl Company {
         project.variable(Variable::new("CI_REGISTRY_USER", &push.username));
         project.variable(Variable::new("CI_REGISTRY_PASSWORD", &push.password).masked());
         let installation = Installation::new(binary)?;
+        let sweep = installation.sweeper();
+        machine.before_signal_sweep(move || {
+            sweep();
+            remove_volumes(gateway);
+        });
         installation.site(&site(&infrastructure)?)?;
         installation.gitlab(gitlab.url())?;
         installation.edit_environment(|file| {
@@ -125,6 +134,23 @@ impl Company {
     }
 }
 
+impl Drop for Company {
+    fn drop(&mut self) {
+        remove_volumes(self.infrastructure.network.gateway);
+    }
+}
+
+/// Checkouts and caches outlive their jobs in volumes named after the project and its GitLab. The next company
+/// at this address must not find them.
+fn remove_volumes(gitlab: IpAddr) {
+    let server = &hexadecimal(&Sha256::digest(gitlab.to_string()))[..6];
+    let filter = format!("name=^dockmaster-p{PROJECT}-{server}-");
+    for volume in docker_lines(&["volume", "ls", "-q", "--filter", &filter]) {
+        // One that is still in use belongs to a container that somebody looks at.
+        let _ = docker(&["volume", "rm", &volume]);
+    }
+}
+
 /// What the shipped files leave to this company's admin. Waits are short: its application is quick.
 fn site(infrastructure: &Infrastructure) -> Result<Site> {
     let balancer = &infrastructure.balancer;
@@ -161,7 +187,8 @@ fn site(infrastructure: &Infrastructure) -> Result<Site> {
 }
 
 /// The waits of an environment whose application is quick and whose balancer is on this machine.
-const QUICK: [(&str, &str); 5] = [
+const QUICK: [(&str, &str); 6] = [
+    ("min-free-disk", "100MB"),
     ("propagation", "500ms"),
     ("drain-quiet", "1s"),
     ("drain-timeout", "15s"),

@@ -169,6 +169,15 @@ impl Installation {
         self.edit_file("etc/gitlab-runner.toml", change)
     }
 
+    /// Removes it when the program is told to end, where nothing is dropped any more.
+    pub fn sweeper(&self) -> impl FnOnce() + Send + 'static {
+        let (root, user) = (self.root.clone(), self.broker.name.clone());
+        move || {
+            remove(&root);
+            user::delete(&user);
+        }
+    }
+
     /// A file that only the broker can read.
     pub fn secret(&self, name: &str, content: &[u8]) -> Result<PathBuf> {
         let path = self.root.join("etc/secrets").join(name);

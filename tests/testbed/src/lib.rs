@@ -34,9 +34,11 @@
 pub mod application;
 pub mod background;
 pub mod balancer;
+pub mod bench;
 pub mod client;
 pub mod command;
 pub mod company;
+pub mod demo;
 pub mod docker_client;
 pub mod fleet;
 pub mod gitlab;

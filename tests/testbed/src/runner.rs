@@ -21,14 +21,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
 pub use call::{Call, Exit};
 pub use config::{Custom, RunnerConfig, Settings};
 pub(crate) use environ::expand;
-pub use log::Log;
+pub use log::{Log, plain};
 pub use verdict::{Reason, Verdict};
 
 use crate::spec::QueuedJob;
@@ -75,10 +75,11 @@ pub struct Runner {
     slots: Arc<Mutex<Slots>>,
 }
 
-/// Which concurrency numbers are taken, by token.
+/// Which concurrency numbers are taken, by token, and what ends the jobs that have them.
 #[derive(Debug, Default)]
 struct Slots {
     taken: Vec<Slot>,
+    live: Vec<(Slot, Control)>,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -184,12 +185,22 @@ impl Runner {
     /// As `start`, with every line of the job log as it comes.
     pub fn start_watched(
         &self,
-        queued: QueuedJob,
+        mut queued: QueuedJob,
         watch: impl FnMut(&str) + Send + 'static,
     ) -> Result<Run> {
         let Some(entry) = self.entry_for(&queued.tags).cloned() else {
             bail!("no runner takes a job with tags {:?}", queued.tags);
         };
+        // GitLab names the tags of the runner that asks, not those that the job wants.
+        let tags = format!("{:?}", entry.tags);
+        let told = queued
+            .job
+            .variables
+            .iter_mut()
+            .find(|one| one.key == "CI_RUNNER_TAGS");
+        if let Some(variable) = told {
+            variable.value = tags;
+        }
         let (log, control) = (Log::new(watch), Control::default());
         let session = flow::Session::new(self, entry, queued.job, (log.clone(), control.clone()));
         let thread = std::thread::Builder::new().name("job".to_owned());
@@ -206,6 +217,25 @@ impl Runner {
     /// Runs a job to its end.
     pub fn run(&self, queued: QueuedJob) -> Result<Outcome> {
         self.start(queued)?.wait()
+    }
+
+    /// Ends every job as a runner that is told to stop does: what runs is stopped, cleanup follows.
+    /// Says whether all have ended in time.
+    pub fn shut_down(&self, limit: Duration) -> bool {
+        let slots = || self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, control) in &slots().live {
+            control.abort();
+        }
+        let deadline = Instant::now() + limit;
+        while !slots().taken.is_empty() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        slots().taken.is_empty()
+    }
+
+    fn watch_slot(&self, slot: &Slot, control: &Control) {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.live.push((slot.clone(), control.clone()));
     }
 
     fn take_slot(&self, token: &str, project: i64) -> Slot {
@@ -238,6 +268,7 @@ impl Runner {
         if let Some(place) = slots.taken.iter().position(|taken| taken == slot) {
             slots.taken.swap_remove(place);
         }
+        slots.live.retain(|(live, _)| live != slot);
     }
 }
 

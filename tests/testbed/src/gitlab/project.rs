@@ -1,5 +1,6 @@
 //! A project: its repository, its settings, and the commits that a test pushes to it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -60,6 +61,9 @@ impl Project {
             ],
         )?;
         run("git", &["clone", "--quiet", &bare_text, &tree_text])?;
+        for (key, value) in [("user.name", "Zhang"), ("user.email", "zhang@example.com")] {
+            run("git", &["-C", &tree_text, "config", key, value])?;
+        }
         let settings = Settings {
             protected_branches: vec!["master".to_owned()],
             ..Settings::default()
@@ -110,14 +114,7 @@ impl Project {
     ) -> Result<String> {
         change(&self.work_tree)?;
         self.git(&["add", "--all"])?;
-        let author = [
-            "-c",
-            "user.name=Zhang",
-            "-c",
-            "user.email=zhang@example.com",
-        ];
-        let arguments = ["commit", "--quiet", "--allow-empty", "-m", message];
-        self.git(&[&author[..], &arguments].concat())?;
+        self.git(&["commit", "--quiet", "--allow-empty", "-m", message])?;
         self.git(&["push", "--quiet", "origin", "HEAD"])?;
         self.git(&["rev-parse", "HEAD"])
     }
@@ -133,6 +130,15 @@ impl Project {
     pub fn branch(&self, name: &str) -> Result<()> {
         self.git(&["checkout", "--quiet", "-b", name])?;
         self.git(&["push", "--quiet", "origin", name]).map(drop)
+    }
+
+    /// All tags that were pushed.
+    pub fn tags(&self) -> Result<BTreeSet<String>> {
+        Ok(self
+            .bare_git(&["tag"])?
+            .lines()
+            .map(str::to_owned)
+            .collect())
     }
 
     fn git(&self, arguments: &[&str]) -> Result<String> {

@@ -42,7 +42,7 @@ impl Drop for BrokerUser {
     }
 }
 
-fn delete(name: &str) {
+pub(super) fn delete(name: &str) {
     // What stays is tried again by the next testbed's sweep.
     let _ = wait_until("the end of a system user", Duration::from_secs(20), || {
         if User::from_name(name)?.is_none() {

@@ -63,7 +63,8 @@ pub(super) async fn on_signal(before: Arc<Mutex<Vec<Task>>>) {
         _ = terminate.recv() => 143,
     };
     let tasks = std::mem::take(&mut *before.lock().unwrap_or_else(PoisonError::into_inner));
-    for task in tasks {
+    // What was started last ends first, as when parts are dropped.
+    for task in tasks.into_iter().rev() {
         task();
     }
     sweep(std::process::id());

@@ -59,6 +59,7 @@ impl Session {
             .clone()
             .unwrap_or_else(|| "bash".to_owned());
         let (log, control) = ends;
+        runner.watch_slot(&slot, &control);
         Self {
             runner: runner.clone(),
             log,

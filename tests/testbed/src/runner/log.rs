@@ -213,25 +213,30 @@ fn seconds_since_epoch() -> u64 {
 }
 
 /// The text without colours and section marks.
-pub(crate) fn plain(text: &str) -> String {
+pub fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
-        let line = match line.find("\r\x1b[0K") {
-            Some(end) if line.starts_with("section_") => &line[end + 5..],
-            _ => line,
-        };
-        let mut characters = line.chars();
-        let mut shown = String::new();
-        while let Some(character) = characters.next() {
-            if character == '\x1b' {
-                characters.by_ref().find(char::is_ascii_alphabetic);
-            } else {
-                shown.push(character);
-            }
-        }
-        if !shown.trim().is_empty() || line.trim().is_empty() {
+        let mark = line
+            .find("\r\x1b[0K")
+            .filter(|_| line.starts_with("section_"));
+        let shown = without_colours(mark.map_or(line, |end| &line[end + 5..]));
+        // The end of a section is a mark and nothing else.
+        if mark.is_none() || !shown.trim().is_empty() {
             plain.push_str(&shown);
         }
     }
     plain
+}
+
+fn without_colours(line: &str) -> String {
+    let mut characters = line.chars();
+    let mut shown = String::new();
+    while let Some(character) = characters.next() {
+        if character == '\x1b' {
+            characters.by_ref().find(char::is_ascii_alphabetic);
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
 }

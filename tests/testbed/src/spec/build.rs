@@ -26,7 +26,6 @@ pub struct JobBuilder {
     pub(crate) id: i64,
     stage: String,
     tags: Vec<String>,
-    runner_tags: Option<Vec<String>>,
     image: Image,
     services: Vec<Image>,
     script: Vec<String>,
@@ -168,7 +167,6 @@ impl JobBuilder {
             id: next_id(),
             stage: "test".to_owned(),
             tags: Vec::new(),
-            runner_tags: None,
             image: Image::default(),
             services: Vec::new(),
             script: Vec::new(),
@@ -318,12 +316,6 @@ impl JobBuilder {
         self
     }
 
-    /// The tags of the runner that took the job, which GitLab tells it as a variable.
-    pub fn runner_tags(mut self, tags: Vec<String>) -> Self {
-        self.runner_tags = Some(tags);
-        self
-    }
-
     pub fn build(self) -> QueuedJob {
         let token = format!("job-token-{}", self.id);
         let job = Job {
@@ -435,7 +427,7 @@ impl JobBuilder {
     fn all_variables(&self, token: &str) -> Vec<Variable> {
         let mut list = self.variables_of_job(token);
         list.extend(self.variables_of_commit());
-        let tags = self.runner_tags.as_ref().unwrap_or(&self.tags);
+        let tags = &self.tags;
         list.push(Variable::new("CI_RUNNER_ID", "5"));
         list.push(Variable::new("CI_RUNNER_TAGS", format!("{tags:?}")));
         list.push(Variable::new("CI_REPOSITORY_URL", self.repository(token)).private());

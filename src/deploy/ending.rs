@@ -1,0 +1,141 @@
+//! How a rollout ends: the last look, the outcome, and one sentence that says it all.
+
+use std::time::Duration;
+
+use super::{
+    journal::{Captured, Event, Mark, Outcome, Run},
+    narrate,
+    port::{Narrator, Ports},
+    report::{self, Report},
+    resume::Failed,
+    step::{Trouble, Work},
+    world::Source,
+};
+
+impl<P: Ports> Work<'_, P> {
+    /// The hosts that could not be put right because the balancer could not be read.
+    pub(super) fn given_up(&self, source: &Source) -> Vec<Failed> {
+        let cause = narrate::chain(&**source);
+        let why = |host: &str| {
+            format!(
+                "{host} may be left at weight 0, for the balancer's weights cannot be read: {cause}"
+            )
+        };
+        let captured = self.run.captured.iter();
+        captured
+            .filter(|(_, captured)| captured.mark.is_some_and(|mark| mark != Mark::ADMITTED))
+            .map(|(host, _)| (host.clone(), why(host)))
+            .collect()
+    }
+}
+
+/// The last look and the last line.
+pub(super) struct Ending {
+    pub(super) began: Duration,
+}
+
+impl Ending {
+    pub(super) fn new<P: Ports>(work: &Work<'_, P>) -> Self {
+        Self {
+            began: work.world.now(),
+        }
+    }
+
+    pub(super) async fn report<P: Ports>(
+        self,
+        work: &mut Work<'_, P>,
+        trouble: Option<Trouble>,
+        failed: Vec<Failed>,
+    ) -> Report {
+        work.is_settling = true;
+        // What cannot be seen now is told as unknown: everything that matters was seen before.
+        let fleet = work.world.fleet().await.unwrap_or_default();
+        let rows = report::rows(&work.run, &fleet, &failed, &work.settings.versions);
+        let outcome = outcome(&work.run, &failed, trouble.as_ref());
+        let took = work.world.now().saturating_sub(self.began);
+        let mut report = Report {
+            run: work.run.id.clone(),
+            version: work.run.release.version.clone(),
+            reference: work.run.release.reference(),
+            outcome,
+            summary: String::new(),
+            took,
+            hosts: rows,
+        };
+        report.summary = summary(work, &report, trouble.as_ref());
+        let event = match outcome {
+            Outcome::Stuck => Event::Stuck {
+                why: report.summary.clone(),
+            },
+            Outcome::Done | Outcome::Undone | Outcome::Stopped => Event::Closed {
+                outcome,
+                summary: report.summary.clone(),
+            },
+        };
+        // Settling does not fail: a journal left open is only looked at once more.
+        let _ = work.record(event).await;
+        for (host, line) in report.lines() {
+            work.world.say(host, &line);
+        }
+        work.world.narrator.say(&report.headline());
+        report
+    }
+}
+
+/// Judges by the journal: a step's end is written only once it was seen.
+fn outcome(run: &Run, failed: &[Failed], trouble: Option<&Trouble>) -> Outcome {
+    let is_admitted = |captured: &Captured| captured.mark == Some(Mark::ADMITTED);
+    let is_new = |captured: &Captured| {
+        let ran_before = || {
+            captured
+                .previous
+                .as_ref()
+                .is_some_and(|c| c.runs(&run.release))
+        };
+        is_admitted(captured) || (captured.mark.is_none() && ran_before())
+    };
+    if !failed.is_empty() {
+        Outcome::Stuck
+    } else if run.undoing.is_some() {
+        Outcome::Undone
+    } else if trouble.is_some() {
+        Outcome::Stopped
+    } else if run.captured.values().all(is_new) {
+        Outcome::Done
+    } else if run.captured.values().any(is_admitted) {
+        Outcome::Stopped
+    } else {
+        Outcome::Undone
+    }
+}
+
+fn summary<P: Ports>(work: &Work<'_, P>, report: &Report, trouble: Option<&Trouble>) -> String {
+    let environment = &work.settings.environment;
+    let version = &report.version;
+    let all = narrate::count(report.hosts.len(), "host");
+    let weights = report.weights();
+    match report.outcome {
+        Outcome::Done => {
+            let took = narrate::duration(report.took);
+            format!("{environment} runs {version} on {all}, {weights} ({took})")
+        }
+        Outcome::Undone => match &work.run.undoing {
+            Some(why) => format!(
+                "{version} failed and was undone: {why}; {environment} runs what it ran before, {weights}"
+            ),
+            None => format!("{environment} runs what it ran before, {weights}"),
+        },
+        Outcome::Stopped => {
+            let why = trouble.map_or("it was cut off".to_owned(), |t| narrate::chain(t));
+            let new = report.hosts.iter().filter(|row| row.is_new).count();
+            format!(
+                "stopped ({why}): {new} of {all} run {version}, the others what they ran before, {weights}"
+            )
+        }
+        Outcome::Stuck => {
+            let problems = report.problems().join("; ");
+            let repair = work.settings.repair();
+            format!("stuck: {problems}; when that is mended, run: {repair}")
+        }
+    }
+}

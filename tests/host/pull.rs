@@ -1,0 +1,93 @@
+//! Making a release local.
+
+use std::{cell::RefCell, fs};
+
+use dockmaster::{
+    deploy::port::{Fault, Release, Remote},
+    failure::Class,
+    remote::{Host, RemoteError},
+};
+
+use crate::{
+    Test,
+    bed::{Bed, assert_says, run},
+};
+
+pub(crate) const TESTS: &[(&str, Test)] = &[
+    (
+        "without_an_account_the_registry_refuses",
+        without_an_account_the_registry_refuses,
+    ),
+    (
+        "a_release_is_pulled_by_digest_and_no_credential_stays",
+        a_release_is_pulled_by_digest_and_no_credential_stays,
+    ),
+    (
+        "a_missing_image_is_the_author_s_fault",
+        a_missing_image_is_the_author_s_fault,
+    ),
+    ("a_full_disk_is_named", a_full_disk_is_named),
+];
+
+fn without_an_account_the_registry_refuses(bed: &Bed) {
+    let environment = bed.environment();
+    let remote = Host::open(&environment, &environment.hosts[1], None).unwrap();
+    let error = run(remote.pull(&bed.new, &|_| ())).unwrap_err();
+    assert_says(&error, &["app-2 could not pull", "registry.pull-account"]);
+    assert_eq!(error.class(), Class::System);
+    assert!(!error.is_transient());
+}
+
+fn a_release_is_pulled_by_digest_and_no_credential_stays(bed: &Bed) {
+    let host = bed.host("app-2");
+    let remote = bed.remote("app-2");
+    run(remote.pull(&bed.new, &|_| ())).unwrap();
+    let digests = host
+        .exec("docker image inspect --format '{{.RepoDigests}}' $(docker images -q)")
+        .unwrap();
+    assert!(digests.contains(&bed.new.reference()), "{digests}");
+    let settings =
+        host.exec("cat /home/deploy/.docker/config.json /root/.docker/config.json || true");
+    assert!(!settings.unwrap().contains("auth\""));
+    // A second pull asks nobody.
+    let registry_account = bed.registry().pull_account.unwrap();
+    let environment = bed.environment();
+    let without = Host::open(&environment, &environment.hosts[1], None).unwrap();
+    run(without.pull(&bed.new, &|_| ())).unwrap();
+    assert!(registry_account.exists());
+}
+
+fn a_missing_image_is_the_author_s_fault(bed: &Bed) {
+    let remote = bed.remote("app-2");
+    let release = Release {
+        digest: format!("sha256:{}", "0".repeat(64)),
+        ..bed.new.clone()
+    };
+    let error = run(remote.pull(&release, &|_| ())).unwrap_err();
+    assert!(matches!(error, RemoteError::ImageMissing { .. }), "{error}");
+    assert_says(&error, &["the registry has no image", &release.digest]);
+    assert_eq!(error.class(), Class::Build);
+}
+
+fn a_full_disk_is_named(bed: &Bed) {
+    // Nothing compresses it, so every layer is as large as it says.
+    let directory = bed.infrastructure.machine.directory("large").unwrap();
+    let noise = fs::read("/proc/self/exe").unwrap();
+    fs::write(directory.join("noise"), &noise).unwrap();
+    let base = &bed.infrastructure.images.application_base;
+    fs::write(
+        directory.join("Dockerfile"),
+        format!("FROM {base}\nCOPY noise /noise\n"),
+    )
+    .unwrap();
+    let release = bed.push(&directory, "v1.0.1-large");
+    let host = bed.host("app-3");
+    let remote = bed.remote("app-3");
+    host.fill_disk().unwrap();
+    let said = RefCell::new(Vec::new());
+    let say = |line: &str| said.borrow_mut().push(line.to_owned());
+    let error = run(remote.pull(&release, &say)).unwrap_err();
+    host.free_disk().unwrap();
+    assert_says(&error, &["app-3 could not pull", "its disk is full"]);
+    run(remote.pull(&release, &say)).unwrap();
+}

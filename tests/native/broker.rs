@@ -1,0 +1,143 @@
+//! The broker beside a job: who reaches it, what it answers, and that it outlives a killed driver.
+
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    process::Command,
+};
+
+use nix::{sys::signal::Signal, unistd::User};
+
+use super::kit::{BROKER, Lane, brokers, is_skipped, wait_until};
+
+#[test]
+fn a_job_that_pushed_nothing_is_told_so() {
+    if is_skipped() {
+        return;
+    }
+    let lane = Lane::install();
+    let job = lane.job(1);
+    job.prepare().is_good();
+    let ended = job.step("dockmaster deploy; code=$?; dockmaster deploy production; exit $code");
+    assert_eq!(
+        (ended.code, ended.job_code.as_deref()),
+        (Some(1), Some("111\n")),
+        "{}",
+        ended.text
+    );
+    ended.says("no image harbor.example.com/test/app was pushed for commit 2b6202bd");
+    assert!(brokers(&lane).is_empty(), "{:?}", brokers(&lane));
+    job.cleanup().is_good();
+}
+
+#[test]
+fn an_environment_that_the_lane_does_not_have_is_the_author_s_mistake() {
+    if is_skipped() {
+        return;
+    }
+    let lane = Lane::install();
+    let job = lane.job(2);
+    job.prepare().is_good();
+    let ended = job.step("dockmaster deploy ../secrets/id_ed25519");
+    assert_eq!(ended.job_code.as_deref(), Some("111\n"), "{}", ended.text);
+    ended.says("it has: production");
+    job.cleanup().is_good();
+}
+
+#[test]
+fn only_the_job_s_own_uid_reaches_the_broker() {
+    if is_skipped() {
+        return;
+    }
+    let lane = Lane::install();
+    let job = lane.job(3);
+    job.prepare().is_good();
+    let running = job.start("echo ready; while [ ! -e ~/done ]; do sleep 0.1; done");
+    running.wait_for("ready");
+    let socket = fs::read_dir(lane.path("run/jobs"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let socket = socket.join("broker.sock");
+    assert_eq!(
+        fs::metadata(&socket).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    for uid in [lane.first_uid + 1, 0] {
+        let asked = Command::new(env!("CARGO_BIN_EXE_dockmaster"))
+            .arg("deploy")
+            .env_clear()
+            .env("DOCKMASTER_SOCKET", &socket)
+            .uid(uid)
+            .gid(uid)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&asked.stdout).into_owned();
+        assert!(!text.contains("no image"), "{text}");
+        assert_eq!(asked.status.code(), Some(1), "{text}");
+    }
+    fs::write(job.place().join("home/done"), "").unwrap();
+    running.wait();
+    job.cleanup().is_good();
+}
+
+#[test]
+fn a_broker_runs_as_its_own_user_and_ends_with_the_phase() {
+    if is_skipped() {
+        return;
+    }
+    let lane = Lane::install();
+    let job = lane.job(4);
+    job.prepare().is_good();
+    let running = job.start("echo ready; while [ ! -e ~/done ]; do sleep 0.1; done");
+    running.wait_for("ready");
+    wait_until("a broker", || brokers(&lane).len() == 1);
+    let account = User::from_name(BROKER).unwrap().unwrap();
+    wait_until("its own user", || {
+        let status = fs::read_to_string(format!("/proc/{}/status", brokers(&lane)[0])).unwrap();
+        let uid = account.uid;
+        status.contains(&format!("Uid:\t{uid}\t{uid}\t{uid}\t{uid}"))
+            && status.contains("NoNewPrivs:\t1")
+            && status.contains("Groups:\t \n")
+    });
+    fs::write(job.place().join("home/done"), "").unwrap();
+    assert_eq!(running.wait().code, Some(0));
+    assert!(brokers(&lane).is_empty());
+    job.cleanup().is_good();
+}
+
+#[test]
+fn a_broker_ends_by_itself_when_the_driver_s_group_is_killed() {
+    if is_skipped() {
+        return;
+    }
+    let lane = Lane::install();
+    let job = lane.job(5);
+    job.prepare().is_good();
+    let running = job.start("echo ready; sleep 600");
+    running.wait_for("ready");
+    wait_until("a broker", || brokers(&lane).len() == 1);
+    running.signal(Signal::SIGKILL);
+    running.wait();
+    wait_until("the broker's end", || brokers(&lane).is_empty());
+    job.cleanup().is_good();
+}
+
+#[test]
+fn an_admin_is_told_that_there_is_nothing_to_recover() {
+    if is_skipped() {
+        return;
+    }
+    let lane = Lane::install();
+    let recovered = Command::new(env!("CARGO_BIN_EXE_dockmaster"))
+        .arg("--config")
+        .arg(lane.config())
+        .args(["rollout", "recover", "production"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&recovered.stdout).into_owned();
+    assert_eq!(recovered.status.code(), Some(0), "{text}");
+    assert!(text.contains("nothing to recover"), "{text}");
+}
