@@ -533,20 +533,23 @@ fn a_build_that_is_broken_off_ends_and_leaves_no_container() {
     let Some(bench) = Bench::open("abort") else {
         return;
     };
-    let has_buildx = bench.use_plugin("docker-buildx");
-    for (builder, line) in [("0", "build"), ("1", "build"), ("1", "buildx build")] {
-        if line.starts_with("buildx") && !has_buildx {
+    let buildx = gate_bench::plugin("docker-buildx");
+    // A plugin outlives its client, so buildx is started by itself.
+    let clients = [
+        (Some(gate_bench::CLIENT.to_owned()), "0"),
+        (Some(gate_bench::CLIENT.to_owned()), "1"),
+        (buildx, "x"),
+    ];
+    for (client, builder) in clients {
+        let Some(client) = client else {
             gate_bench::skip("no buildx on this machine");
             continue;
-        }
-        let marker = bench.name(&format!("marker{builder}{}", line.len()));
-        let dockerfile = format!("FROM {}\nRUN echo {marker} && sleep 100\n", bench.base);
-        let line = format!(
-            "{line} -t {} {}",
-            bench.name("never"),
-            bench.context(&dockerfile)
-        );
-        let mut child = bench.line(&line).env("DOCKER_BUILDKIT", builder).start();
+        };
+        let marker = bench.name(&format!("marker{builder}"));
+        let dockerfile = format!("FROM {}\nRUN sleep 100; echo {marker}\n", bench.base);
+        let (tag, context) = (bench.name("never"), bench.context(&dockerfile));
+        let build = bench.program(&client, &["build", "-t", &tag, &context]);
+        let mut child = build.env("DOCKER_BUILDKIT", builder).start();
         gate_bench::until("the step runs", || gate_bench::is_running(&marker));
         child.kill().unwrap();
         child.wait().unwrap();
@@ -695,15 +698,16 @@ fn buildx_builds_through_its_own_interface() {
     let Some(bench) = Bench::open("buildx") else {
         return;
     };
+    let Some(plugin) = gate_bench::plugin("docker-buildx") else {
+        gate_bench::skip("no buildx on this machine");
+        return;
+    };
+    bench.use_plugin(&plugin);
     let buildx = |arguments: &[&str]| {
         let mut all = vec!["buildx"];
         all.extend(arguments);
         bench.client(&all)
     };
-    if !bench.use_plugin("docker-buildx") || !buildx(&["version"]).run().is_good {
-        gate_bench::skip("no buildx on this machine");
-        return;
-    }
     let tag = bench.name("app");
     let dockerfile = format!(
         "FROM {}\nCOPY hello /hello\nRUN cat /hello > /copy\n",

@@ -3,6 +3,7 @@
 //! Knows no endpoint.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
@@ -23,6 +24,9 @@ use super::refusal::Denied;
 
 /// Bodies that are read whole are never larger.
 const SMALL: usize = 1024 * 1024;
+/// How much of a refused body is read, and for how long.
+const DRAINED: usize = 1024 * 1024 * 1024;
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Work that goes on after an answer: joined pipes. Ended when the gate closes.
 #[derive(Debug, Clone, Default)]
@@ -45,12 +49,33 @@ impl Tasks {
     }
 }
 
+/// The body of a request, until somebody reads it.
+#[derive(Clone)]
+pub(super) struct Slot(Arc<Mutex<Option<Incoming>>>);
+
+impl Slot {
+    fn take(&self) -> Body {
+        let body = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        body.map_or_else(empty, BodyExt::boxed_unsync)
+    }
+
+    /// Reads what nobody read, for a while: a client that is still writing when the answer comes
+    /// would report a broken pipe instead of it.
+    pub(super) async fn drain(&self) {
+        let mut body = Limited::new(self.take(), DRAINED);
+        let reading = async { while let Some(Ok(_)) = body.frame().await {} };
+        if tokio::time::timeout(PATIENCE, reading).await.is_err() {
+            tracing::debug!("a refused client did not come to its end");
+        }
+    }
+}
+
 /// A request of a client, taken apart.
 pub(super) struct Asked {
     pub(super) method: Method,
     pub(super) target: String,
     pub(super) headers: HeaderMap,
-    pub(super) body: Incoming,
+    pub(super) body: Slot,
     /// Set if the client asked to go on with another protocol.
     pub(super) upgrade: Option<(HeaderValue, OnUpgrade)>,
 }
@@ -69,14 +94,14 @@ impl Asked {
             method: parts.method,
             target,
             headers: parts.headers,
-            body,
+            body: Slot(Arc::new(Mutex::new(Some(body)))),
             upgrade,
         }
     }
 
     /// Reads a small body.
     pub(super) async fn small(self) -> Result<Bytes, Denied> {
-        let read = Limited::new(self.body, SMALL).collect().await;
+        let read = Limited::new(self.body.take(), SMALL).collect().await;
         let whole =
             read.map_err(|error| Denied::malformed(format!("the body cannot be read: {error}")))?;
         Ok(whole.to_bytes())
@@ -104,9 +129,9 @@ impl Outgoing {
         self.body(full(value.to_string()), "application/json")
     }
 
-    pub(super) fn stream(self, body: Incoming) -> Self {
+    pub(super) fn stream(self, body: &Slot) -> Self {
         // Never a form: the engine would let it override the query.
-        self.body(body.boxed_unsync(), "application/x-tar")
+        self.body(body.take(), "application/x-tar")
     }
 
     /// Copies one header of the client's, if it is there.

@@ -67,10 +67,12 @@ impl Handler {
     pub(super) async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
         let asked = Asked::new(request);
         let (method, target) = (asked.method.clone(), asked.target.clone());
+        let body = asked.body.clone();
         match self.dispatch(asked).await {
             Ok(response) => response,
             Err(denied) => {
                 tracing::debug!(%method, target, status = denied.status, denied.message, "refused");
+                body.drain().await;
                 refusal(&denied)
             }
         }
@@ -146,7 +148,7 @@ impl Handler {
             }
             Endpoint::ContainerCopyIn => {
                 let outgoing = call.to(&format!("{path}/archive"))?;
-                outgoing.stream(call.asked.body).send(self.engine()).await
+                outgoing.stream(&call.asked.body).send(self.engine()).await
             }
             Endpoint::ContainerDelete => {
                 // Volumes without a name carry no label: they go with their container, or never.
@@ -352,7 +354,7 @@ impl Handler {
         let outgoing = call
             .with("/build", &query)?
             .header(&call.asked.headers, "x-registry-config");
-        outgoing.stream(call.asked.body).send(self.engine()).await
+        outgoing.stream(&call.asked.body).send(self.engine()).await
     }
 
     /// `BuildKit`'s way back to the client for files and logins: the daemon asks, the client serves.

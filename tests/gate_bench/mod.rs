@@ -17,7 +17,7 @@ use dockmaster::gate::engine::Engine;
 use dockmaster::gate::{Gate, Pushed, Scope, Workspace, sweep};
 
 const ENGINE: &str = "/var/run/docker.sock";
-const CLIENT: &str = "/usr/bin/docker";
+pub(crate) const CLIENT: &str = "/usr/bin/docker";
 
 /// A gate with everything a job brings.
 pub(crate) struct Bench {
@@ -170,24 +170,12 @@ impl Bench {
         self.client(&line.split(' ').collect::<Vec<_>>())
     }
 
-    /// Gives the job's client a plugin of this machine's, if there is one.
-    pub(crate) fn use_plugin(&self, name: &str) -> bool {
-        // Another folder to look in, where the machine's own client shall not find it.
-        let more = std::env::var("DOCKMASTER_TEST_PLUGINS").unwrap_or_default();
-        let folders = [
-            more.as_str(),
-            "/usr/libexec/docker/cli-plugins",
-            "/usr/local/lib/docker/cli-plugins",
-        ];
-        let paths = folders.iter().map(|folder| Path::new(folder).join(name));
-        let found = paths
-            .into_iter()
-            .find(|path| path.is_absolute() && path.exists());
-        let Some(found) = found else { return false };
+    /// Gives the job's client a plugin of this machine's.
+    pub(crate) fn use_plugin(&self, path: &str) {
         let folder = self.folder.path().join("cli-plugins");
         fs::create_dir_all(&folder).unwrap();
-        std::os::unix::fs::symlink(found, folder.join(name)).unwrap();
-        true
+        let name = Path::new(path).file_name().unwrap();
+        std::os::unix::fs::symlink(path, folder.join(name)).unwrap();
     }
 
     /// Any program in the job.
@@ -448,6 +436,22 @@ pub(crate) fn unlabelled(word: &str) -> String {
         .filter(|line| line.contains(word))
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+/// Where this machine has a plugin of the Docker client.
+pub(crate) fn plugin(name: &str) -> Option<String> {
+    // Another folder to look in, where the machine's own client shall not find it.
+    let more = std::env::var("DOCKMASTER_TEST_PLUGINS").unwrap_or_default();
+    let folders = [
+        more.as_str(),
+        "/usr/libexec/docker/cli-plugins",
+        "/usr/local/lib/docker/cli-plugins",
+    ];
+    let paths = folders.iter().map(|folder| Path::new(folder).join(name));
+    let found = paths
+        .into_iter()
+        .find(|path| path.is_absolute() && path.exists());
+    found.map(|path| path.display().to_string())
 }
 
 /// Whether any process of this machine has this word in its command.
