@@ -23,9 +23,7 @@ use tokio::{
 };
 
 use super::duty::{self, Letter};
-use crate::{
-    cancel::Cancel, config::Config, failure::Failure, job::Job, log::Log, sys::tree,
-};
+use crate::{cancel::Cancel, config::Config, failure::Failure, job::Job, log::Log, sys::tree};
 
 /// What a broker exits with when this host, not the job, is to blame for its last answer.
 pub(super) const BROKEN: i32 = 70;
