@@ -14,8 +14,8 @@ use crate::registry::Registry;
 
 const BOOT: &str = include_str!("../../host-boot.sh");
 
-/// All of a host's images and containers fit; a disk that is full is quickly made.
-const DISK: &str = "/var/lib/docker:rw,mode=0711,size=512m";
+/// More than the gigabyte a rollout wants to find free, and little enough to be filled quickly.
+const DISK: &str = "/var/lib/docker:rw,mode=0711,size=1536m";
 
 /// Where a Compose v2 plugin would be, if this machine has one: it is in none of Debian 12's packages.
 const COMPOSE_V2: &str = "/usr/libexec/docker/cli-plugins/docker-compose";

@@ -275,7 +275,8 @@ fn results(pipeline: &Pipeline, ended: &mut BTreeMap<i64, Ended>) -> PipelineOut
             outcome: end.map(|end| end.outcome),
         }
     };
-    PipelineOutcome {
-        jobs: jobs.iter().map(result).collect(),
-    }
+    let mut jobs: Vec<JobResult> = jobs.iter().map(result).collect();
+    // As a person reads a pipeline: stage by stage, whatever the order in the file.
+    jobs.sort_by_key(|job| pipeline.stages.iter().position(|stage| *stage == job.stage));
+    PipelineOutcome { jobs }
 }
