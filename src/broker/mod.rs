@@ -15,6 +15,7 @@ mod voice;
 use std::{
     io::{self, BufRead, Write},
     os::{fd::AsFd, unix::net::UnixListener},
+    time::Duration,
 };
 
 use nix::unistd::{Gid, Uid};
@@ -34,6 +35,9 @@ use crate::{
 };
 use duty::{Duty, Task};
 use voice::Voice;
+
+/// How long killed connections may take to be gone.
+const CHILDREN: Duration = Duration::from_secs(5);
 
 /// Runs `dockmaster broker`: the duty is the first line of standard input, and what follows is the
 /// control pipe, whose end means "stop". Returns the exit code.
@@ -63,9 +67,11 @@ fn run() -> Result<i32, Failure> {
         .enable_all()
         .build();
     let runtime = runtime.map_err(failed("start"))?;
-    let code = runtime.block_on(work(duty.task, config))?;
+    let code = runtime.block_on(work(duty.task, config));
     runtime.shutdown_background();
-    Ok(code)
+    // The connections were told to end; nothing of the broker's outlives it.
+    process::wait_for_children(CHILDREN);
+    code
 }
 
 async fn work(task: Task, config: Config) -> Result<i32, Failure> {

@@ -4,6 +4,8 @@ use std::{
     collections::BTreeSet,
     fs, io,
     os::fd::{AsFd, OwnedFd},
+    thread,
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -147,6 +149,20 @@ pub fn wait_for(child: Pid) -> io::Result<End> {
         };
         if ended == child {
             return Ok(end);
+        }
+    }
+}
+
+/// Waits until no child is left, at most for `limit`: what was told to end has ended then.
+pub fn wait_for_children(limit: Duration) {
+    let deadline = Instant::now() + limit;
+    loop {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) if Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(5));
+            }
+            Ok(WaitStatus::StillAlive) | Err(nix::Error::ECHILD) => return,
+            Ok(_) | Err(_) => {}
         }
     }
 }
