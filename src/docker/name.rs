@@ -126,6 +126,8 @@ impl Names {
         };
         let mut labels = self.labels();
         labels.insert(ROLE.to_owned(), role.text().to_owned());
+        // Containers inherit the labels of their image, and the image is the author's.
+        labels.insert(MADE.to_owned(), String::new());
         labels.insert(
             "com.gitlab.gitlab-runner.type".to_owned(),
             gitlab_type.to_owned(),

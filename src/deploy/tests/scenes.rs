@@ -260,7 +260,7 @@ fn what_would_break_a_host_is_refused_before_anything_moves() {
     sim.edit("app-2", |host| host.free_bytes = 3 << 20);
     assert_eq!(
         refused(&sim),
-        "app-2 has only 3 MB of disk left, and 1024 MB are needed"
+        "app-2 has only 3 MB of disk left, and 1000 MB are needed (rollout.min-free-disk)"
     );
     let sim = three();
     sim.edit("app-2", |host| {

@@ -103,10 +103,11 @@ fn scope(context: &Context<'_>, lane: &DockerLane, scene: &Scene, slot: &str) ->
     let host = context.config.registry.as_ref().map(registry_prefix);
     Scope {
         label: (name::MADE.into(), names.key().into()),
-        // So that `gc` finds it too.
+        // So that `gc` finds it too, and nobody takes it for a container of the lane.
         labels: BTreeMap::from([
             (name::JOB.into(), names.key().into()),
             (name::RUNNER.into(), lease::of_caller()),
+            (name::ROLE.into(), String::new()),
         ]),
         network: names.network(),
         cgroup_parent: None,

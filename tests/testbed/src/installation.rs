@@ -201,11 +201,21 @@ impl Installation {
             let folder = PathBuf::from(format!("/proc/{pid}"));
             let program = fs::read_link(folder.join("exe")).unwrap_or_default();
             let status = fs::read_to_string(folder.join("status")).unwrap_or_default();
-            program.starts_with(&self.root) || status.lines().any(|line| line.starts_with(&broker))
+            // A dead one that nobody has waited for yet is no process any more.
+            let is_dead = status.lines().any(|line| line.starts_with("State:\tZ"));
+            let is_broker = status.lines().any(|line| line.starts_with(&broker));
+            !is_dead && (program.starts_with(&self.root) || is_broker)
         };
         let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
         let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         pids.map(Pid::from_raw).filter(is_ours).collect()
+    }
+
+    /// What they were started with, for a test that expects none.
+    pub fn left_running(&self) -> Vec<String> {
+        let line = |pid: Pid| fs::read_to_string(format!("/proc/{pid}/cmdline")).ok();
+        let lines = self.processes().into_iter().filter_map(line);
+        lines.map(|line| line.replace('\0', " ")).collect()
     }
 
     /// `kill -9` for all of them, again until none is left.
