@@ -6,7 +6,6 @@ use testbed::{
     application::Application,
     company::{Company, PROJECT},
     gitlab::Status,
-    runner::Verdict,
     spec::JobBuilder,
 };
 
@@ -55,7 +54,7 @@ fn a_pushed_tag_becomes_a_running_release(world: &World) {
 }
 
 fn a_failing_test_stops_the_pipeline(world: &World) {
-    let company = world.company();
+    let (company, _fleet) = world.fleet();
     let pipeline = testbed::company::PIPELINE.replace("- echo test", "- exit 37");
     company
         .project
@@ -87,25 +86,37 @@ fn deploy_job() -> JobBuilder {
 }
 
 fn an_unprotected_tag_is_refused_before_any_work(world: &World) {
-    let company = world.company();
-    let outcome = company
-        .run(crate::world::TAG, deploy_job().protected(false))
-        .unwrap();
+    let (company, _fleet) = world.fleet();
+    company.project.tag("nightly").unwrap();
+    let outcome = company.run("nightly", deploy_job()).unwrap();
     says(
         &outcome,
         &[
-            "from protected tags only, and `v0.0.1` is not protected",
+            "from protected tags only, and `nightly` is not protected",
             "exit status 110",
         ],
     );
     assert_eq!(outcome.order(), ["config", "prepare", "cleanup"]);
-    assert!(!matches!(outcome.verdict, Verdict::Success));
 }
 
 fn a_foreign_project_is_refused_before_any_work(world: &World) {
     let company = world.company();
-    let job = deploy_job().project(PROJECT + 1, "somebody/else");
-    let outcome = company.run(crate::world::TAG, job).unwrap();
+    let foreign = company
+        .gitlab
+        .project(PROJECT + 1, "somebody/else")
+        .unwrap();
+    foreign.protect_tags("v*");
+    foreign
+        .commit("Start", |directory| {
+            Ok(fs::write(directory.join("README"), "x\n")?)
+        })
+        .unwrap();
+    foreign.tag("v1.0.0").unwrap();
+    let job = company
+        .gitlab
+        .job(&foreign, "v1.0.0", deploy_job())
+        .unwrap();
+    let outcome = company.runner().unwrap().run(job).unwrap();
     says(
         &outcome,
         &[
