@@ -3,6 +3,7 @@
 mod cleanup;
 mod gate;
 mod prepare;
+mod provide;
 mod run;
 mod service;
 
