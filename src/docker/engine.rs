@@ -204,7 +204,7 @@ impl Engine {
         archive: impl Stream<Item = std::io::Result<Bytes>> + Send + 'static,
         tag: &str,
     ) -> Result<(), EngineError> {
-        let (repo, tag) = tag.split_once(':').unwrap_or((tag, "latest"));
+        let (repo, tag) = tag.rsplit_once(':').unwrap_or((tag, "latest"));
         let options = CreateImageOptionsBuilder::default()
             .from_src("-")
             .repo(repo)

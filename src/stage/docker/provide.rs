@@ -1,5 +1,7 @@
 //! Images for a job: which are allowed, how they become local, and the helper's own.
 
+use std::{fs::File, path::Path};
+
 use super::super::{Context, bad_reference};
 use crate::{
     config::{DockerLane, PullPolicy},
@@ -101,20 +103,22 @@ fn account(context: &Context<'_>, image: &str) -> Option<Account> {
     })
 }
 
-/// The helper image's id: configured, local, pulled, or made on the spot.
+/// The helper image's id: configured, local, from the runner's package, pulled, or made on the spot.
 pub(super) async fn provide_helper(
     context: &Context<'_>,
     engine: &Engine,
     lane: &DockerLane,
 ) -> Result<String, Failure> {
+    let blame_host = |failure: Failure| {
+        Failure::system(failure.to_string()).during("providing the helper image")
+    };
     if let Some(text) = &lane.helper_image {
         let reference = Reference::parse(text)
             .map_err(|error| Failure::system(error).during("reading helper-image"))?;
-        return provide(context, engine, &reference, lane, &Image::default())
+        let wish = Image::default();
+        return provide(context, engine, &reference, lane, &wish)
             .await
-            .map_err(|failure| {
-                Failure::system(failure.to_string()).during("providing the helper image")
-            });
+            .map_err(blame_host);
     }
     // Set by the runner after the job's own variables, so no author can set it.
     let version = context
@@ -123,29 +127,54 @@ pub(super) async fn provide_helper(
         .get("CI_RUNNER_VERSION")
         .map(String::as_str);
     let official = helper_image::official(version.unwrap_or_default());
-    if let Some(name) = &official
-        && let Some(id) = engine
+    let recipe = Recipe::gather(&context.path).map_err(Failure::system);
+    let made = recipe
+        .as_ref()
+        .ok()
+        .map(Recipe::tag)
+        .transpose()
+        .map_err(Failure::system)?;
+    for name in official.iter().chain(&made) {
+        if let Some(id) = engine
             .image_id(name)
             .await
             .map_err(EngineError::into_failure)?
-    {
-        return Ok(id);
-    }
-    let path = context.path.clone();
-    let recipe = tokio::task::spawn_blocking(move || Recipe::gather(&path))
-        .await
-        .map_err(Failure::system)?;
-    let recipe = match (recipe, official) {
-        (Ok(recipe), _) => recipe,
-        (Err(_), Some(name)) => {
-            let reference = Reference::parse(&name).map_err(Failure::system)?;
-            return pull(context, engine, &reference).await.map_err(|failure| {
-                Failure::system(failure.to_string()).during("providing the helper image")
-            });
+        {
+            return Ok(id);
         }
-        (Err(error), None) => return Err(Failure::system(error)),
-    };
-    make_helper(context, engine, recipe).await
+    }
+    if let Some(name) = &official {
+        if let Some(archive) = helper_image::packaged(&context.path) {
+            return unpack(context, engine, &archive, name).await;
+        }
+        let reference = Reference::parse(name).map_err(Failure::system)?;
+        match (pull(context, engine, &reference).await, &recipe) {
+            (Err(failure), Err(_)) => return Err(blame_host(failure)),
+            (Err(failure), Ok(_)) => context.log.say(&format!("  {failure}")).await,
+            (Ok(id), _) => return Ok(id),
+        }
+    }
+    make_helper(context, engine, recipe?).await
+}
+
+/// Takes the image from the archive that the gitlab-runner package brings.
+async fn unpack(
+    context: &Context<'_>,
+    engine: &Engine,
+    archive: &Path,
+    name: &str,
+) -> Result<String, Failure> {
+    context
+        .log
+        .say(&format!(
+            "Unpacking the helper image {} …",
+            archive.display()
+        ))
+        .await;
+    let file = File::open(archive).map_err(|error| {
+        Failure::system(error).during(&format!("opening {}", archive.display()))
+    })?;
+    import(engine, file, name).await
 }
 
 async fn make_helper(
@@ -154,13 +183,6 @@ async fn make_helper(
     recipe: Recipe,
 ) -> Result<String, Failure> {
     let tag = recipe.tag().map_err(Failure::system)?;
-    if let Some(id) = engine
-        .image_id(&tag)
-        .await
-        .map_err(EngineError::into_failure)?
-    {
-        return Ok(id);
-    }
     context
         .log
         .say("Making the helper image from this host's git and gitlab-runner …")
@@ -169,13 +191,17 @@ async fn make_helper(
         .await
         .map_err(Failure::system)?
         .map_err(Failure::system)?;
+    import(engine, archive, &tag).await
+}
+
+async fn import(engine: &Engine, archive: File, name: &str) -> Result<String, Failure> {
     engine
-        .import(helper_image::stream(archive), &tag)
+        .import(helper_image::stream(archive), name)
         .await
         .map_err(EngineError::into_failure)?;
     let id = engine
-        .image_id(&tag)
+        .image_id(name)
         .await
         .map_err(EngineError::into_failure)?;
-    id.ok_or_else(|| Failure::system(format!("the image {tag} was made, and is not there")))
+    id.ok_or_else(|| Failure::system(format!("the image {name} was made, and is not there")))
 }
