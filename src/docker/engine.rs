@@ -5,6 +5,7 @@ use std::{
     net::IpAddr,
     path::Path,
     pin::Pin,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -26,7 +27,11 @@ use bollard::{
 };
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt};
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::{
+    io::{AsyncWrite, AsyncWriteExt},
+    sync::RwLock,
+    time,
+};
 
 use super::{
     image::Reference,
@@ -39,6 +44,8 @@ use crate::failure::{Failure, JobCode};
 const TIMEOUT: u64 = 120;
 /// How often a long pull says how far it is.
 const PROGRESS: Duration = Duration::from_secs(3);
+/// How long to wait for what the engine is just making.
+const LAST_MADE: Duration = Duration::from_secs(30);
 
 /// What went wrong with the engine.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +105,8 @@ impl EngineError {
 pub struct Engine {
     docker: Docker,
     host: String,
+    /// Held while something is being made.
+    making: Arc<RwLock<()>>,
 }
 
 /// A container or a network that exists.
@@ -136,6 +145,7 @@ impl Engine {
         Ok(Self {
             docker,
             host: host.to_owned(),
+            making: Arc::default(),
         })
     }
 
@@ -215,20 +225,46 @@ impl Engine {
             labels: Some(labels),
             ..NetworkCreateRequest::default()
         };
-        self.docker
-            .create_network(request)
+        let docker = self.docker.clone();
+        self.to_the_end(async move { docker.create_network(request).await })
             .await
             .map(|_| ())
             .map_err(|source| failed(format!("make the network {name}"), source))
+    }
+
+    /// Does what makes something, even if the caller stops waiting: the engine makes it in any case,
+    /// and who removes it must be able to find it.
+    async fn to_the_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, BollardError>> + Send + 'static,
+    ) -> Result<T, BollardError> {
+        let making = Arc::clone(&self.making).read_owned().await;
+        let made = tokio::spawn(async move {
+            let result = work.await;
+            drop(making);
+            result
+        });
+        made.await.unwrap_or_else(|error| {
+            Err(BollardError::DockerStreamError {
+                error: error.to_string(),
+            })
+        })
+    }
+
+    /// Waits until all that was begun to be made is there, whoever waited for it. False when the
+    /// engine takes too long.
+    pub async fn finish(&self) -> bool {
+        time::timeout(LAST_MADE, self.making.write()).await.is_ok()
     }
 
     /// Creates a container; its id.
     pub async fn create(&self, container: Container) -> Result<String, EngineError> {
         let name = container.name.clone();
         let options = CreateContainerOptionsBuilder::default().name(&name).build();
+        let docker = self.docker.clone();
+        let body = convert(container);
         match self
-            .docker
-            .create_container(Some(options), convert(container))
+            .to_the_end(async move { docker.create_container(Some(options), body).await })
             .await
         {
             Ok(created) => Ok(created.id),
