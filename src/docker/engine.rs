@@ -576,8 +576,12 @@ fn pull_error(image: &str, source: BollardError) -> EngineError {
     }
 }
 
-/// True for what runc says of a command that the image does not have.
+/// True for what engine and runc say of a command or a user that the image does not have.
 fn is_cannot_run(message: &str) -> bool {
+    let user = ["unable to find user", "unable to find group"];
+    if user.iter().any(|sign| message.contains(sign)) {
+        return true;
+    }
     [
         "executable file not found",
         "no such file or directory",
@@ -671,4 +675,27 @@ fn convert_mount(mount: Mount) -> ApiMount {
 /// The label filter of one job.
 pub fn job_label(key: &str) -> String {
     format!("{}={key}", name::JOB)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_image_lacks_is_the_author_s_to_put_right() {
+        for message in [
+            "unable to find user nosuch: no matching entries in passwd file",
+            "OCI runtime create failed: exec: \"/nope\": stat /nope: no such file or directory",
+            "exec: \"sh\": executable file not found in $PATH",
+            "exec /bin/sh: exec format error",
+        ] {
+            assert!(is_cannot_run(message), "{message}");
+        }
+        for message in [
+            "no space left on device",
+            "error mounting \"/run/x\": no such file or directory",
+        ] {
+            assert!(!is_cannot_run(message), "{message}");
+        }
+    }
 }
