@@ -5,6 +5,7 @@ use std::{
     net::IpAddr,
     path::Path,
     pin::Pin,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -26,7 +27,11 @@ use bollard::{
 };
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt};
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::{
+    io::{AsyncWrite, AsyncWriteExt},
+    sync::RwLock,
+    time,
+};
 
 use super::{
     image::Reference,
@@ -42,6 +47,8 @@ use crate::{
 const TIMEOUT: u64 = 120;
 /// How often a long pull says how far it is.
 const PROGRESS: Duration = Duration::from_secs(3);
+/// How long to wait for what the engine is just making.
+const LAST_MADE: Duration = Duration::from_secs(30);
 
 /// What went wrong with the engine.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +108,8 @@ impl EngineError {
 pub struct Engine {
     docker: Docker,
     host: String,
+    /// Held while something is being made.
+    making: Arc<RwLock<()>>,
 }
 
 /// Who pulls.
@@ -148,6 +157,7 @@ impl Engine {
         Ok(Self {
             docker,
             host: host.to_owned(),
+            making: Arc::default(),
         })
     }
 
@@ -229,20 +239,46 @@ impl Engine {
             labels: Some(labels),
             ..NetworkCreateRequest::default()
         };
-        self.docker
-            .create_network(request)
+        let docker = self.docker.clone();
+        self.to_the_end(async move { docker.create_network(request).await })
             .await
             .map(|_| ())
             .map_err(|source| failed(format!("make the network {name}"), source))
+    }
+
+    /// Does what makes something, even if the caller stops waiting: the engine makes it in any case,
+    /// and who removes it must be able to find it.
+    async fn to_the_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, BollardError>> + Send + 'static,
+    ) -> Result<T, BollardError> {
+        let making = Arc::clone(&self.making).read_owned().await;
+        let made = tokio::spawn(async move {
+            let result = work.await;
+            drop(making);
+            result
+        });
+        made.await.unwrap_or_else(|error| {
+            Err(BollardError::DockerStreamError {
+                error: error.to_string(),
+            })
+        })
+    }
+
+    /// Waits until all that was begun to be made is there, whoever waited for it. False when the
+    /// engine takes too long.
+    pub async fn finish(&self) -> bool {
+        time::timeout(LAST_MADE, self.making.write()).await.is_ok()
     }
 
     /// Creates a container; its id.
     pub async fn create(&self, container: Container) -> Result<String, EngineError> {
         let name = container.name.clone();
         let options = CreateContainerOptionsBuilder::default().name(&name).build();
+        let docker = self.docker.clone();
+        let body = convert(container);
         match self
-            .docker
-            .create_container(Some(options), convert(container))
+            .to_the_end(async move { docker.create_container(Some(options), body).await })
             .await
         {
             Ok(created) => Ok(created.id),
@@ -563,8 +599,12 @@ fn pull_error(image: &str, source: BollardError) -> EngineError {
     }
 }
 
-/// True for what runc says of a command that the image does not have.
+/// True for what engine and runc say of a command or a user that the image does not have.
 fn is_cannot_run(message: &str) -> bool {
+    let user = ["unable to find user", "unable to find group"];
+    if user.iter().any(|sign| message.contains(sign)) {
+        return true;
+    }
     [
         "executable file not found",
         "no such file or directory",
@@ -658,4 +698,27 @@ fn convert_mount(mount: Mount) -> ApiMount {
 /// The label filter of one job.
 pub fn job_label(key: &str) -> String {
     format!("{}={key}", name::JOB)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_image_lacks_is_the_author_s_to_put_right() {
+        for message in [
+            "unable to find user nosuch: no matching entries in passwd file",
+            "OCI runtime create failed: exec: \"/nope\": stat /nope: no such file or directory",
+            "exec: \"sh\": executable file not found in $PATH",
+            "exec /bin/sh: exec format error",
+        ] {
+            assert!(is_cannot_run(message), "{message}");
+        }
+        for message in [
+            "no space left on device",
+            "error mounting \"/run/x\": no such file or directory",
+        ] {
+            assert!(!is_cannot_run(message), "{message}");
+        }
+    }
 }

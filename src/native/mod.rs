@@ -23,7 +23,7 @@ use crate::{
     broker::attend::{self, Attendant, Beside},
     cancel::Cancel,
     config::{Config, DeployLane, Lane},
-    failure::{Failure, JobCode},
+    failure::{Class, Failure, JobCode},
     job::{Job, Phase},
     log::Log,
     policy::{self, Refusal},
@@ -157,7 +157,16 @@ impl<'a> Engine<'a> {
         if let Err(error) = self.remove().await {
             left.push(error.to_string());
         }
-        for environment in self.granted().unwrap_or_default() {
+        let granted = match self.granted() {
+            // Refused: nothing was begun.
+            Err(failure) if failure.class() == Class::Build => Vec::new(),
+            Err(failure) => {
+                left.push(failure.to_string());
+                Vec::new()
+            }
+            Ok(granted) => granted,
+        };
+        for environment in granted {
             if let Err(error) = attend::recover(&self.host.program, self.config, &environment).await
             {
                 left.push(error.to_string());
@@ -213,7 +222,12 @@ impl<'a> Engine<'a> {
             Some(trouble) if !matches!(end, End::Code(0) | End::Cancelled) => {
                 Err(Failure::system(trouble))
             }
-            _ => ended(end),
+            Some(trouble) => {
+                // The author chose to go on without it; whoever reads the log must know.
+                log.warn(&trouble).await;
+                ended(end)
+            }
+            None => ended(end),
         }
     }
 

@@ -5,11 +5,7 @@ use crate::{config::Lane, failure::Failure};
 
 pub(super) async fn prepare(context: &Context<'_>) -> Result<(), Failure> {
     match &context.lane {
-        Lane::Docker(lane) => {
-            context
-                .until_cancelled(docker::prepare(context, lane))
-                .await
-        }
+        Lane::Docker(lane) => docker::prepare(context, lane).await,
         Lane::Deploy(_) => context.native()?.prepare(),
     }
 }

@@ -25,6 +25,8 @@ use crate::{
 /// One who waits hears this often for whom.
 const PROGRESS: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(500);
+/// How long one who only looks has the lock, about.
+const GLANCE: Duration = Duration::from_millis(1);
 
 /// Who holds it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,7 +100,7 @@ impl Lease {
             source,
         };
         let mut file = open(&path).map_err(unusable)?;
-        match file.try_lock() {
+        match lock(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let holder = read(&path).map_or("another rollout".into(), |h| h.to_string());
@@ -165,6 +167,20 @@ impl<C: Clock, N: Narrator> Patience<'_, C, N> {
             }
             self.clock.sleep(LOOK).await;
         }
+    }
+}
+
+/// Locks the file for its holder. One who only looks whether it is locked is no holder: a shared lock
+/// is to be had beside those.
+fn lock(file: &File) -> Result<(), TryLockError> {
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => {}
+            result => return result,
+        }
+        file.try_lock_shared()?;
+        file.unlock().map_err(TryLockError::Error)?;
+        std::thread::sleep(GLANCE);
     }
 }
 
@@ -249,6 +265,24 @@ mod tests {
         drop(lease);
         assert_eq!(Lease::holder(folder.path(), "production"), None);
         Lease::try_take(folder.path(), "production", &holder(2)).unwrap();
+    }
+
+    #[test]
+    fn one_who_looks_at_the_lease_does_not_hold_it() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(Lease::try_take(folder.path(), "production", &holder(1)).unwrap());
+        let file = File::open(path(folder.path(), "production")).unwrap();
+        file.try_lock_shared().unwrap();
+        let (sender, receiver) = std::sync::mpsc::channel::<()>();
+        let looking = std::thread::spawn(move || {
+            // Until the other one has had time to try.
+            let _ = receiver.recv_timeout(Duration::from_millis(50));
+            drop(file);
+        });
+        let taken = Lease::try_take(folder.path(), "production", &holder(2));
+        assert!(taken.is_ok(), "{taken:?}");
+        drop(sender);
+        looking.join().unwrap();
     }
 
     #[test]

@@ -6,7 +6,10 @@ use std::{
     process::Command,
 };
 
-use nix::{sys::signal::Signal, unistd::User};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::{Pid, User},
+};
 
 use super::kit::{BROKER, Lane, brokers, is_skipped, wait_until};
 
@@ -123,6 +126,42 @@ fn a_broker_ends_by_itself_when_the_driver_s_group_is_killed() {
     running.wait();
     wait_until("the broker's end", || brokers(&lane).is_empty());
     job.cleanup().is_good();
+}
+
+#[test]
+fn a_broker_that_died_is_named_even_if_the_script_goes_on() {
+    if is_skipped() {
+        return;
+    }
+    let lane = Lane::install();
+    let job = lane.job(7);
+    job.prepare().is_good();
+    let running = job.start("echo ready; while [ ! -e ~/done ]; do sleep 0.1; done");
+    running.wait_for("ready");
+    wait_until("a broker", || brokers(&lane).len() == 1);
+    let broker = Pid::from_raw(brokers(&lane)[0].cast_signed());
+    kill(broker, Signal::SIGKILL).unwrap();
+    fs::write(job.place().join("home/done"), "").unwrap();
+    let ended = running.wait();
+    assert_eq!(ended.code, Some(0), "{}", ended.text);
+    ended.says("WARNING: the broker ended unexpectedly (signal: 9");
+    job.cleanup().is_good();
+}
+
+#[test]
+fn cleanup_does_not_pass_over_an_environment_that_cannot_be_read() {
+    if is_skipped() {
+        return;
+    }
+    let lane = Lane::install();
+    let job = lane.job(8);
+    job.prepare().is_good();
+    let file = lane.config().with_file_name("environments/production.toml");
+    fs::write(&file, "[policy]\nprojects = nobody\n").unwrap();
+    let ended = job.cleanup();
+    assert_eq!(ended.code, Some(2), "{}", ended.text);
+    ended.says("production.toml");
+    assert!(lane.leased().is_empty());
 }
 
 #[test]

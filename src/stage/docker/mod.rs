@@ -2,6 +2,7 @@
 
 mod cleanup;
 mod gate;
+mod note;
 mod prepare;
 mod provide;
 mod run;

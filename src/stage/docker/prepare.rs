@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::{
     super::Context,
     Scene,
+    note::Note,
     provide::{allowed, provide, provide_helper},
     service,
 };
@@ -27,13 +28,30 @@ pub(in crate::stage) async fn prepare(
     context: &Context<'_>,
     lane: &DockerLane,
 ) -> Result<(), Failure> {
-    let began = Instant::now();
     let job_image = job_image(context, lane)?;
-    let scene = Scene::open(context, lane).await?;
+    let scene = context.until_cancelled(Scene::open(context, lane)).await?;
+    let note = Note::leave(context, &scene)?;
+    let made = context
+        .until_cancelled(make(context, lane, &scene, &job_image))
+        .await;
+    // Whoever does not wait for it any longer: cleanup has to find what the engine makes.
+    if scene.engine.finish().await {
+        return made.and(note.remove());
+    }
+    made
+}
+
+async fn make(
+    context: &Context<'_>,
+    lane: &DockerLane,
+    scene: &Scene,
+    job_image: &Reference,
+) -> Result<(), Failure> {
+    let began = Instant::now();
     // An attempt that was killed may have left its things under the same names.
     scene.clear().await?;
     let (image, helper) = tokio::try_join!(
-        provide(context, &scene.engine, &job_image, lane, &context.job.image),
+        provide(context, &scene.engine, job_image, lane, &context.job.image),
         provide_helper(context, &scene.engine, lane),
     )?;
     let facts = HelperFacts {
@@ -46,8 +64,8 @@ pub(in crate::stage) async fn prepare(
         .create_network(&network, scene.names.labels())
         .await
         .map_err(EngineError::into_failure)?;
-    let helper = take_slot(&scene, lane, &facts).await?;
-    let services = async { service::start_all(context, lane, &scene).await };
+    let helper = take_slot(scene, lane, &facts).await?;
+    let services = async { service::start_all(context, lane, scene).await };
     let helper = async {
         scene
             .engine

@@ -5,7 +5,7 @@ use std::{fs, path::Path, time::Duration};
 use futures_util::StreamExt;
 use tokio::{select, time};
 
-use super::{super::Context, Scene, gate};
+use super::{super::Context, Scene, gate, note::Note};
 use crate::{
     config::DockerLane,
     docker::{
@@ -166,11 +166,11 @@ async fn create_build(
         network: Network::Of(helper.id.clone()),
         ..spec::build(&scene.names, lane, &context.job, &context.call)
     };
-    scene
-        .engine
-        .create(container)
-        .await
-        .map_err(EngineError::into_failure)
+    let note = Note::leave(context, scene)?;
+    let created = scene.engine.create(container).await;
+    let removed = note.remove();
+    let id = created.map_err(EngineError::into_failure)?;
+    removed.map(|()| id)
 }
 
 fn helper(scene: &Scene) -> Result<&Found, Failure> {
