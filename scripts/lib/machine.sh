@@ -38,6 +38,10 @@ install_packages() {
     if [ -e /usr/bin/busybox ] && ldd /usr/bin/busybox >/dev/null 2>&1; then
         missing="$missing busybox-static"
     fi
+    # The testbed makes a host's root file system from the same source, so apt has to know one.
+    if [ -z "$missing" ] && ! ls /var/lib/apt/lists/*Packages* >/dev/null 2>&1; then
+        apt_run apt-get update
+    fi
     [ -n "$missing" ] || return 0
     if [ "$(id -u)" != 0 ]; then
         say "These packages are missing:$missing"
@@ -53,16 +57,20 @@ install_packages() {
 }
 
 apt_install() {
-    log=$(mktemp)
     # Word splitting is wanted: $1 is a list.
     # shellcheck disable=SC2086
-    if { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $1; } \
-        >"$log" 2>&1; then
+    apt_run apt-get update && DEBIAN_FRONTEND=noninteractive apt_run apt-get install --yes --no-install-recommends $1
+}
+
+# Runs a command of apt, which is told of only when it fails.
+apt_run() {
+    log=$(mktemp)
+    if "$@" >"$log" 2>&1; then
         rm -f "$log"
         return 0
     fi
     tail -n 20 "$log" >&2
-    say "The packages could not be installed; all of apt-get's words are in $log"
+    say "$* has failed; all of its words are in $log"
     return 1
 }
 

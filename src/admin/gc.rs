@@ -13,21 +13,26 @@ use crate::{
     },
     failure::Failure,
     lease,
+    native::{self, Host},
 };
 
 /// Removes them; what was removed, as text.
 pub async fn gc(config: &Path) -> Result<String, Failure> {
     let config = Config::load(config).map_err(Failure::system)?;
-    let mut text = String::new();
+    let mut removed = BTreeSet::new();
     for lane in config.lanes.values() {
         if let Lane::Docker(lane) = lane {
-            let removed = sweep(&lane.docker_host)
-                .await
-                .map_err(EngineError::into_failure)?;
-            for key in removed {
-                text.extend(["removed what the job ", &key, " left behind\n"]);
-            }
+            removed.extend(
+                sweep(&lane.docker_host)
+                    .await
+                    .map_err(EngineError::into_failure)?,
+            );
         }
+    }
+    removed.extend(native::gc(&Host::here(String::new())?, &config).await?);
+    let mut text = String::new();
+    for key in &removed {
+        text.extend(["removed what the job ", key, " left behind\n"]);
     }
     Ok(text)
 }

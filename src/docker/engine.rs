@@ -38,7 +38,10 @@ use super::{
     name,
     spec::{Container, Mount, Network},
 };
-use crate::failure::{Failure, JobCode};
+use crate::{
+    failure::{Failure, JobCode},
+    secret::Secret,
+};
 
 /// How long the engine may take to answer one call. Streams are not bound by it.
 const TIMEOUT: u64 = 120;
@@ -109,6 +112,15 @@ pub struct Engine {
     making: Arc<RwLock<()>>,
 }
 
+/// Who pulls.
+#[derive(Debug, Clone)]
+pub struct Account {
+    pub username: String,
+    pub password: Secret,
+    /// `host[:port]`.
+    pub registry: String,
+}
+
 /// A container or a network that exists.
 #[derive(Debug, Clone)]
 pub struct Found {
@@ -169,14 +181,16 @@ impl Engine {
     pub async fn pull(
         &self,
         image: &Reference,
-        credentials: Option<DockerCredentials>,
+        account: Option<Account>,
         say: impl AsyncFn(&str),
     ) -> Result<(), EngineError> {
         let name = image.as_str();
         let options = CreateImageOptionsBuilder::default()
             .from_image(name)
             .build();
-        let mut steps = self.docker.create_image(Some(options), None, credentials);
+        let mut steps = self
+            .docker
+            .create_image(Some(options), None, account.map(credentials));
         let mut layers: HashMap<String, (i64, i64)> = HashMap::new();
         let mut said = Instant::now();
         while let Some(step) = steps.next().await {
@@ -200,7 +214,7 @@ impl Engine {
         archive: impl Stream<Item = std::io::Result<Bytes>> + Send + 'static,
         tag: &str,
     ) -> Result<(), EngineError> {
-        let (repo, tag) = tag.split_once(':').unwrap_or((tag, "latest"));
+        let (repo, tag) = tag.rsplit_once(':').unwrap_or((tag, "latest"));
         let options = CreateImageOptionsBuilder::default()
             .from_src("-")
             .repo(repo)
@@ -539,6 +553,15 @@ fn bytes(
             .map_ok(LogOutput::into_bytes)
             .map_err(|source| failed("stream the job's output".into(), source)),
     )
+}
+
+fn credentials(account: Account) -> DockerCredentials {
+    DockerCredentials {
+        username: Some(account.username),
+        password: Some(account.password.expose().to_owned()),
+        serveraddress: Some(account.registry),
+        ..DockerCredentials::default()
+    }
 }
 
 fn failed(what: String, source: BollardError) -> EngineError {

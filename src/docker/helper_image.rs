@@ -1,10 +1,10 @@
 //! The helper image: git, a shell and `gitlab-runner`, for the phases that are not the user's.
 //!
-//! In this order: the one configured, one already local, a pull, one made on the spot from this host's
-//! own programs. What is made is named after what it was made from, so it is made once.
+//! In this order: the one configured, one already local, the archive that the gitlab-runner package
+//! brings, a pull, one made on the spot from this host's own programs.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -64,70 +64,84 @@ pub fn official(runner_version: &str) -> Option<String> {
     })
 }
 
-/// The files of a helper image made from this host.
+/// The archive of that image which the gitlab-runner package brings, beside the `gitlab-runner` in `path`.
+pub fn packaged(path: &str) -> Option<PathBuf> {
+    let arch = match std::env::consts::ARCH {
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let program = which(path, "gitlab-runner")?;
+    let folder = program.parent()?.join("../lib/gitlab-runner/helper-images");
+    Some(folder.join(format!("prebuilt-alpine-{arch}.tar.xz"))).filter(|file| file.is_file())
+}
+
+/// A helper image made from this host's own programs.
 #[derive(Debug)]
 pub struct Recipe {
-    /// Where each file lies on the host, by its path in the image.
-    files: HashMap<PathBuf, PathBuf>,
-    /// Folders that are taken as they are.
-    folders: Vec<PathBuf>,
+    /// Where each program lies on the host, by its path in the image.
+    programs: BTreeMap<PathBuf, PathBuf>,
 }
 
 impl Recipe {
-    /// Finds the programs in `path` (as in PATH) and the libraries that they need.
+    /// Finds the programs in `path` (as in PATH).
     pub fn gather(path: &str) -> Result<Self, HelperImageError> {
-        let mut files = HashMap::new();
-        let mut needed = BTreeSet::new();
+        let inside = |program: &str| Path::new("/usr/bin").join(program);
+        let mut programs = BTreeMap::new();
         for program in PROGRAMS {
             let found = which(path, program).ok_or(HelperImageError::ProgramMissing { program })?;
-            needed.insert((PathBuf::from("/usr/bin").join(program), found));
+            programs.insert(inside(program), found);
         }
-        let runner = which(path, "gitlab-runner").or_else(|| which(path, "gitlab-runner-helper"));
         let program = "gitlab-runner";
+        let runner = which(path, program).or_else(|| which(path, "gitlab-runner-helper"));
         let runner = runner.ok_or(HelperImageError::ProgramMissing { program })?;
-        needed.insert((PathBuf::from("/usr/bin/gitlab-runner"), runner));
+        programs.insert(inside(program), runner);
         for program in OPTIONAL {
             if let Some(found) = which(path, program) {
-                needed.insert((PathBuf::from("/usr/bin").join(program), found));
+                programs.insert(inside(program), found);
             }
         }
-        let git_core = git_core()?;
-        for name in ["git-remote-http", "git-sh-setup"] {
-            let tool = git_core.join(name);
-            if tool.exists() {
-                needed.insert((tool.clone(), tool));
-            }
+        Ok(Self { programs })
+    }
+
+    /// The image's name: the same programs make the same name, so that it is made once.
+    pub fn tag(&self) -> Result<String, HelperImageError> {
+        let mut hash = Sha256::new();
+        for (inside, outside) in &self.programs {
+            let metadata = fs::metadata(outside).map_err(unreadable(outside))?;
+            let (size, time) = (metadata.len(), metadata.mtime());
+            hash.update(format!("{} {size} {time}\n", inside.display()));
         }
-        for (inside, outside) in needed {
-            for library in libraries(&outside)? {
-                files.insert(library.clone(), library);
-            }
-            files.insert(inside, outside);
+        let digest: [u8; 32] = hash.finalize().into();
+        let number = digest
+            .iter()
+            .take(8)
+            .fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+        Ok(format!("dockmaster-helper:{number:016x}"))
+    }
+
+    /// The programs and all that they need, by their paths in the image.
+    fn files(&self, git_core: &Path) -> Result<BTreeMap<PathBuf, PathBuf>, HelperImageError> {
+        let mut files = self.programs.clone();
+        let tools = ["git-remote-http", "git-sh-setup"].map(|name| git_core.join(name));
+        files.extend(
+            tools
+                .into_iter()
+                .filter(|tool| tool.exists())
+                .map(|tool| (tool.clone(), tool)),
+        );
+        let mut libraries = BTreeSet::new();
+        for outside in files.values() {
+            libraries.extend(self::libraries(outside)?);
         }
+        files.extend(
+            libraries
+                .into_iter()
+                .map(|library| (library.clone(), library)),
+        );
         if Path::new(CERTIFICATES).exists() {
             files.insert(CERTIFICATES.into(), CERTIFICATES.into());
         }
-        let folders = vec![git_core, "/usr/share/git-core/templates".into()];
-        Ok(Self { files, folders })
-    }
-
-    /// The image's name: the same files make the same name.
-    pub fn tag(&self) -> Result<String, HelperImageError> {
-        let mut lines: Vec<String> = Vec::new();
-        for (inside, outside) in &self.files {
-            let metadata = fs::metadata(outside).map_err(unreadable(outside))?;
-            let (size, time) = (metadata.len(), metadata.mtime());
-            lines.push(format!("{} {size} {time}", inside.display()));
-        }
-        lines.sort();
-        let digest = <[u8; 32]>::from(Sha256::digest(lines.join("\n")));
-        let short: String = digest.iter().take(6).fold(String::new(), |mut text, byte| {
-            use std::fmt::Write;
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        });
-        Ok(format!("dockmaster-helper:{short}"))
+        Ok(files)
     }
 
     /// Writes the root file system into an anonymous file.
@@ -165,8 +179,9 @@ impl Recipe {
         }
         add_text(tar, "etc/passwd", "root:x:0:0:root:/root:/bin/sh\n").map_err(write)?;
         add_text(tar, "etc/group", "root:x:0:\n").map_err(write)?;
+        let git_core = git_core()?;
         let mut added = BTreeSet::new();
-        for (inside, outside) in &self.files {
+        for (inside, outside) in &self.files(&git_core)? {
             let inside = merged(inside);
             if added.insert(inside.clone()) {
                 let mut file = fs::File::open(outside).map_err(unreadable(outside))?;
@@ -174,7 +189,11 @@ impl Recipe {
                     .map_err(unreadable(outside))?;
             }
         }
-        for folder in self.folders.iter().filter(|folder| folder.exists()) {
+        let templates = PathBuf::from("/usr/share/git-core/templates");
+        for folder in [git_core, templates]
+            .iter()
+            .filter(|folder| folder.exists())
+        {
             add_tree(tar, folder, &mut added)?;
         }
         Ok(())
@@ -338,5 +357,21 @@ mod tests {
     fn a_missing_program_is_named() {
         let error = Recipe::gather("/nowhere").unwrap_err().to_string();
         assert!(error.contains("`bash` is not on the PATH"), "{error}");
+    }
+
+    #[test]
+    fn the_package_s_archive_is_found_beside_its_program() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("lib/gitlab-runner/helper-images");
+        let bin = root.path().join("bin");
+        fs::create_dir_all(&folder).unwrap();
+        fs::create_dir_all(&bin).unwrap();
+        fs::copy("/bin/true", bin.join("gitlab-runner")).unwrap();
+        let path = bin.to_string_lossy().into_owned();
+        assert_eq!(packaged(&path), None);
+        for arch in ["x86_64", "arm64"] {
+            fs::write(folder.join(format!("prebuilt-alpine-{arch}.tar.xz")), "").unwrap();
+        }
+        assert!(packaged(&path).is_some_and(|file| file.is_file()));
     }
 }

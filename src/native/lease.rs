@@ -1,4 +1,5 @@
-//! Which job has which uid: one small file per live job, named after the uid, holding the job's key.
+//! Which job has which uid: one small file per live job, named after the uid, holding the job's key
+//! and the runner that drives it.
 //!
 //! A uid is never given out while any process has it, whoever left that process behind.
 
@@ -28,17 +29,44 @@ pub(super) enum LeaseError {
     Processes(#[source] io::Error),
 }
 
+/// What a record says.
+struct Holder {
+    uid: u32,
+    key: String,
+    /// The runner process, as `crate::lease` names it.
+    runner: String,
+}
+
 /// The uid that `key` has, if it has one.
 pub(super) fn find(folder: &Path, key: &str) -> Result<Option<u32>, LeaseError> {
+    let holders = holders(folder)?;
+    Ok(holders
+        .into_iter()
+        .find(|holder| holder.key == key)
+        .map(|holder| holder.uid))
+}
+
+/// The keys of jobs whose runner is gone: nobody will ever clean up after them.
+pub(super) fn orphans(folder: &Path) -> Result<Vec<String>, LeaseError> {
+    let is_orphan = |holder: &Holder| !crate::lease::is_alive(&holder.runner);
+    Ok(holders(folder)?
+        .into_iter()
+        .filter(is_orphan)
+        .map(|holder| holder.key)
+        .collect())
+}
+
+fn holders(folder: &Path) -> Result<Vec<Holder>, LeaseError> {
     let record = |source| LeaseError::Record {
         path: folder.to_owned(),
         source,
     };
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(record(error)),
     };
+    let mut holders = Vec::new();
     for entry in entries {
         let entry = entry.map_err(record)?;
         let name = entry.file_name();
@@ -46,11 +74,14 @@ pub(super) fn find(folder: &Path, key: &str) -> Result<Option<u32>, LeaseError> 
             continue;
         };
         // Another job may release its own at this very moment.
-        if fs::read_to_string(entry.path()).is_ok_and(|holder| holder == key) {
-            return Ok(Some(uid));
-        }
+        let Ok(text) = fs::read_to_string(entry.path()) else {
+            continue;
+        };
+        let (key, runner) = text.split_once('\n').unwrap_or((&text, ""));
+        let (key, runner) = (key.to_owned(), runner.to_owned());
+        holders.push(Holder { uid, key, runner });
     }
-    Ok(None)
+    Ok(holders)
 }
 
 /// Gives `key` a uid out of `range`; the one it has, if it has one.
@@ -107,7 +138,8 @@ fn write(path: &Path, key: &str) -> io::Result<()> {
         .truncate(true)
         .mode(0o600)
         .open(path)?;
-    io::Write::write_all(&mut file, key.as_bytes())
+    let record = format!("{key}\n{}", crate::lease::of_caller());
+    io::Write::write_all(&mut file, record.as_bytes())
 }
 
 /// True for a uid that belongs to somebody on this host.
@@ -136,6 +168,14 @@ mod tests {
         release(&folder, 3_900_000).unwrap();
         assert_eq!(take(&folder, "c", RANGE).unwrap(), 3_900_000);
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_job_is_an_orphan_when_its_runner_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        take(folder.path(), "alive", RANGE).unwrap();
+        fs::write(folder.path().join("3900001"), "dead\n1-1").unwrap();
+        assert_eq!(orphans(folder.path()).unwrap(), ["dead"]);
     }
 
     #[test]

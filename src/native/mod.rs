@@ -281,20 +281,8 @@ impl<'a> Engine<'a> {
             })
     }
 
-    /// Kills what still runs as the job, then removes its folders and gives its uid back.
     async fn remove(&self) -> Result<(), Failure> {
-        let uid = lease::find(&self.plan.uids, &self.plan.key).map_err(Failure::system)?;
-        if let Some(uid) = uid {
-            let kill = || spawn::signal_all(&self.host.program, uid, Signal::SIGKILL);
-            place::empty_of_processes(&self.plan, uid, kill)
-                .await
-                .map_err(Failure::system)?;
-        }
-        place::remove(&self.plan).map_err(Failure::system)?;
-        match uid {
-            Some(uid) => lease::release(&self.plan.uids, uid).map_err(Failure::system),
-            None => Ok(()),
-        }
+        remove(&self.host.program, &self.plan).await
     }
 
     /// The scripts of artifact phases succeed and do nothing where that program is missing.
@@ -306,6 +294,31 @@ impl<'a> Engine<'a> {
                 Failure::system("artifacts need the program gitlab-runner, and it is not on PATH")
                     .hint("try: install the gitlab-runner package, or add its folder to PATH")
             })
+    }
+}
+
+/// Removes the places of jobs whose runner is gone; their keys.
+pub async fn gc(host: &Host, config: &Config) -> Result<Vec<String>, Failure> {
+    let uids = Plan::of(config, String::new(), "").uids;
+    let orphans = lease::orphans(&uids).map_err(Failure::system)?;
+    for key in &orphans {
+        remove(&host.program, &Plan::of(config, key.clone(), "")).await?;
+    }
+    Ok(orphans)
+}
+
+/// Kills what still runs as the job, then removes its folders and gives its uid back.
+async fn remove(program: &Path, plan: &Plan) -> Result<(), Failure> {
+    let uid = lease::find(&plan.uids, &plan.key).map_err(Failure::system)?;
+    if let Some(uid) = uid {
+        let kill = || spawn::signal_all(program, uid, Signal::SIGKILL);
+        let emptied = place::empty_of_processes(plan, uid, kill).await;
+        emptied.map_err(Failure::system)?;
+    }
+    place::remove(plan).map_err(Failure::system)?;
+    match uid {
+        Some(uid) => lease::release(&plan.uids, uid).map_err(Failure::system),
+        None => Ok(()),
     }
 }
 

@@ -44,12 +44,16 @@ pub struct Plan {
 impl Plan {
     /// The place of `job`.
     pub fn new(config: &Config, job: &Job) -> Self {
-        let key = job.key();
+        Self::of(config, job.key(), &job.project_path())
+    }
+
+    /// The place of the job that `key` names, whose checkout is `project` below its `builds_dir`.
+    pub(super) fn of(config: &Config, key: String, project: &str) -> Self {
         let place = config.state_dir.join("jobs").join(&key);
         let sockets = config.run_dir.join("jobs").join(&key);
         let builds = place.join("builds");
         Self {
-            project: builds.join(inner_path(&job.project_path())),
+            project: builds.join(inner_path(project)),
             builds,
             home: place.join("home"),
             temporary: place.join("tmp"),

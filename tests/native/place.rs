@@ -63,6 +63,34 @@ fn cleanup_leaves_nothing_and_can_be_repeated() {
 }
 
 #[test]
+fn what_a_dead_runner_left_is_removed_and_nothing_else() {
+    if is_skipped() {
+        return;
+    }
+    let lane = Lane::install();
+    let (dead, alive) = (lane.job(8), lane.job(9));
+    dead.prepare().is_good();
+    alive.prepare().is_good();
+    let place = dead.place();
+    let key = place.file_name().unwrap().to_str().unwrap();
+    // This test is the runner of both, so one record is made to name a runner that is gone.
+    let record = lane.path("state/uids").join(lane.first_uid.to_string());
+    fs::write(&record, format!("{key}\n1-1")).unwrap();
+    let mut gc = std::process::Command::new(env!("CARGO_BIN_EXE_dockmaster"));
+    let output = gc
+        .arg("--config")
+        .arg(lane.config())
+        .arg("gc")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains(key), "{text}");
+    assert!(!place.exists() && !record.exists());
+    assert!(alive.place().exists());
+    alive.cleanup().is_good();
+}
+
+#[test]
 fn links_that_a_job_left_do_not_lead_cleanup_away() {
     if is_skipped() {
         return;

@@ -4,6 +4,7 @@ mod cleanup;
 mod gate;
 mod note;
 mod prepare;
+mod provide;
 mod run;
 mod service;
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 use futures_util::future::{join_all, try_join_all};
 use tokio::{net::TcpStream, time};
 
-use super::{super::Context, Scene, prepare};
+use super::{super::Context, Scene, provide};
 use crate::{
     config::DockerLane,
     docker::{
@@ -65,7 +65,7 @@ async fn name_all<'a>(
                 "invalid service image name: it is empty",
             ));
         }
-        let reference = prepare::allowed(&wish.name, &lane.services, "services")?;
+        let reference = provide::allowed(&wish.name, &lane.services, "services")?;
         let mut aliases = Vec::new();
         for alias in spec::service_aliases(&reference, wish) {
             if taken.insert(alias.clone()) {
@@ -93,7 +93,7 @@ async fn start(
     service: &Service<'_>,
 ) -> Result<String, Failure> {
     let engine = &scene.engine;
-    let image = prepare::provide(context, engine, &service.reference, lane, service.wish).await?;
+    let image = provide::provide(context, engine, &service.reference, lane, service.wish).await?;
     let environ = spec::service_environ(lane, &context.job, &context.call, service.wish);
     let container = Container {
         image,

@@ -87,7 +87,7 @@ pub(super) fn application_base(root: &Path, node: &Path) -> Result<()> {
 pub(super) fn host(root: &Path) -> Result<()> {
     let directory = root.to_string_lossy();
     let include = format!("--include={HOST_PACKAGES}");
-    let mirror = mirror();
+    let mirror = mirror()?;
     run(
         "debootstrap",
         &[
@@ -123,14 +123,15 @@ pub(super) fn host(root: &Path) -> Result<()> {
 }
 
 /// Where this machine itself gets Debian's packages from.
-fn mirror() -> String {
+fn mirror() -> Result<String> {
     let format = "$(CODENAME) $(ORIGIN) $(SITE)";
     let targets = ["indextargets", "--format", format, "Created-By: Packages"];
-    let targets = run("apt-get", &targets).unwrap_or_default();
+    let targets = run("apt-get", &targets)?;
     let site = targets
         .lines()
         .find_map(|line| line.strip_prefix("bookworm Debian "));
-    site.unwrap_or("http://deb.debian.org/debian").to_owned()
+    let missing = "apt knows no source of Debian 12 (bookworm); try: apt-get update";
+    site.map(str::to_owned).context(missing)
 }
 
 /// Copies a program and the libraries it names into a root file system that has none.
