@@ -32,7 +32,7 @@ pub(in crate::stage) async fn prepare(
     let scene = context.until_cancelled(Scene::open(context, lane)).await?;
     let note = Note::leave(context, &scene)?;
     let made = context
-        .until_cancelled(make(context, lane, &scene, &job_image))
+        .until_cancelled(Box::pin(make(context, lane, &scene, &job_image)))
         .await;
     // Whoever does not wait for it any longer: cleanup has to find what the engine makes.
     if scene.engine.finish().await {
