@@ -50,16 +50,9 @@ async fn make(
     let began = Instant::now();
     // An attempt that was killed may have left its things under the same names.
     scene.clear().await?;
-    // Boxed: a pull holds a large state, and there are several in here.
     let (image, helper) = tokio::try_join!(
-        Box::pin(provide(
-            context,
-            &scene.engine,
-            job_image,
-            lane,
-            &context.job.image
-        )),
-        Box::pin(provide_helper(context, &scene.engine, lane)),
+        provide(context, &scene.engine, job_image, lane, &context.job.image),
+        provide_helper(context, &scene.engine, lane),
     )?;
     let facts = HelperFacts {
         image: helper,
