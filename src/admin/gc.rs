@@ -61,10 +61,9 @@ async fn sweep(host: &str) -> Result<BTreeSet<String>, EngineError> {
     reason = "the form that `filter` asks for"
 )]
 fn is_orphan(found: &&Found) -> bool {
-    !found
-        .labels
-        .get(name::RUNNER)
-        .is_some_and(|lease| lease::is_alive(lease))
+    // Without a lease it is not ours: a container has the labels of its image, too.
+    let lease = found.labels.get(name::RUNNER);
+    lease.is_some_and(|lease| !lease::is_alive(lease))
 }
 
 fn key(found: &Found) -> Option<String> {

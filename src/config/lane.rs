@@ -132,8 +132,9 @@ fn default_wait_for_services() -> Duration {
     Duration::from_secs(30)
 }
 
+/// Below the range that systemd hands to services of its own (61184 and on).
 fn default_first_uid() -> u32 {
-    62_000
+    60_600
 }
 
 fn default_uid_count() -> u32 {
