@@ -30,6 +30,9 @@ pub async fn gc(config: &Path) -> Result<String, Failure> {
         }
     }
     removed.extend(native::gc(&Host::here(String::new())?, &config).await?);
+    if removed.is_empty() {
+        return Ok("nothing was left behind\n".into());
+    }
     let mut text = String::new();
     for key in &removed {
         text.extend(["removed what the job ", key, " left behind\n"]);

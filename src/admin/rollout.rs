@@ -3,6 +3,8 @@
 
 use std::{io, path::Path};
 
+use nix::unistd::Uid;
+
 use crate::{broker::attend, config::Config, failure::Failure, native::Host};
 
 /// Says how the environment is; the exit code.
@@ -18,6 +20,10 @@ pub fn recover(config: &Path, environment: &str) -> Result<i32, Failure> {
 }
 
 fn load(config: &Path) -> Result<Config, Failure> {
+    if !Uid::effective().is_root() {
+        return Err(Failure::system("only root can become the broker's user")
+            .hint("try: sudo dockmaster rollout …"));
+    }
     Config::load(config).map_err(Failure::system)
 }
 

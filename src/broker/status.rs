@@ -27,11 +27,17 @@ pub(super) async fn status(config: &Config, name: &str) -> Result<bool, Failure>
     let world = open::world(config, &environment, Voice::Admin, wish)?;
     let runs = Runs::new(&config.state_dir, name);
     let versions = runs.versions().map_err(Failure::system)?;
-    let pool = match &world.balancer {
-        Some(balancer) => Some(balancer.pool().await.map_err(Failure::system)?),
-        None => None,
+    let weights = match &world.balancer {
+        None => Weights::NoBalancer,
+        Some(balancer) => match balancer.pool().await {
+            Ok(pool) => Weights::Read(pool),
+            Err(error) => {
+                world.narrator.say(&narrate::chain(&error));
+                Weights::Unread
+            }
+        },
     };
-    let mut is_well = tell_hosts(&world, pool.as_ref(), &versions).await;
+    let mut is_well = tell_hosts(&world, &weights, &versions).await;
     if let Some(holder) = Lease::holder(&config.state_dir, name) {
         world
             .narrator
@@ -42,20 +48,36 @@ pub(super) async fn status(config: &Config, name: &str) -> Result<bool, Failure>
     Ok(is_well)
 }
 
-async fn tell_hosts(world: &World<Live>, pool: Option<&Pool>, versions: &[Release]) -> bool {
+/// What the balancer says; the hosts are told of whether it answers or not.
+enum Weights {
+    NoBalancer,
+    Unread,
+    Read(Pool),
+}
+
+impl Weights {
+    /// A host's, for people; `false` when a person has to look at it.
+    fn of(&self, host: &str) -> (bool, String) {
+        match self {
+            Self::NoBalancer => (true, "no balancer".into()),
+            Self::Unread => (false, "weight unknown".into()),
+            Self::Read(pool) => match pool.weights.get(host) {
+                None => (false, "not at the balancer".into()),
+                Some(weight) => (*weight != Weight::ZERO, format!("weight {weight}")),
+            },
+        }
+    }
+}
+
+async fn tell_hosts(world: &World<Live>, weights: &Weights, versions: &[Release]) -> bool {
     let looks = world
         .hosts
         .iter()
         .map(async |(host, remote)| (host, remote.survey().await));
     let mut is_well = true;
     for (host, survey) in join_all(looks).await {
-        let weight = pool.map(|pool| pool.weights.get(host).copied());
-        is_well &= weight != Some(None) && weight != Some(Some(Weight::ZERO));
-        let weight = match weight {
-            None => "no balancer".to_owned(),
-            Some(None) => "not at the balancer".to_owned(),
-            Some(Some(weight)) => format!("weight {weight}"),
-        };
+        let (is_in_service, weight) = weights.of(host);
+        is_well &= is_in_service;
         let text = match survey {
             Ok(survey) => {
                 let container = survey.container.as_ref();
