@@ -94,10 +94,12 @@ async fn run_in_build(
         None => create_build(context, lane, scene).await?,
     };
     let result = run_container(context, scene, &container, script).await;
-    if let Some(gate) = gate {
-        gate.close().await.map_err(Failure::system)?;
-    }
-    result
+    let closed = match gate {
+        Some(gate) => gate.close().await.map_err(Failure::system),
+        None => Ok(()),
+    };
+    // What the script ended with comes first.
+    result.and(closed)
 }
 
 async fn run_container(
