@@ -12,7 +12,7 @@ use crate::{
     exit,
     failure::Failure,
     log::Log,
-    native::verb,
+    sandbox::verb,
     stage::{self, Setting, Stage},
 };
 

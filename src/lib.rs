@@ -1,27 +1,25 @@
 //! dockmaster: a GitLab Runner custom executor.
 
 pub mod admin;
-pub mod aliyun;
 pub mod app;
+pub mod balancer;
 pub mod broker;
 pub mod call;
 pub mod cancel;
 pub mod cli;
-mod compose;
 pub mod config;
-pub mod deploy;
 pub mod docker;
 pub mod exit;
 pub mod failure;
 pub mod gate;
+pub mod host;
 pub mod job;
 pub mod lease;
 pub mod log;
-pub mod native;
 pub mod policy;
-pub mod remote;
+pub mod rollout;
+pub mod sandbox;
 pub mod secret;
-pub mod ssh;
 pub mod stage;
 pub mod store;
 pub mod sys;

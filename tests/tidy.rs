@@ -14,10 +14,10 @@ const LEVELS: &[(u8, &[&str])] = &[
     (
         2,
         &[
-            "deploy",
+            "rollout",
             "docker/name",
             "docker/spec",
-            "docker/image",
+            "docker/reference",
             "gate/route",
             "gate/body",
         ],
@@ -25,8 +25,7 @@ const LEVELS: &[(u8, &[&str])] = &[
     (
         3,
         &[
-            "docker", "gate", "aliyun", "ssh", "remote", "compose", "tls", "store", "native",
-            "broker",
+            "docker", "gate", "balancer", "host", "tls", "store", "sandbox", "broker",
         ],
     ),
     (3, &["log", "cancel"]),

@@ -13,7 +13,7 @@ use crate::{
     },
     failure::Failure,
     lease,
-    native::{self, Host},
+    sandbox::{self, Host},
 };
 
 /// Removes them; what was removed, as text.
@@ -29,7 +29,7 @@ pub async fn gc(config: &Path) -> Result<String, Failure> {
             );
         }
     }
-    removed.extend(native::gc(&Host::here(String::new())?, &config).await?);
+    removed.extend(sandbox::gc(&Host::here(String::new())?, &config).await?);
     if removed.is_empty() {
         return Ok("nothing was left behind\n".into());
     }

@@ -5,7 +5,7 @@ use std::{io, path::Path};
 
 use nix::unistd::Uid;
 
-use crate::{broker::attend, config::Config, failure::Failure, native::Host};
+use crate::{broker::attend, config::Config, failure::Failure, sandbox::Host};
 
 /// Says how the environment is; the exit code.
 pub fn status(config: &Path, environment: &str) -> Result<i32, Failure> {

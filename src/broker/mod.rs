@@ -29,8 +29,8 @@ use tokio::{
 
 use crate::{
     config::Config,
-    deploy::port::Wish,
     failure::{Class, Failure, JobCode},
+    rollout::port::Wish,
     sys::process,
 };
 use duty::{Duty, Task};

@@ -9,19 +9,19 @@ use super::{
     voice::{Story, Voice},
 };
 use crate::{
-    aliyun::Clb,
+    balancer::aliyun::Clb,
     config::{BalancerKind, Config, Environment},
-    deploy::{
+    failure::{Class, Failure, JobCode},
+    host,
+    policy::Grant,
+    rollout::{
         clock::RealClock,
+        engine::{self, Error, Order},
         journal::{Outcome, Owner},
         port::{Narrator, Ports, Release, Wish},
         report::Report,
-        rollout::{self, Error, Order},
         world::{Settings, World},
     },
-    failure::{Class, Failure, JobCode},
-    policy::Grant,
-    remote,
     store::{Holder, Lease, LeaseError, Ledger, Patience, RunFile, Runs, ledger::Record},
 };
 
@@ -30,7 +30,7 @@ pub(super) struct Live;
 
 impl Ports for Live {
     type Balancer = Clb<RealClock>;
-    type Remote = remote::Host;
+    type Remote = host::Host;
     type Journal = RunFile;
     type Clock = RealClock;
     type Narrator = Voice;
@@ -81,7 +81,7 @@ impl serve::Rollouts for Rollouts<'_> {
             release,
             owner,
         };
-        let report = rollout::roll_out(&world, &settings, &order, &earlier).await;
+        let report = engine::roll_out(&world, &settings, &order, &earlier).await;
         // Old journals that cannot be removed are no reason to call a rollout failed.
         if let Err(error) = runs.prune() {
             tracing::warn!(%error, "old journals stay");
@@ -107,7 +107,7 @@ pub(super) async fn recover(
     }
     let world = world(config, &environment, voice, wish)?;
     let settings = settings(&runs, &environment)?;
-    let reports = rollout::recover(&world, &settings, &earlier)
+    let reports = engine::recover(&world, &settings, &earlier)
         .await
         .map_err(not_begun)?;
     let stuck = reports
@@ -136,7 +136,7 @@ pub(super) fn world(
     };
     let mut hosts = Vec::new();
     for host in &environment.hosts {
-        let remote = remote::Host::open(environment, host, config.registry.as_ref());
+        let remote = host::Host::open(environment, host, config.registry.as_ref());
         hosts.push((host.name.clone(), remote.map_err(Failure::system)?));
     }
     Ok(World {

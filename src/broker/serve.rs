@@ -23,10 +23,10 @@ use super::{
 };
 use crate::{
     config::{Config, Lane},
-    deploy::port::Wish,
     failure::{Failure, JobCode},
     job::Job,
     policy::{self, Grant},
+    rollout::port::Wish,
 };
 
 /// The longest request there is.

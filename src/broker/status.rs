@@ -9,13 +9,13 @@ use super::{
 };
 use crate::{
     config::Config,
-    deploy::{
+    failure::Failure,
+    rollout::{
         journal::Run,
         narrate,
         port::{Balancer, Container, Health, Narrator, Pool, Release, Remote, Weight, Wish},
         world::World,
     },
-    failure::Failure,
     store::{Lease, Runs},
 };
 

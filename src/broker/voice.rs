@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use crate::deploy::{narrate, port::Narrator};
+use crate::rollout::{narrate, port::Narrator};
 
 /// The lines of a rollout, on their way to the job.
 #[derive(Clone)]

@@ -34,8 +34,8 @@ use tokio::{
 };
 
 use super::{
-    image::Reference,
     name,
+    reference::Reference,
     spec::{Container, Mount, Network},
 };
 use crate::{

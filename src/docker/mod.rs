@@ -4,6 +4,6 @@
 
 pub mod engine;
 pub mod helper_image;
-pub mod image;
 pub mod name;
+pub mod reference;
 pub mod spec;

@@ -256,7 +256,7 @@ pub fn expand(text: &str, variables: &BTreeMap<String, String>) -> String {
 }
 
 /// The names of a service: both that derive from its image, then its aliases.
-pub fn service_aliases(reference: &super::image::Reference, service: &Image) -> Vec<String> {
+pub fn service_aliases(reference: &super::reference::Reference, service: &Image) -> Vec<String> {
     let given = service
         .alias
         .split([',', ' '])
@@ -281,7 +281,7 @@ fn path(path: &std::path::Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::docker::image::Reference;
+    use crate::docker::reference::Reference;
 
     fn variables() -> BTreeMap<String, String> {
         [("A", "1"), ("B_2", "two")]

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::Context;
-use crate::{config::Lane, failure::Failure, native::plan::builds_dir};
+use crate::{config::Lane, failure::Failure, sandbox::plan::builds_dir};
 
 /// What the runner reads from this stage's standard output.
 #[derive(Debug, Serialize)]

@@ -15,7 +15,7 @@ use crate::{
     failure::{Failure, JobCode},
     job::{Job, Phase},
     log::Log,
-    native::{Engine, Host},
+    sandbox::{Engine, Host},
 };
 
 /// Which stage is called.
@@ -108,6 +108,6 @@ impl<'a> Context<'a> {
 }
 
 /// The job's image or service has a name that no image can have.
-fn bad_reference(error: crate::docker::image::BadReference) -> Failure {
+fn bad_reference(error: crate::docker::reference::BadReference) -> Failure {
     Failure::build(JobCode::Malformed, error)
 }

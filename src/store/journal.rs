@@ -13,12 +13,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    deploy::{
+    failure::Class,
+    rollout::{
+        engine::Earlier,
         journal::{Event, Journal, Run},
         port::Release,
-        rollout::Earlier,
     },
-    failure::Class,
 };
 
 /// How many ended runs are kept, for people and for the names of old releases.
@@ -269,7 +269,7 @@ impl Journal for RunFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deploy::journal::{Outcome, Owner};
+    use crate::rollout::journal::{Outcome, Owner};
 
     fn opened(run: &str) -> Event {
         Event::Opened {

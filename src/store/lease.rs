@@ -14,12 +14,12 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    deploy::{
+    failure::Class,
+    rollout::{
         journal::Owner,
         narrate,
         port::{Clock, Narrator},
     },
-    failure::Class,
 };
 
 /// One who waits hears this often for whom.

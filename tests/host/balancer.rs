@@ -3,9 +3,9 @@
 use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 
 use dockmaster::{
-    aliyun::{AliyunError, Clb},
+    balancer::aliyun::{AliyunError, Clb},
     config,
-    deploy::{
+    rollout::{
         clock::RealClock,
         port::{Balancer, Fault as _, Weight},
     },

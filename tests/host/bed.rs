@@ -10,8 +10,8 @@ use std::{
 
 use dockmaster::{
     config::{Environment, Registry},
-    deploy::port::{Container, Health, Release, Remote, Survey},
-    remote::{Host, RemoteError},
+    host::{Host, RemoteError},
+    rollout::port::{Container, Health, Release, Remote, Survey},
 };
 use testbed::{
     application::Application,

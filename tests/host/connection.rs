@@ -10,9 +10,9 @@ use std::{
 
 use dockmaster::{
     config,
-    deploy::port::{Fault, Remote},
-    remote::{Host, RemoteError},
-    ssh::{Session, SshError},
+    host::ssh::{Session, SshError},
+    host::{Host, RemoteError},
+    rollout::port::{Fault, Remote},
 };
 
 use crate::{

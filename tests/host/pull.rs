@@ -3,9 +3,9 @@
 use std::{cell::RefCell, fs};
 
 use dockmaster::{
-    deploy::port::{Fault, Release, Remote},
     failure::Class,
-    remote::{Host, RemoteError},
+    host::{Host, RemoteError},
+    rollout::port::{Fault, Release, Remote},
 };
 
 use crate::{

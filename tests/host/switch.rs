@@ -3,8 +3,8 @@
 use std::{io::Write, path::Path};
 
 use dockmaster::{
-    deploy::port::{Remote, Survey},
-    remote::RemoteError,
+    host::RemoteError,
+    rollout::port::{Remote, Survey},
 };
 use testbed::{command::docker, fleet::DIRECTORY};
 

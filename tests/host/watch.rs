@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dockmaster::deploy::port::{Health, Remote};
+use dockmaster::rollout::port::{Health, Remote};
 
 use crate::{
     Test,

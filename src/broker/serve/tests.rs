@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::sync::Notify;
 
 use super::*;
-use crate::deploy::port::Narrator;
+use crate::rollout::port::Narrator;
 
 const ENVIRONMENT: &str = r#"
 [policy]

@@ -12,8 +12,8 @@ use super::{super::Context, Scene};
 use crate::{
     config::{DockerApi, DockerLane, Registry},
     docker::{
-        image::{self, Reference},
         name::{self, Names},
+        reference::{self, Reference},
         spec::Mount,
     },
     failure::Failure,
@@ -118,7 +118,7 @@ fn scope(context: &Context<'_>, lane: &DockerLane, scene: &Scene, slot: &str) ->
         binds_dir: binds(&folder),
         record: record(&folder),
         images: Arc::new(move |text| {
-            Reference::parse(text).is_ok_and(|reference| image::is_allowed(&globs, &reference))
+            Reference::parse(text).is_ok_and(|reference| reference::is_allowed(&globs, &reference))
         }),
         // A tag that is built again, in the registry that this company ships from. Any other name
         // that was here before is somebody else's base image.

@@ -13,8 +13,8 @@ use crate::{
     config::DockerLane,
     docker::{
         engine::EngineError,
-        image::Reference,
         name::Names,
+        reference::Reference,
         spec::{self, HelperFacts},
     },
     failure::{Failure, JobCode},

@@ -8,7 +8,7 @@ use crate::{
     docker::{
         engine::{Account, Engine, EngineError},
         helper_image::{self, Recipe},
-        image::{self, Reference},
+        reference::{self, Reference},
     },
     failure::{Failure, JobCode},
     job::Image,
@@ -17,7 +17,7 @@ use crate::{
 /// The reference, if one of the admin's globs covers it.
 pub(super) fn allowed(text: &str, globs: &[String], key: &str) -> Result<Reference, Failure> {
     let reference = Reference::parse(text).map_err(bad_reference)?;
-    if image::is_allowed(globs, &reference) {
+    if reference::is_allowed(globs, &reference) {
         return Ok(reference);
     }
     let what = format!("the image {} may not be used here", reference.as_str());

@@ -10,7 +10,7 @@ use crate::{
     config::DockerLane,
     docker::{
         engine::{Endpoint, EngineError},
-        image::Reference,
+        reference::Reference,
         spec::{self, Container, Network},
     },
     failure::{Failure, JobCode},

@@ -75,7 +75,7 @@ pub fn release_of(container: &Container, versions: &[Release]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deploy::port::Health;
+    use crate::rollout::port::Health;
 
     #[test]
     fn durations_read_as_people_say_them() {

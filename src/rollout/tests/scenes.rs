@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use super::kit::{Break, Manner, Sim, release};
-use crate::deploy::{
+use crate::rollout::{
+    engine::Error,
     journal::{Event, Outcome},
-    rollout::Error,
 };
 
 pub(super) fn three() -> Rc<Sim> {

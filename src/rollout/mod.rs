@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod drain;
 mod ending;
+pub mod engine;
 pub mod health;
 pub mod journal;
 pub mod narrate;
@@ -10,7 +11,6 @@ pub mod plan;
 pub mod port;
 pub mod report;
 pub mod resume;
-pub mod rollout;
 pub mod step;
 mod weight;
 pub mod world;

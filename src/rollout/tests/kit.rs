@@ -12,14 +12,14 @@ use tokio::sync::{Notify, watch};
 
 use crate::{
     config::Rollout,
-    deploy::{
+    rollout::{
+        engine::{self, Earlier, Error, Order},
         journal::{Event, Journal, Owner, Run, Step},
         port::{
             Balancer, Clock, Container, Fault, Health, HostName, Narrator, Pool, Ports, Release,
             Remote, Survey, Weight, Wish,
         },
         report::Report,
-        rollout::{self, Earlier, Error, Order},
         world::{Settings, World},
     },
 };
@@ -434,7 +434,7 @@ impl Sim {
         let world = self.world();
         let earlier = self.open_runs();
         self.until_killed(async {
-            rollout::roll_out(&world, &self.settings(), &order, &earlier).await
+            engine::roll_out(&world, &self.settings(), &order, &earlier).await
         })
     }
 
@@ -442,7 +442,7 @@ impl Sim {
     pub(super) fn recover(self: &Rc<Self>) -> Option<Result<Vec<Report>, Error>> {
         let world = self.world();
         let earlier = self.open_runs();
-        self.until_killed(async { rollout::recover(&world, &self.settings(), &earlier).await })
+        self.until_killed(async { engine::recover(&world, &self.settings(), &earlier).await })
     }
 
     fn settings(&self) -> Settings {

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::{deploy::port::Fault, failure::Class, secret::SecretError};
+use crate::{failure::Class, rollout::port::Fault, secret::SecretError};
 
 /// Why the balancer could not be read or changed.
 #[derive(Debug, thiserror::Error)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::kit::release;
-use crate::deploy::{
+use crate::rollout::{
     journal::{Direction, Event, Owner, Run, Step},
     plan::Fleet,
     port::{Container, Health, Pool, Survey, Weight},

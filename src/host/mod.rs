@@ -4,9 +4,11 @@
 //!
 //! The SSH user must be allowed to use `/var/run/docker.sock` and to write the compose folder.
 
+pub mod compose;
 mod engine;
 mod error;
 mod socket;
+pub mod ssh;
 
 use std::{cell::RefCell, pin::Pin, rc::Rc, time::Duration};
 
@@ -16,13 +18,13 @@ use serde::Deserialize;
 use tokio::sync::OnceCell;
 
 use crate::{
-    compose::{self, Answer, Compose, SCRIPT},
     config::{self, Environment},
-    deploy::port::{self, Release, Survey},
+    rollout::port::{self, Release, Survey},
     secret::{self, Secret, SecretFile},
-    ssh::{Connection, Script, Session},
 };
+use compose::{Answer, Compose, SCRIPT};
 pub use error::RemoteError;
+use ssh::{Connection, Script, Session};
 
 /// Where every engine listens unless somebody moved it.
 const ENGINE_SOCKET: &str = "/var/run/docker.sock";

@@ -13,7 +13,7 @@ use url::Url;
 use super::{AliyunError, call::Api};
 use crate::{
     config,
-    deploy::port::{Balancer, Clock, HostName, Pool, Weight},
+    rollout::port::{Balancer, Clock, HostName, Pool, Weight},
 };
 
 const VERSION: &str = "2014-05-15";

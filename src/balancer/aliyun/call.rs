@@ -15,7 +15,7 @@ use super::{
     error::{Cure, Refusal},
     sign::{Message, canonical_query, sha256, sign},
 };
-use crate::{deploy::port::Clock, secret, tls};
+use crate::{rollout::port::Clock, secret, tls};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const READ_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,6 +1,6 @@
 //! What can go wrong on a production host.
 
-use crate::{deploy::port::Fault, failure::Class, secret::SecretError, ssh::SshError};
+use crate::{failure::Class, host::ssh::SshError, rollout::port::Fault, secret::SecretError};
 
 /// Why something could not be seen or done on a host.
 #[derive(Debug, thiserror::Error)]

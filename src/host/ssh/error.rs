@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{config::SshTarget, deploy::port::Fault, failure::Class};
+use crate::{config::SshTarget, failure::Class, rollout::port::Fault};
 
 /// Why something could not be done on a host.
 #[derive(Debug, thiserror::Error)]

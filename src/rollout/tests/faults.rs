@@ -8,7 +8,7 @@ use super::{
     kit::{Break, Manner, Sim},
     scenes::three,
 };
-use crate::deploy::journal::{Event, Outcome, Step};
+use crate::rollout::journal::{Event, Outcome, Step};
 
 type Scene = (&'static str, fn() -> Rc<Sim>);
 

@@ -21,9 +21,9 @@ use tokio::time::timeout;
 
 use super::{ENGINE_SOCKET, Events, Host, Link, RemoteError, error};
 use crate::{
-    compose::{self, Compose},
-    deploy::port::{Container, Health, Release},
-    ssh::Script,
+    host::compose::{self, Compose},
+    host::ssh::Script,
+    rollout::port::{Container, Health, Release},
 };
 
 /// Seconds the engine may take to answer one call. Streams are not bound by it.

@@ -1,5 +1,5 @@
 //! Aliyun's API: signed requests, the account they are signed with, and the Classic Load Balancer
-//! as the rollout's [`Balancer`](crate::deploy::port::Balancer). Knows no rollout.
+//! as the rollout's [`Balancer`](crate::rollout::port::Balancer). Knows no rollout.
 
 mod call;
 mod clb;
