@@ -1,6 +1,11 @@
 //! What can go wrong on a production host.
 
-use crate::{failure::Class, host::ssh::SshError, rollout::port::Fault, secret::SecretError};
+use crate::{
+    failure::Class,
+    host::ssh::SshError,
+    rollout::port::{Fault, Retry},
+    secret::SecretError,
+};
 
 /// Why something could not be seen or done on a host.
 #[derive(Debug, thiserror::Error)]
@@ -29,8 +34,7 @@ pub enum RemoteError {
         host: String,
         reference: String,
         why: String,
-        /// True when the registry may be better soon.
-        is_transient: bool,
+        retry: Retry,
     },
     #[error("{command} on {host} ended with exit code {code}; the end of its log:\n{log}")]
     Compose {
@@ -64,16 +68,16 @@ impl RemoteError {
 }
 
 impl Fault for RemoteError {
-    fn is_transient(&self) -> bool {
+    fn retry(&self) -> Retry {
         match self {
-            Self::Ssh(error) => error.is_transient(),
-            Self::Engine { .. } => true,
-            Self::Pull { is_transient, .. } => *is_transient,
+            Self::Ssh(error) => error.retry(),
+            Self::Engine { .. } => Retry::SOON,
+            Self::Pull { retry, .. } => *retry,
             Self::Account(_)
             | Self::NotReady { .. }
             | Self::ImageMissing { .. }
             | Self::Compose { .. }
-            | Self::Unfinished { .. } => false,
+            | Self::Unfinished { .. } => Retry::Never,
         }
     }
 }
@@ -82,22 +86,22 @@ impl Fault for RemoteError {
 pub(super) fn pull_error(host: &str, reference: &str, message: &str) -> RemoteError {
     let lower = message.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-    let error = |why: String, is_transient| RemoteError::Pull {
+    let error = |why: String, retry| RemoteError::Pull {
         host: host.to_owned(),
         reference: reference.to_owned(),
         why,
-        is_transient,
+        retry,
     };
     if says(&["no space left on device", "disk quota exceeded"]) {
         let why = "its disk is full; try: docker image prune on that host, or a larger disk";
-        error(why.into(), false)
+        error(why.into(), Retry::Never)
     } else if says(&["unauthorized", "access denied", "denied:", "no basic auth"]) {
         error(
             format!(
                 "the registry does not let it ({message}); check registry.pull-account and its \
                  rights on this project"
             ),
-            false,
+            Retry::Never,
         )
     } else if says(&["manifest unknown", "not found", "name unknown"]) {
         RemoteError::ImageMissing {
@@ -110,10 +114,10 @@ pub(super) fn pull_error(host: &str, reference: &str, message: &str) -> RemoteEr
                 "it does not trust the registry ({message}); put the registry's CA into \
                  /etc/docker/certs.d on that host"
             ),
-            false,
+            Retry::Never,
         )
     } else {
-        error(message.to_owned(), true)
+        error(message.to_owned(), Retry::SOON)
     }
 }
 
@@ -153,10 +157,10 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(message: &str, class: Class, is_transient: bool, expect: &str) {
+    fn check(message: &str, class: Class, retry: Retry, expect: &str) {
         let error = pull_error("app-1", "h/p/n@sha256:1", message);
         assert_eq!(error.class(), class, "{error}");
-        assert_eq!(error.is_transient(), is_transient, "{error}");
+        assert_eq!(error.retry(), retry, "{error}");
         assert!(error.to_string().contains(expect), "{error}");
     }
 
@@ -165,37 +169,37 @@ mod tests {
         check(
             "failed to register layer: write /data: no space left on device",
             Class::System,
-            false,
+            Retry::Never,
             "app-1 could not pull h/p/n@sha256:1: its disk is full",
         );
         check(
             "manifest for h/p/n@sha256:1 not found: manifest unknown: manifest unknown",
             Class::Build,
-            false,
+            Retry::Never,
             "the registry has no image h/p/n@sha256:1",
         );
         check(
             "pull access denied for h/p/n, repository does not exist or may require 'docker login'",
             Class::System,
-            false,
+            Retry::Never,
             "registry.pull-account",
         );
         check(
             "Head \"https://h/v2/p/n/manifests/x\": unauthorized: authentication required",
             Class::System,
-            false,
+            Retry::Never,
             "registry.pull-account",
         );
         check(
             "Get \"https://h/v2/\": x509: certificate signed by unknown authority",
             Class::System,
-            false,
+            Retry::Never,
             "/etc/docker/certs.d",
         );
         check(
             "Get \"https://h/v2/\": dial tcp 10.0.0.5:443: connect: connection refused",
             Class::System,
-            true,
+            Retry::SOON,
             "connection refused",
         );
     }

@@ -27,9 +27,22 @@ pub trait Ports {
 
 /// An adapter's error.
 pub trait Fault: std::error::Error + Send + Sync + 'static {
-    /// True when the same call may well succeed soon: busy, throttled, connection lost.
-    /// False when a person has to act first: wrong signature, host key changed, no such group.
-    fn is_transient(&self) -> bool;
+    /// Whether the same call may succeed later. The adapter itself tries once.
+    fn retry(&self) -> Retry;
+}
+
+/// Whether a call that failed is worth another try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// A person has to act first: wrong signature, host key changed, no such group.
+    Never,
+    /// Busy, throttled, connection lost: not before that time has passed.
+    After(Duration),
+}
+
+impl Retry {
+    /// Worth another try, whenever the caller wants.
+    pub const SOON: Self = Self::After(Duration::ZERO);
 }
 
 /// A host's name in the environment's file.

@@ -12,7 +12,8 @@ use super::{
     narrate,
     plan::{Floor, Refusal},
     port::{
-        Clock, Container, Fault, Health, HostName, Narrator, Ports, Remote, Survey, Weight, Wish,
+        Clock, Container, Fault, Health, HostName, Narrator, Ports, Remote, Retry, Survey, Weight,
+        Wish,
     },
     world::{Settings, Source, Ticker, World},
 };
@@ -208,7 +209,7 @@ impl<P: Ports> Work<'_, P> {
             self.go_on()?;
             let count = match remote.connections(&container.id).await {
                 Ok(count) => Ok(count),
-                Err(error) if error.is_transient() || way == Direction::Undo => Err(error),
+                Err(error) if error.retry() != Retry::Never || way == Direction::Undo => Err(error),
                 Err(error) => return Err(on(host, "counting connections", error.into())),
             };
             let now = world.now();
@@ -314,7 +315,7 @@ impl<P: Ports> Work<'_, P> {
             }
             let verdict = match seen {
                 Ok(survey) => proof.look(&survey, now),
-                Err(error) if error.is_transient() && now < deadline => proof.lose_sight(),
+                Err(error) if error.retry() != Retry::Never && now < deadline => proof.lose_sight(),
                 Err(error) => return Err(on(host, "watching its health", error.into())),
             };
             let limit = match verdict {

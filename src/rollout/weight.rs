@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     narrate,
-    port::{Balancer, Clock, Fault, Ports, Weight},
+    port::{Balancer, Clock, Fault, Ports, Retry, Weight},
     step::{Trouble, Work, balancer, drift},
     world::{Source, Ticker},
 };
@@ -124,7 +124,7 @@ impl Move<'_> {
     }
 
     fn judge(&self, error: impl Fault) -> Result<Look, Trouble> {
-        if error.is_transient() {
+        if error.retry() != Retry::Never {
             return Ok(Look::Busy(error.into()));
         }
         Err(balancer(self.host, error.into()))

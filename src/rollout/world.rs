@@ -7,7 +7,10 @@ use futures_util::future::join_all;
 use super::{
     narrate,
     plan::Fleet,
-    port::{Balancer, Cancel, Clock, Fault, HostName, Narrator, Pool, Ports, Remote, Survey, Wish},
+    port::{
+        Balancer, Cancel, Clock, Fault, HostName, Narrator, Pool, Ports, Remote, Retry, Survey,
+        Wish,
+    },
 };
 use crate::config::{Environment, Rollout};
 
@@ -113,7 +116,7 @@ impl<P: Ports> World<P> {
         let mut pause = Duration::from_millis(500);
         loop {
             match call().await {
-                Err(error) if error.is_transient() && tries < TRIES => tries += 1,
+                Err(error) if error.retry() != Retry::Never && tries < TRIES => tries += 1,
                 result => return result,
             }
             self.clock.sleep(pause).await;

@@ -7,7 +7,7 @@ use dockmaster::{
     config,
     rollout::{
         clock::RealClock,
-        port::{Balancer, Fault as _, Weight},
+        port::{Balancer, Fault as _, Retry, Weight},
     },
 };
 use testbed::balancer::{Fault, GROUP, REGION};
@@ -127,7 +127,7 @@ fn a_cut_write_is_repeated_without_harm(bed: &Bed) {
 fn a_wrong_secret_is_told_from_a_wrong_signature(bed: &Bed) {
     let error = run(clb(bed, Some("not it"), GROUP).pool()).unwrap_err();
     assert!(matches!(error, AliyunError::Denied { .. }), "{error}");
-    assert!(!error.is_transient());
+    assert_eq!(error.retry(), Retry::Never);
     let text = error.to_string();
     assert!(
         text.contains("does not belong to its access-key-id"),

@@ -12,7 +12,7 @@ use dockmaster::{
     config,
     host::ssh::{Session, SshError},
     host::{Host, RemoteError},
-    rollout::port::{Fault, Remote},
+    rollout::port::{Fault, Remote, Retry},
 };
 
 use crate::{
@@ -69,7 +69,7 @@ fn a_changed_host_key_stops_everything(bed: &Bed) {
         "{error}"
     );
     assert_says(&error, &["app-2", "hosts.host-key", "SHA256:"]);
-    assert!(!error.is_transient());
+    assert_eq!(error.retry(), Retry::Never);
     run(bed.remote("app-2").survey()).unwrap();
 }
 
@@ -106,7 +106,7 @@ fn a_host_without_sshd_cannot_be_reached(bed: &Bed) {
         &error,
         &["app-2 (", "cannot be reached", "Connection refused"],
     );
-    assert!(error.is_transient());
+    assert_eq!(error.retry(), Retry::SOON);
 }
 
 fn a_stopped_engine_is_told_from_a_lost_connection(bed: &Bed) {
@@ -155,7 +155,7 @@ fn a_frozen_host_is_given_up_in_time(bed: &Bed) {
         let error = remote.survey().await.unwrap_err();
         host.resume().unwrap();
         assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
-        assert!(error.is_transient(), "{error}");
+        assert_eq!(error.retry(), Retry::SOON, "{error}");
         assert_says(&error, &["app-3"]);
         remote.survey().await.unwrap();
     });

@@ -5,7 +5,7 @@ use std::{cell::RefCell, fs};
 use dockmaster::{
     failure::Class,
     host::{Host, RemoteError},
-    rollout::port::{Fault, Release, Remote},
+    rollout::port::{Fault, Release, Remote, Retry},
 };
 
 use crate::{
@@ -35,7 +35,7 @@ fn without_an_account_the_registry_refuses(bed: &Bed) {
     let error = run(remote.pull(&bed.new, &|_| ())).unwrap_err();
     assert_says(&error, &["app-2 could not pull", "registry.pull-account"]);
     assert_eq!(error.class(), Class::System);
-    assert!(!error.is_transient());
+    assert_eq!(error.retry(), Retry::Never);
 }
 
 fn a_release_is_pulled_by_digest_and_no_credential_stays(bed: &Bed) {

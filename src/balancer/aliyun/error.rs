@@ -2,7 +2,11 @@
 
 use serde::Deserialize;
 
-use crate::{failure::Class, rollout::port::Fault, secret::SecretError};
+use crate::{
+    failure::Class,
+    rollout::port::{Fault, Retry},
+    secret::SecretError,
+};
 
 /// Why the balancer could not be read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -59,17 +63,22 @@ impl AliyunError {
 }
 
 impl Fault for AliyunError {
-    fn is_transient(&self) -> bool {
+    fn retry(&self) -> Retry {
         match self {
-            Self::Unreachable { .. } | Self::Busy { .. } => true,
-            Self::Refused { refusal, .. } => {
-                matches!(refusal.cure(), Cure::FewTries | Cure::OnceMore)
-            }
+            Self::Unreachable { .. } | Self::Busy { .. } => Retry::SOON,
+            Self::Refused { refusal, .. } => match refusal.cure() {
+                Cure::FewTries | Cure::OnceMore => Retry::SOON,
+                Cure::Wait
+                | Cure::WaitLonger
+                | Cure::ReadAccount
+                | Cure::FixAccount
+                | Cure::Stop => Retry::Never,
+            },
             Self::Account(_)
             | Self::Denied { .. }
             | Self::Malformed { .. }
             | Self::NotMember { .. }
-            | Self::LastBackend { .. } => false,
+            | Self::LastBackend { .. } => Retry::Never,
         }
     }
 }

@@ -5,7 +5,11 @@ use std::{
     time::Duration,
 };
 
-use crate::{config::SshTarget, failure::Class, rollout::port::Fault};
+use crate::{
+    config::SshTarget,
+    failure::Class,
+    rollout::port::{Fault, Retry},
+};
 
 /// Why something could not be done on a host.
 #[derive(Debug, thiserror::Error)]
@@ -85,16 +89,16 @@ impl SshError {
 }
 
 impl Fault for SshError {
-    fn is_transient(&self) -> bool {
+    fn retry(&self) -> Retry {
         match self {
             Self::Unreachable { .. }
             | Self::Lost { .. }
             | Self::Slow { .. }
-            | Self::Broken { .. } => true,
+            | Self::Broken { .. } => Retry::SOON,
             Self::HostKeyChanged { .. }
             | Self::Denied { .. }
             | Self::Command { .. }
-            | Self::Local { .. } => false,
+            | Self::Local { .. } => Retry::Never,
         }
     }
 }

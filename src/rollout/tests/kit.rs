@@ -17,7 +17,7 @@ use crate::{
         journal::{Event, Journal, Owner, Run, Step},
         port::{
             Balancer, Clock, Container, Fault, Health, HostName, Narrator, Pool, Ports, Release,
-            Remote, Survey, Weight, Wish,
+            Remote, Retry, Survey, Weight, Wish,
         },
         report::Report,
         world::{Settings, World},
@@ -68,20 +68,24 @@ pub(super) enum Manner {
 
 #[derive(Debug)]
 pub(super) struct SimError {
-    is_transient: bool,
+    retry: Retry,
 }
 
 impl std::fmt::Display for SimError {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str(if self.is_transient { "busy" } else { "refused" })
+        out.write_str(if self.retry == Retry::SOON {
+            "busy"
+        } else {
+            "refused"
+        })
     }
 }
 
 impl std::error::Error for SimError {}
 
 impl Fault for SimError {
-    fn is_transient(&self) -> bool {
-        self.is_transient
+    fn retry(&self) -> Retry {
+        self.retry
     }
 }
 
@@ -273,9 +277,9 @@ impl Sim {
         let number = self.calls.borrow().len();
         tokio::task::yield_now().await;
         self.stay_dead().await;
-        let transient = || SimError { is_transient: true };
+        let transient = || SimError { retry: Retry::SOON };
         let refused = || SimError {
-            is_transient: false,
+            retry: Retry::Never,
         };
         let fault = self
             .faults
@@ -357,7 +361,7 @@ impl Sim {
     async fn answer<T>(&self, effect: Effect, value: T) -> Result<T, SimError> {
         match effect {
             Effect::Full | Effect::None => Ok(value),
-            Effect::Unanswered => Err(SimError { is_transient: true }),
+            Effect::Unanswered => Err(SimError { retry: Retry::SOON }),
             Effect::Last => {
                 self.die().await;
                 Ok(value)
