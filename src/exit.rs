@@ -5,10 +5,8 @@ use std::{fs, io, panic, path::Path, process};
 use crate::{
     call::Call,
     failure::{Class, Failure},
+    paint,
 };
-
-const RED: &str = "\u{1b}[31;1m";
-const RESET: &str = "\u{1b}[0;m";
 
 /// Forgets the code of an earlier stage of the same attempt: the runner would report it again.
 pub fn forget_job_code(call: &Call) -> Result<(), Failure> {
@@ -40,7 +38,7 @@ pub fn code(call: &Call, result: &Result<(), Failure>) -> i32 {
 
 /// The failure as the job's log shows it; nothing when the log says it all already.
 pub fn last_line(failure: &Failure) -> Option<String> {
-    (!failure.is_silent()).then(|| format!("{RED}dockmaster: {failure}{RESET}\n"))
+    (!failure.is_silent()).then(|| paint::red(&format!("dockmaster: {failure}")) + "\n")
 }
 
 /// The number and a newline, nothing else; never 0, which the runner takes for no code at all.

@@ -53,7 +53,6 @@ impl JobCode {
 pub struct Failure {
     code: Option<JobCode>,
     message: String,
-    causes: Vec<String>,
     hint: Option<String>,
 }
 
@@ -74,22 +73,9 @@ impl Failure {
     }
 
     fn new(code: Option<JobCode>, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        let error = error.into();
-        let message = error.to_string();
-        let mut causes = Vec::new();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            let text = cause.to_string();
-            // Libraries like to repeat their source in their own message.
-            if !message.contains(&text) {
-                causes.push(text);
-            }
-            source = cause.source();
-        }
         Self {
             code,
-            message,
-            causes,
+            message: chain(&*error.into()),
             hint: None,
         }
     }
@@ -104,8 +90,7 @@ impl Failure {
     /// Says what was being done when it happened.
     #[must_use]
     pub fn during(mut self, what: &str) -> Self {
-        let message = std::mem::replace(&mut self.message, what.to_owned());
-        self.causes.insert(0, message);
+        self.message = format!("{what}: {}", self.message);
         self
     }
 
@@ -132,14 +117,26 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}", self.message)?;
-        for cause in &self.causes {
-            write!(out, ": {cause}")?;
-        }
         if let Some(hint) = &self.hint {
             write!(out, "\n  {hint}")?;
         }
         Ok(())
     }
+}
+
+/// An error and what caused it, in one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        // Libraries like to repeat their source in their own message.
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
 }
 
 #[cfg(test)]

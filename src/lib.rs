@@ -16,6 +16,7 @@ pub mod host;
 pub mod job;
 pub mod lease;
 pub mod log;
+mod paint;
 pub mod policy;
 pub mod rollout;
 pub mod sandbox;

@@ -16,11 +16,7 @@ use tokio::{
     sync::Mutex,
 };
 
-/// GitLab's colours for the driver's own lines.
-pub const BOLD: &str = "\u{1b}[1m";
-pub const GREEN: &str = "\u{1b}[32;1m";
-pub const YELLOW: &str = "\u{1b}[0;33m";
-pub const RESET: &str = "\u{1b}[0;m";
+use crate::paint;
 
 /// The job's log.
 pub struct Log {
@@ -77,6 +73,6 @@ impl Log {
 
     /// Writes one line that the author should not miss.
     pub async fn warn(&self, line: &str) {
-        self.say(&format!("{YELLOW}WARNING: {line}{RESET}")).await;
+        self.say(&paint::yellow(&format!("WARNING: {line}"))).await;
     }
 }

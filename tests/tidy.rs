@@ -9,7 +9,7 @@ use std::{
 
 /// The levels of ARCHITECTURE.md. A module uses only what stands on its own level or lower.
 const LEVELS: &[(u8, &[&str])] = &[
-    (0, &["failure", "secret", "sys", "tls", "lease"]),
+    (0, &["failure", "paint", "secret", "sys", "tls", "lease"]),
     (1, &["job", "config", "policy", "call"]),
     (
         2,

@@ -7,17 +7,17 @@ use std::{
 };
 
 use super::protocol::{Answer, Request, Verdict};
-use crate::failure::{Failure, JobCode};
-
-const RED: &str = "\u{1b}[31;1m";
-const RESET: &str = "\u{1b}[0;m";
+use crate::{
+    failure::{Failure, JobCode},
+    paint,
+};
 
 /// Asks for a rollout at `socket` (the job's `DOCKMASTER_SOCKET`); returns the exit code.
 pub fn deploy(socket: Option<&Path>, environment: Option<&str>, out: &mut dyn Write) -> i32 {
     let verdict = ask(socket, environment, out).unwrap_or_else(|failure| Verdict::from(&failure));
     if !verdict.message.is_empty() {
         // A closed log leaves the code to tell.
-        let _ = writeln!(out, "{RED}{}{RESET}", verdict.message).and_then(|()| out.flush());
+        let _ = writeln!(out, "{}", paint::red(&verdict.message)).and_then(|()| out.flush());
     }
     verdict.code
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    failure::Failure,
+    failure::{self, Failure},
     rollout::{
         journal::Run,
         narrate,
@@ -32,7 +32,7 @@ pub(super) async fn status(config: &Config, name: &str) -> Result<bool, Failure>
         Some(balancer) => match balancer.pool().await {
             Ok(pool) => Weights::Read(pool),
             Err(error) => {
-                world.narrator.say(&narrate::chain(&error));
+                world.narrator.say(&failure::chain(&error));
                 Weights::Unread
             }
         },
@@ -88,7 +88,7 @@ async fn tell_hosts(world: &World<Live>, weights: &Weights, versions: &[Release]
             }
             Err(error) => {
                 is_well = false;
-                narrate::chain(&error)
+                failure::chain(&error)
             }
         };
         world.narrator.say(&format!("{host}  {weight}, {text}"));

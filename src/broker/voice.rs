@@ -5,7 +5,10 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use crate::rollout::{narrate, port::Narrator};
+use crate::{
+    paint,
+    rollout::{narrate, port::Narrator},
+};
 
 /// The lines of a rollout, on their way to the job.
 #[derive(Clone)]
@@ -39,7 +42,7 @@ impl Narrator for Voice {
     fn open_section(&self, name: &str, title: &str) {
         match self {
             Self::Story(story) => story.tell(narrate::section_start(now(), name, title)),
-            Self::Admin => self.say(&narrate::bold(title)),
+            Self::Admin => self.say(&paint::bold(title)),
         }
     }
 

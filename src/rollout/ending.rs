@@ -11,11 +11,12 @@ use super::{
     step::{Trouble, Work},
     world::Source,
 };
+use crate::failure;
 
 impl<P: Ports> Work<'_, P> {
     /// The hosts that could not be put right because the balancer could not be read.
     pub(super) fn given_up(&self, source: &Source) -> Vec<Failed> {
-        let cause = narrate::chain(&**source);
+        let cause = failure::chain(&**source);
         let why = |host: &str| {
             format!(
                 "{host} may be left at weight 0, for the balancer's weights cannot be read: {cause}"
@@ -126,7 +127,7 @@ fn summary<P: Ports>(work: &Work<'_, P>, report: &Report, trouble: Option<&Troub
             None => format!("{environment} runs what it ran before, {weights}"),
         },
         Outcome::Stopped => {
-            let why = trouble.map_or("it was cut off".to_owned(), |t| narrate::chain(t));
+            let why = trouble.map_or("it was cut off".to_owned(), |t| failure::chain(t));
             let new = report.hosts.iter().filter(|row| row.is_new).count();
             format!(
                 "stopped ({why}): {new} of {all} run {version}, the others what they ran before, {weights}"

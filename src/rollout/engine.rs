@@ -18,7 +18,10 @@ use super::{
     step::{Trouble, Work},
     world::{Settings, Source, World},
 };
-use crate::failure::Class;
+use crate::{
+    failure::{self, Class},
+    paint,
+};
 
 /// Why a rollout did not begin: nothing was touched.
 #[derive(Debug, thiserror::Error)]
@@ -135,12 +138,12 @@ pub async fn roll_out<P: Ports>(
             order.release.version,
             narrate::count(hosts.len(), "host")
         );
-        world.narrator.say(&narrate::green(&summary));
+        world.narrator.say(&paint::green(&summary));
         return Ok(untouched(order, Outcome::Done, &summary));
     }
     if !pull(world, &order.release, &hosts).await? {
         let summary = "stopped (asked to stop): nothing was touched";
-        world.narrator.say(&narrate::bold(summary));
+        world.narrator.say(&paint::bold(summary));
         return Ok(untouched(order, Outcome::Stopped, summary));
     }
     // Pulling may have taken minutes: what is captured must be what is there now.
@@ -225,7 +228,7 @@ fn tell<P: Ports>(
         release.version,
         narrate::count(changed, "host")
     );
-    world.narrator.say(&narrate::bold(&title));
+    world.narrator.say(&paint::bold(&title));
     world.narrator.say(&release.reference());
     for planned in hosts {
         let was = planned.previous.as_ref();
@@ -272,7 +275,7 @@ async fn pull<P: Ports>(
     world.narrator.close_section(section);
     for result in results.iter().flatten() {
         if let Err(error) = result {
-            world.narrator.say(&narrate::red(&narrate::chain(error)));
+            world.narrator.say(&paint::red(&failure::chain(error)));
         }
     }
     match results {
@@ -398,8 +401,8 @@ impl<P: Ports> Work<'_, P> {
     /// Goes back, or only to the next step edge when nothing failed.
     async fn turn_back(&mut self, trouble: &Trouble) -> Result<Vec<Failed>, Source> {
         self.is_settling = true;
-        let why = narrate::chain(trouble);
-        self.world.narrator.say(&narrate::red(&why));
+        let why = failure::chain(trouble);
+        self.world.narrator.say(&paint::red(&why));
         let title = match trouble {
             Trouble::Cancelled | Trouble::Journal { .. } => "putting the host in hand right",
             Trouble::Balancer { .. }

@@ -1,9 +1,10 @@
-//! How a rollout speaks to people: durations, weights, releases, colours, and the markers that
+//! How a rollout speaks to people: durations, weights, releases, and the markers that
 //! fold a part of a GitLab job log away. Pure text.
 
 use std::time::Duration;
 
 use super::port::{Container, Release};
+use crate::paint;
 
 /// `3.4 s`, `2 min 5 s`.
 pub fn duration(duration: Duration) -> String {
@@ -14,42 +15,18 @@ pub fn duration(duration: Duration) -> String {
     format!("{} min {} s", seconds / 60, seconds % 60)
 }
 
-/// An error and what caused it, in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        // Libraries like to repeat their source in their own message.
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
-}
-
 /// `1 host`, `3 hosts`.
 pub fn count(number: usize, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{plural}")
 }
 
-pub fn bold(text: &str) -> String {
-    format!("\u{1b}[1m{text}\u{1b}[0m")
-}
-
-pub fn green(text: &str) -> String {
-    format!("\u{1b}[32;1m{text}\u{1b}[0m")
-}
-
-pub fn red(text: &str) -> String {
-    format!("\u{1b}[31;1m{text}\u{1b}[0m")
-}
-
 /// The line that opens a foldable section of a GitLab job log, with its title.
 pub fn section_start(unix: u64, name: &str, title: &str) -> String {
-    format!("section_start:{unix}:{name}\r\u{1b}[0K{}", bold(title))
+    format!(
+        "section_start:{unix}:{name}\r\u{1b}[0K{}",
+        paint::bold(title)
+    )
 }
 
 /// The line that closes it.

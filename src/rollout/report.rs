@@ -11,7 +11,7 @@ use super::{
     plan::Fleet,
     port::{Container, Health, HostName, Release, Weight},
 };
-use crate::failure::JobCode;
+use crate::{failure::JobCode, paint};
 
 impl Outcome {
     /// What GitLab is told; `None` for what is not the job's failure: it was done, or somebody
@@ -50,7 +50,7 @@ impl HostReport {
                 format!("weight {weight} as before")
             }
             (Some(weight), Some(original)) => {
-                narrate::red(&format!("weight {weight}, and it was {original}"))
+                paint::red(&format!("weight {weight}, and it was {original}"))
             }
             (None, Some(original)) => format!("weight unknown, and it was {original}"),
             (_, None) => "no balancer".into(),
@@ -120,9 +120,9 @@ impl Report {
     /// The last line of the log.
     pub fn headline(&self) -> String {
         match self.outcome {
-            Outcome::Done => narrate::green(&self.summary),
-            Outcome::Stopped => narrate::bold(&self.summary),
-            Outcome::Undone | Outcome::Stuck => narrate::red(&self.summary),
+            Outcome::Done => paint::green(&self.summary),
+            Outcome::Stopped => paint::bold(&self.summary),
+            Outcome::Undone | Outcome::Stuck => paint::red(&self.summary),
         }
     }
 }

@@ -9,12 +9,12 @@ use std::time::Duration;
 use super::{
     health::{Expected, Proof, is_serving},
     journal::{Captured, Direction, Event, Mark, Run, Step},
-    narrate,
     plan::Fleet,
     port::{Clock, Health, HostName, Narrator, Ports, Weight},
     step::{Trouble, Work, drift, is_as_before, unwell},
     world::{Source, Ticker},
 };
+use crate::{failure, paint};
 
 /// What to do with one host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,8 +148,8 @@ impl<P: Ports> Work<'_, P> {
                 continue;
             }
             if let Err(trouble) = self.carry_out(&host, &action).await {
-                let why = narrate::chain(&trouble);
-                self.world.say(&host, &narrate::red(&why));
+                let why = failure::chain(&trouble);
+                self.world.say(&host, &paint::red(&why));
                 failed.push((host, why));
             }
         }
@@ -162,7 +162,7 @@ impl<P: Ports> Work<'_, P> {
             Action::Restore => self.restore(host).await,
             Action::Adopt => match self.adopt(host).await {
                 Err(trouble @ Trouble::Unwell { .. }) => {
-                    self.world.say(host, &narrate::chain(&trouble));
+                    self.world.say(host, &failure::chain(&trouble));
                     self.undo(host).await
                 }
                 result => result,
@@ -277,7 +277,7 @@ impl<P: Ports> Work<'_, P> {
             match fleet {
                 Err(source) if now >= deadline => return Err(source),
                 Err(source) if is_due => {
-                    let why = narrate::chain(&*source);
+                    let why = failure::chain(&*source);
                     let text = format!("the balancer is asked again: {why}");
                     world.narrator.say(&text);
                 }

@@ -17,7 +17,7 @@ use super::{
     },
     world::{Settings, Source, Ticker, World},
 };
-use crate::failure::Class;
+use crate::failure::{self, Class};
 
 /// Between two looks at weights or connections.
 const LOOK: Duration = Duration::from_millis(500);
@@ -92,7 +92,7 @@ impl<P: Ports> Work<'_, P> {
                 let source = error.into();
                 return Err(Trouble::Journal { source });
             }
-            let why = narrate::chain(&error);
+            let why = failure::chain(&error);
             let text = format!("the journal cannot be written, going on without it: {why}");
             self.world.narrator.say(&text);
         }
@@ -230,7 +230,7 @@ impl<P: Ports> Work<'_, P> {
                         let left = match count {
                             Ok(0) => "nobody is connected, watched a little longer".into(),
                             Ok(count) => format!("{} left", connections(count)),
-                            Err(error) => narrate::chain(&error),
+                            Err(error) => failure::chain(&error),
                         };
                         world.say(host, &format!("draining: {left} ({waited})"));
                     }

@@ -9,6 +9,7 @@ use super::{
     step::{Trouble, Work, balancer, drift},
     world::{Source, Ticker},
 };
+use crate::failure;
 
 /// How long the balancer may refuse to take a host out.
 const OUT: Duration = Duration::from_mins(1);
@@ -74,7 +75,7 @@ impl<P: Ports> Work<'_, P> {
                     return Err(Trouble::Unapplied { host, wanted: to });
                 }
                 Look::Busy(source) if ticker.is_due(now) => {
-                    let why = narrate::chain(&*source);
+                    let why = failure::chain(&*source);
                     world.say(
                         host,
                         &format!("the balancer is asked again: {why} ({waited})"),

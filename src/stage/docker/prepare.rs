@@ -18,7 +18,7 @@ use crate::{
         spec::{self, HelperFacts},
     },
     failure::{Failure, JobCode},
-    log::{BOLD, RESET},
+    paint,
 };
 
 /// More slots than one host can run jobs: then something else is wrong.
@@ -86,10 +86,10 @@ async fn make(
     };
     let seconds = began.elapsed().as_secs_f32();
     let ready = format!(
-        "{BOLD}Image {} ({short}){with}, ready in {seconds:.1} s{RESET}",
+        "Image {} ({short}){with}, ready in {seconds:.1} s",
         job_image.as_str()
     );
-    context.log.say(&ready).await;
+    context.log.say(&paint::bold(&ready)).await;
     Ok(())
 }
 
