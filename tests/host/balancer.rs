@@ -12,32 +12,15 @@ use dockmaster::{
 };
 use testbed::balancer::{Fault, GROUP, REGION};
 
-use crate::{
-    Test,
-    bed::{Bed, run, wait_until},
-};
+use crate::bed::{Bed, run, wait_until};
 
-pub(crate) const TESTS: &[(&str, Test)] = &[
-    (
-        "a_weight_is_set_and_felt_by_traffic",
-        a_weight_is_set_and_felt_by_traffic,
-    ),
-    (
-        "a_write_waits_for_the_one_before_it",
-        a_write_waits_for_the_one_before_it,
-    ),
-    (
-        "a_cut_write_is_repeated_without_harm",
-        a_cut_write_is_repeated_without_harm,
-    ),
-    (
-        "a_wrong_secret_is_told_from_a_wrong_signature",
-        a_wrong_secret_is_told_from_a_wrong_signature,
-    ),
-    (
-        "a_missing_group_is_refused_at_once",
-        a_missing_group_is_refused_at_once,
-    ),
+testbed::tests![
+    Bed; [Testbed];
+    a_weight_is_set_and_felt_by_traffic,
+    a_write_waits_for_the_one_before_it,
+    a_cut_write_is_repeated_without_harm,
+    a_wrong_secret_is_told_from_a_wrong_signature,
+    a_missing_group_is_refused_at_once,
 ];
 
 const SET: &str = "SetVServerGroupAttribute";

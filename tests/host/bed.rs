@@ -32,9 +32,9 @@ pub(crate) struct Bed {
 }
 
 impl Bed {
-    pub(crate) fn boot() -> Self {
-        let infrastructure = Infrastructure::boot().unwrap();
-        let scratch = infrastructure.machine.directory("host-tests").unwrap();
+    pub(crate) fn boot() -> anyhow::Result<Self> {
+        let infrastructure = Infrastructure::boot()?;
+        let scratch = infrastructure.machine.directory("host-tests")?;
         let mut bed = Self {
             infrastructure,
             new: Release {
@@ -46,9 +46,9 @@ impl Bed {
         };
         bed.new = bed.release("v1.0.0");
         for host in &bed.infrastructure.fleet.hosts {
-            host.log_out().unwrap();
+            host.log_out()?;
         }
-        bed
+        Ok(bed)
     }
 
     /// Builds and pushes a release.

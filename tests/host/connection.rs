@@ -15,48 +15,19 @@ use dockmaster::{
     rollout::port::{Fault, Remote, Retry},
 };
 
-use crate::{
-    Test,
-    bed::{Bed, PATIENCE, assert_says, run, wait_until},
-};
+use crate::bed::{Bed, PATIENCE, assert_says, run, wait_until};
 
-pub(crate) const TESTS: &[(&str, Test)] = &[
-    (
-        "a_changed_host_key_stops_everything",
-        a_changed_host_key_stops_everything,
-    ),
-    (
-        "a_key_that_the_host_does_not_know_is_named",
-        a_key_that_the_host_does_not_know_is_named,
-    ),
-    (
-        "a_host_without_sshd_cannot_be_reached",
-        a_host_without_sshd_cannot_be_reached,
-    ),
-    (
-        "a_stopped_engine_is_told_from_a_lost_connection",
-        a_stopped_engine_is_told_from_a_lost_connection,
-    ),
-    (
-        "a_user_who_may_not_use_docker_is_told_how",
-        a_user_who_may_not_use_docker_is_told_how,
-    ),
-    (
-        "a_lost_connection_is_opened_again",
-        a_lost_connection_is_opened_again,
-    ),
-    (
-        "a_frozen_host_is_given_up_in_time",
-        a_frozen_host_is_given_up_in_time,
-    ),
-    (
-        "no_ssh_is_left_when_a_host_is_dropped",
-        no_ssh_is_left_when_a_host_is_dropped,
-    ),
-    (
-        "no_ssh_outlives_a_killed_program",
-        no_ssh_outlives_a_killed_program,
-    ),
+testbed::tests![
+    Bed; [Testbed];
+    a_changed_host_key_stops_everything,
+    a_key_that_the_host_does_not_know_is_named,
+    a_host_without_sshd_cannot_be_reached,
+    a_stopped_engine_is_told_from_a_lost_connection,
+    a_user_who_may_not_use_docker_is_told_how,
+    a_lost_connection_is_opened_again,
+    a_frozen_host_is_given_up_in_time,
+    no_ssh_is_left_when_a_host_is_dropped,
+    no_ssh_outlives_a_killed_program,
 ];
 
 fn a_changed_host_key_stops_everything(bed: &Bed) {

@@ -11,13 +11,10 @@ mod pull;
 mod switch;
 mod watch;
 
-use std::{process::ExitCode, sync::Arc};
-
-use libtest_mimic::{Arguments, Trial};
+use std::process::ExitCode;
 
 use bed::Bed;
-
-type Test = fn(&Bed);
+use testbed::trial::{self, Arguments};
 
 fn main() -> ExitCode {
     if let Some(file) = std::env::args().skip_while(|it| it != "--hold").nth(1) {
@@ -32,24 +29,6 @@ fn main() -> ExitCode {
         pull::TESTS,
         switch::TESTS,
         connection::TESTS,
-    ]
-    .concat();
-    let wanted = |name: &str| {
-        let matches =
-            |filter: &String| name == filter || (!arguments.exact && name.contains(filter));
-        arguments.filter.as_ref().is_none_or(matches) && !arguments.skip.iter().any(matches)
-    };
-    let is_needed = !arguments.list && tests.iter().any(|(name, _)| wanted(name));
-    let bed = Arc::new(is_needed.then(Bed::boot));
-    let trial = |(name, test): (&'static str, Test)| {
-        let bed = Arc::clone(&bed);
-        Trial::test(name, move || {
-            test(bed.as_ref().as_ref().ok_or("the fleet was not booted")?);
-            Ok(())
-        })
-    };
-    let trials = tests.into_iter().map(trial).collect();
-    let conclusion = libtest_mimic::run(&arguments, trials);
-    drop(bed);
-    conclusion.exit_code()
+    ];
+    trial::run(&arguments, Bed::boot, &tests)
 }

@@ -8,25 +8,14 @@ use dockmaster::{
     rollout::port::{Fault, Release, Remote, Retry},
 };
 
-use crate::{
-    Test,
-    bed::{Bed, assert_says, run},
-};
+use crate::bed::{Bed, assert_says, run};
 
-pub(crate) const TESTS: &[(&str, Test)] = &[
-    (
-        "without_an_account_the_registry_refuses",
-        without_an_account_the_registry_refuses,
-    ),
-    (
-        "a_release_is_pulled_by_digest_and_no_credential_stays",
-        a_release_is_pulled_by_digest_and_no_credential_stays,
-    ),
-    (
-        "a_missing_image_is_the_author_s_fault",
-        a_missing_image_is_the_author_s_fault,
-    ),
-    ("a_full_disk_is_named", a_full_disk_is_named),
+testbed::tests![
+    Bed; [Testbed];
+    without_an_account_the_registry_refuses,
+    a_release_is_pulled_by_digest_and_no_credential_stays,
+    a_missing_image_is_the_author_s_fault,
+    a_full_disk_is_named,
 ];
 
 fn without_an_account_the_registry_refuses(bed: &Bed) {

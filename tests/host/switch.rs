@@ -8,52 +8,20 @@ use dockmaster::{
 };
 use testbed::{command::docker, fleet::DIRECTORY};
 
-use crate::{
-    Test,
-    bed::{Bed, assert_says, container, is_healthy, run, survey_until, wait_until},
-};
+use crate::bed::{Bed, assert_says, container, is_healthy, run, survey_until, wait_until};
 
-pub(crate) const TESTS: &[(&str, Test)] = &[
-    (
-        "a_switch_makes_the_release_run_and_can_be_undone",
-        a_switch_makes_the_release_run_and_can_be_undone,
-    ),
-    (
-        "the_same_attempt_is_made_once",
-        the_same_attempt_is_made_once,
-    ),
-    (
-        "a_lost_connection_does_not_stop_a_switch",
-        a_lost_connection_does_not_stop_a_switch,
-    ),
-    (
-        "a_dropped_switch_is_seen_and_joined",
-        a_dropped_switch_is_seen_and_joined,
-    ),
-    (
-        "an_override_of_somebody_else_is_left_alone",
-        an_override_of_somebody_else_is_left_alone,
-    ),
-    (
-        "a_half_made_container_is_mended",
-        a_half_made_container_is_mended,
-    ),
-    (
-        "a_superfluous_half_made_container_is_removed",
-        a_superfluous_half_made_container_is_removed,
-    ),
-    (
-        "a_compose_file_that_compose_refuses_is_told_with_its_words",
-        a_compose_file_that_compose_refuses_is_told_with_its_words,
-    ),
-    (
-        "a_compose_file_without_a_version_takes_the_override_too",
-        a_compose_file_without_a_version_takes_the_override_too,
-    ),
-    (
-        "where_only_the_second_generation_is_it_is_used",
-        where_only_the_second_generation_is_it_is_used,
-    ),
+testbed::tests![
+    Bed; [Testbed];
+    a_switch_makes_the_release_run_and_can_be_undone,
+    the_same_attempt_is_made_once,
+    a_lost_connection_does_not_stop_a_switch,
+    a_dropped_switch_is_seen_and_joined,
+    an_override_of_somebody_else_is_left_alone,
+    a_half_made_container_is_mended,
+    a_superfluous_half_made_container_is_removed,
+    a_compose_file_that_compose_refuses_is_told_with_its_words,
+    a_compose_file_without_a_version_takes_the_override_too,
+    where_only_the_second_generation_is_it_is_used,
 ];
 
 const OVERRIDE: &str = "/srv/test_server1/docker-compose.override.yml";

@@ -8,26 +8,15 @@ use std::{
 
 use dockmaster::rollout::port::{Health, Remote};
 
-use crate::{
-    Test,
-    bed::{Bed, PATIENCE, container, is_healthy, run, survey_until, wait_until},
-};
+use crate::bed::{Bed, PATIENCE, container, is_healthy, run, survey_until, wait_until};
 
-pub(crate) const TESTS: &[(&str, Test)] = &[
-    ("a_survey_tells_what_runs", a_survey_tells_what_runs),
-    (
-        "connections_are_seen_where_nat_leaves_them",
-        connections_are_seen_where_nat_leaves_them,
-    ),
-    (
-        "the_probes_of_the_image_are_not_connections",
-        the_probes_of_the_image_are_not_connections,
-    ),
-    ("health_is_watched_by_events", health_is_watched_by_events),
-    (
-        "a_stopped_service_has_no_connections",
-        a_stopped_service_has_no_connections,
-    ),
+testbed::tests![
+    Bed; [Testbed];
+    a_survey_tells_what_runs,
+    connections_are_seen_where_nat_leaves_them,
+    the_probes_of_the_image_are_not_connections,
+    health_is_watched_by_events,
+    a_stopped_service_has_no_connections,
 ];
 
 fn a_survey_tells_what_runs(bed: &Bed) {

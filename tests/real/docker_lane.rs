@@ -5,12 +5,10 @@ use testbed::{
     spec::{Artifacts, Caches, JobBuilder, Service},
 };
 
-use crate::{
-    tests,
-    world::{TAG, World, job, left, passed, says},
-};
+use crate::fixture::{Fixture, TAG, job, left, passed, says};
 
-tests![
+testbed::tests![
+    Fixture; [Testbed];
     a_job_runs_on_the_checkout_of_its_commit,
     the_exit_code_of_a_script_reaches_gitlab,
     after_script_finds_the_files_and_none_of_the_processes,
@@ -33,8 +31,8 @@ fn with_id(job: JobBuilder) -> (i64, JobBuilder) {
     (id, job.id(id))
 }
 
-fn a_job_runs_on_the_checkout_of_its_commit(world: &World) {
-    let company = world.company();
+fn a_job_runs_on_the_checkout_of_its_commit(fixture: &Fixture) {
+    let company = fixture.company();
     let (id, job) = with_id(job("checkout").script(["cat README", "pwd", "id -u"]));
     let outcome = company.run(TAG, job).unwrap();
     passed(&outcome);
@@ -49,8 +47,8 @@ fn a_job_runs_on_the_checkout_of_its_commit(world: &World) {
     assert!(left(id).is_empty());
 }
 
-fn the_exit_code_of_a_script_reaches_gitlab(world: &World) {
-    let outcome = world
+fn the_exit_code_of_a_script_reaches_gitlab(fixture: &Fixture) {
+    let outcome = fixture
         .company()
         .run(TAG, job("fail").script(["exit 37"]))
         .unwrap();
@@ -62,16 +60,16 @@ fn the_exit_code_of_a_script_reaches_gitlab(world: &World) {
     says(&outcome, &["exit status 37"]);
 }
 
-fn after_script_finds_the_files_and_none_of_the_processes(world: &World) {
+fn after_script_finds_the_files_and_none_of_the_processes(fixture: &Fixture) {
     let job = job("after")
         .script(["echo kept > /root.txt", "sleep 1000 &", "echo done"])
         .after_script(["cat /root.txt", "ps | grep -c '[s]leep 1000' || true"]);
-    let outcome = world.company().run(TAG, job).unwrap();
+    let outcome = fixture.company().run(TAG, job).unwrap();
     passed(&outcome);
     says(&outcome, &["kept", "\n0\n"]);
 }
 
-fn variables_reach_the_script_byte_for_byte(world: &World) {
+fn variables_reach_the_script_byte_for_byte(fixture: &Fixture) {
     let job = job("variables")
         .variable("GREETING", "hello $CI_COMMIT_TAG")
         .variable("AWKWARD", "a'b\"c\\d\te $$ 中")
@@ -83,14 +81,14 @@ fn variables_reach_the_script_byte_for_byte(world: &World) {
             "wc -c < $SETTINGS",
             "echo $PASSWORD",
         ]);
-    let outcome = world.company().run(TAG, job).unwrap();
+    let outcome = fixture.company().run(TAG, job).unwrap();
     passed(&outcome);
     says(&outcome, &["hello v0.0.1", "17", "[MASKED]"]);
     assert!(!outcome.text().contains("hunter2hunter2"));
 }
 
-fn the_image_s_entrypoint_runs_and_may_be_replaced(world: &World) {
-    let company = world.company();
+fn the_image_s_entrypoint_runs_and_may_be_replaced(fixture: &Fixture) {
+    let company = fixture.company();
     let replaced = job("entrypoint")
         .entrypoint([
             "/bin/sh",
@@ -110,8 +108,8 @@ fn the_image_s_entrypoint_runs_and_may_be_replaced(world: &World) {
     assert!(!outcome.text().contains("\nnever"));
 }
 
-fn a_cancelled_job_still_runs_its_after_script(world: &World) {
-    let company = world.company();
+fn a_cancelled_job_still_runs_its_after_script(fixture: &Fixture) {
+    let company = fixture.company();
     let (id, job) = with_id(
         job("cancel")
             .script([
@@ -129,8 +127,8 @@ fn a_cancelled_job_still_runs_its_after_script(world: &World) {
     assert!(left(id).is_empty());
 }
 
-fn an_aborted_job_leaves_nothing(world: &World) {
-    let company = world.company();
+fn an_aborted_job_leaves_nothing(fixture: &Fixture) {
+    let company = fixture.company();
     let (id, job) = with_id(job("abort").script(["echo begun", "sleep 1000"]));
     let run = company.start(TAG, job).unwrap();
     run.wait_for("begun").unwrap();
@@ -139,8 +137,8 @@ fn an_aborted_job_leaves_nothing(world: &World) {
     assert!(left(id).is_empty(), "{:?}", left(id));
 }
 
-fn a_job_whose_driver_is_killed_leaves_nothing_after_cleanup(world: &World) {
-    let company = world.company();
+fn a_job_whose_driver_is_killed_leaves_nothing_after_cleanup(fixture: &Fixture) {
+    let company = fixture.company();
     let (id, job) = with_id(job("kill").script(["echo begun", "sleep 1000"]));
     let run = company.start(TAG, job).unwrap();
     run.wait_for("begun").unwrap();
@@ -150,8 +148,8 @@ fn a_job_whose_driver_is_killed_leaves_nothing_after_cleanup(world: &World) {
     assert!(left(id).is_empty(), "{:?}", left(id));
 }
 
-fn a_missing_image_is_the_job_s_fault_and_is_not_tried_again(world: &World) {
-    let company = world.company();
+fn a_missing_image_is_the_job_s_fault_and_is_not_tried_again(fixture: &Fixture) {
+    let company = fixture.company();
     let image = company.infrastructure.registry.image("test/no-such-image");
     let outcome = company
         .run(TAG, job("missing").image(image).script(["true"]))
@@ -166,8 +164,8 @@ fn a_missing_image_is_the_job_s_fault_and_is_not_tried_again(world: &World) {
     assert_eq!(outcome.order(), ["config", "prepare", "cleanup"]);
 }
 
-fn caches_and_artifacts_reach_the_next_job(world: &World) {
-    let company = world.company();
+fn caches_and_artifacts_reach_the_next_job(fixture: &Fixture) {
+    let company = fixture.company();
     let make = job("make")
         .cache(Caches::new("key", [".cache"]))
         .artifacts(Artifacts::paths(["out"]))
@@ -189,8 +187,8 @@ fn caches_and_artifacts_reach_the_next_job(world: &World) {
     says(&outcome, &["Successfully extracted cache", "cached"]);
 }
 
-fn services_answer_to_all_their_names(world: &World) {
-    let company = world.company();
+fn services_answer_to_all_their_names(fixture: &Fixture) {
+    let company = fixture.company();
     let image = &company.infrastructure.images.application_base;
     let web = "mkdir /w; echo served > /w/i; exec busybox httpd -f -p 8000 -h /w";
     let service = Service::new("alpine:latest")
@@ -208,20 +206,20 @@ fn services_answer_to_all_their_names(world: &World) {
     assert!(!outcome.text().contains("probably didn't start"));
 }
 
-fn a_service_that_does_not_listen_is_a_warning(world: &World) {
+fn a_service_that_does_not_listen_is_a_warning(fixture: &Fixture) {
     let service = Service::new("alpine:latest")
         .alias("dead")
         .entrypoint(["/bin/sh", "-c"]);
     let job = job("dead")
         .service(service.command(["echo the reason; exit 1"]))
         .script(["true"]);
-    let outcome = world.company().run(TAG, job).unwrap();
+    let outcome = fixture.company().run(TAG, job).unwrap();
     passed(&outcome);
     says(&outcome, &["probably didn't start properly", "the reason"]);
 }
 
-fn jobs_side_by_side_share_no_volume(world: &World) {
-    let company = world.company();
+fn jobs_side_by_side_share_no_volume(fixture: &Fixture) {
+    let company = fixture.company();
     let first = job("first").script(["echo mine > /cache/first", "echo begun", "sleep 1000"]);
     let first = company.start(TAG, first).unwrap();
     first.wait_for("begun").unwrap();
@@ -233,10 +231,10 @@ fn jobs_side_by_side_share_no_volume(world: &World) {
     assert!(!outcome.text().contains("\nfirst\n"), "{}", outcome.text());
 }
 
-fn a_large_log_arrives_whole(world: &World) {
+fn a_large_log_arrives_whole(fixture: &Fixture) {
     let lines = 30_000;
     let script = format!("seq 1 {lines}");
-    let outcome = world
+    let outcome = fixture
         .company()
         .run(TAG, job("large").script([script]))
         .unwrap();

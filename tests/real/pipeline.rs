@@ -9,12 +9,10 @@ use testbed::{
     spec::JobBuilder,
 };
 
-use crate::{
-    tests,
-    world::{World, says},
-};
+use crate::fixture::{Fixture, says};
 
-tests![
+testbed::tests![
+    Fixture; [Testbed];
     a_pushed_tag_becomes_a_running_release,
     a_failing_test_stops_the_pipeline,
     an_unprotected_tag_is_refused_before_any_work,
@@ -31,8 +29,8 @@ pub(crate) fn weights_are_as_before(company: &Company) {
     assert!(weights.values().all(|weight| *weight == 100), "{weights:?}");
 }
 
-fn a_pushed_tag_becomes_a_running_release(world: &World) {
-    let (company, _fleet) = world.fleet();
+fn a_pushed_tag_becomes_a_running_release(fixture: &Fixture) {
+    let (company, _fleet) = fixture.fleet();
     for version in ["v1.0.0", "v1.1.0"] {
         let client = company.client();
         let outcome = company.ship(version).unwrap();
@@ -53,8 +51,8 @@ fn a_pushed_tag_becomes_a_running_release(world: &World) {
     }
 }
 
-fn a_failing_test_stops_the_pipeline(world: &World) {
-    let (company, _fleet) = world.fleet();
+fn a_failing_test_stops_the_pipeline(fixture: &Fixture) {
+    let (company, _fleet) = fixture.fleet();
     let pipeline = testbed::company::PIPELINE.replace("- echo test", "- exit 37");
     company
         .project
@@ -85,8 +83,8 @@ fn deploy_job() -> JobBuilder {
         .script(["dockmaster deploy"])
 }
 
-fn an_unprotected_tag_is_refused_before_any_work(world: &World) {
-    let (company, _fleet) = world.fleet();
+fn an_unprotected_tag_is_refused_before_any_work(fixture: &Fixture) {
+    let (company, _fleet) = fixture.fleet();
     company.project.tag("nightly").unwrap();
     let outcome = company.run("nightly", deploy_job()).unwrap();
     says(
@@ -99,8 +97,8 @@ fn an_unprotected_tag_is_refused_before_any_work(world: &World) {
     assert_eq!(outcome.order(), ["config", "prepare", "cleanup"]);
 }
 
-fn a_foreign_project_is_refused_before_any_work(world: &World) {
-    let company = world.company();
+fn a_foreign_project_is_refused_before_any_work(fixture: &Fixture) {
+    let company = fixture.company();
     let foreign = company
         .gitlab
         .project(PROJECT + 1, "somebody/else")
@@ -127,9 +125,9 @@ fn a_foreign_project_is_refused_before_any_work(world: &World) {
     assert_eq!(outcome.order(), ["config", "prepare", "cleanup"]);
 }
 
-fn a_commit_that_was_never_pushed_as_an_image_is_not_deployed(world: &World) {
-    let (company, _fleet) = world.fleet();
-    let outcome = company.run(crate::world::TAG, deploy_job()).unwrap();
+fn a_commit_that_was_never_pushed_as_an_image_is_not_deployed(fixture: &Fixture) {
+    let (company, _fleet) = fixture.fleet();
+    let outcome = company.run(crate::fixture::TAG, deploy_job()).unwrap();
     says(
         &outcome,
         &["no image", "was pushed for commit", "exit status 111"],
@@ -137,8 +135,8 @@ fn a_commit_that_was_never_pushed_as_an_image_is_not_deployed(world: &World) {
     weights_are_as_before(&company);
 }
 
-fn a_deploy_job_sees_no_key(world: &World) {
-    let company = world.company();
+fn a_deploy_job_sees_no_key(fixture: &Fixture) {
+    let company = fixture.company();
     let etc = company.installation.root().join("etc");
     let look = format!(
         "cat -v {0}/secrets/* {0}/*.toml {0}/environments/* /etc/dockmaster/* 2>/dev/null || true",
@@ -146,7 +144,7 @@ fn a_deploy_job_sees_no_key(world: &World) {
     );
     let outcome = company
         .run(
-            crate::world::TAG,
+            crate::fixture::TAG,
             deploy_job().script([
                 "env".to_owned(),
                 "find ~ -type f -exec cat {} + 2>/dev/null || true".to_owned(),
@@ -156,7 +154,7 @@ fn a_deploy_job_sees_no_key(world: &World) {
             ]),
         )
         .unwrap();
-    crate::world::passed(&outcome);
+    crate::fixture::passed(&outcome);
     let text = outcome.text();
     let key = fs::read_to_string(&company.infrastructure.fleet.key).unwrap();
     let line = key.lines().nth(1).unwrap();

@@ -7,12 +7,12 @@ use testbed::{
 };
 
 use crate::{
+    fixture::Fixture,
     pipeline::{bad, weights_are_as_before},
-    tests,
-    world::World,
 };
 
-tests![
+testbed::tests![
+    Fixture; [Testbed];
     a_release_that_never_gets_healthy_is_undone,
     a_cancelled_rollout_leaves_every_weight_right,
     a_rollout_whose_processes_are_all_killed_is_put_right,
@@ -48,8 +48,8 @@ fn failed(outcome: &PipelineOutcome, says: &[&str]) {
     }
 }
 
-fn a_release_that_never_gets_healthy_is_undone(world: &World) {
-    let (company, _fleet) = world.fleet();
+fn a_release_that_never_gets_healthy_is_undone(fixture: &Fixture) {
+    let (company, _fleet) = fixture.fleet();
     let before = settle(&company, "v2.0.0");
     let client = company.client();
     company.release(&bad("v2.0.1"), "v2.0.1").unwrap();
@@ -75,8 +75,8 @@ fn a_release_that_never_gets_healthy_is_undone(world: &World) {
     );
 }
 
-fn a_cancelled_rollout_leaves_every_weight_right(world: &World) {
-    let (company, _fleet) = world.fleet();
+fn a_cancelled_rollout_leaves_every_weight_right(fixture: &Fixture) {
+    let (company, _fleet) = fixture.fleet();
     settle(&company, "v2.1.0");
     let client = company.client();
     let running = start(&company, "v2.1.1");
@@ -102,8 +102,8 @@ fn a_cancelled_rollout_leaves_every_weight_right(world: &World) {
     );
 }
 
-fn a_rollout_whose_processes_are_all_killed_is_put_right(world: &World) {
-    let (company, _fleet) = world.fleet();
+fn a_rollout_whose_processes_are_all_killed_is_put_right(fixture: &Fixture) {
+    let (company, _fleet) = fixture.fleet();
     settle(&company, "v2.2.0");
     let client = company.client();
     let running = start(&company, "v2.2.1");
@@ -129,8 +129,8 @@ fn a_rollout_whose_processes_are_all_killed_is_put_right(world: &World) {
     assert_eq!(company.installation.left_running(), Vec::<String>::new());
 }
 
-fn a_changed_host_key_is_named_before_anything_is_touched(world: &World) {
-    let (company, _fleet) = world.fleet();
+fn a_changed_host_key_is_named_before_anything_is_touched(fixture: &Fixture) {
+    let (company, _fleet) = fixture.fleet();
     let host = company.infrastructure.fleet.host("app-2").unwrap();
     host.change_host_key().unwrap();
     let outcome = company.ship("v2.3.0");
@@ -139,8 +139,8 @@ fn a_changed_host_key_is_named_before_anything_is_touched(world: &World) {
     weights_are_as_before(&company);
 }
 
-fn a_refused_signature_is_named_before_anything_is_touched(world: &World) {
-    let (company, _fleet) = world.fleet();
+fn a_refused_signature_is_named_before_anything_is_touched(fixture: &Fixture) {
+    let (company, _fleet) = fixture.fleet();
     let balancer = &company.infrastructure.balancer;
     balancer.fail_always("DescribeVServerGroupAttribute", Fault::wrong_signature());
     let outcome = company.ship("v2.4.0");
@@ -149,8 +149,8 @@ fn a_refused_signature_is_named_before_anything_is_touched(world: &World) {
     weights_are_as_before(&company);
 }
 
-fn a_full_disk_is_named_before_anything_is_touched(world: &World) {
-    let (company, _fleet) = world.fleet();
+fn a_full_disk_is_named_before_anything_is_touched(fixture: &Fixture) {
+    let (company, _fleet) = fixture.fleet();
     let host = company.infrastructure.fleet.host("app-3").unwrap();
     host.fill_disk().unwrap();
     let outcome = company.ship("v2.5.0");
@@ -159,8 +159,8 @@ fn a_full_disk_is_named_before_anything_is_touched(world: &World) {
     weights_are_as_before(&company);
 }
 
-fn a_registry_that_is_down_is_named_before_any_weight_moves(world: &World) {
-    let (company, _fleet) = world.fleet();
+fn a_registry_that_is_down_is_named_before_any_weight_moves(fixture: &Fixture) {
+    let (company, _fleet) = fixture.fleet();
     let running = start(&company, "v2.6.0");
     running.wait_for("build", "digest: sha256:").unwrap();
     company.infrastructure.registry.take_down().unwrap();

@@ -53,3 +53,4 @@ pub mod runner;
 pub mod script;
 pub mod serve;
 pub mod spec;
+pub mod trial;

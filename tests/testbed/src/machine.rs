@@ -136,7 +136,8 @@ impl Drop for Machine {
     }
 }
 
-fn check_programs() -> Result<()> {
+/// What the testbed misses on this machine, as an error.
+pub fn check_programs() -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
         bail!("the testbed starts containers and daemons: run it as root");
     }

@@ -1,12 +1,13 @@
-//! The one company that all real tests share. Founded by the first test that needs it.
+//! The company that all real tests share.
 
 use std::{
     collections::BTreeSet,
     path::Path,
     process::Command,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use anyhow::Result;
 use testbed::{
     company::Company,
     infrastructure::Infrastructure,
@@ -17,48 +18,36 @@ use testbed::{
 /// A tag that every job test may run at.
 pub(crate) const TAG: &str = "v0.0.1";
 
-#[derive(Default)]
-pub(crate) struct World {
-    company: OnceLock<Mutex<Option<Arc<Company>>>>,
+pub(crate) struct Fixture {
+    company: Arc<Company>,
     fleet: Mutex<()>,
 }
 
-impl World {
-    /// The company.
-    pub(crate) fn company(&self) -> Arc<Company> {
-        let cell = self
-            .company
-            .get_or_init(|| Mutex::new(Some(Arc::new(found()))));
-        cell.lock().unwrap().clone().unwrap()
+impl Fixture {
+    pub(crate) fn make() -> Result<Self> {
+        let infrastructure = Arc::new(Infrastructure::boot()?);
+        let program = Path::new(env!("CARGO_BIN_EXE_dockmaster"));
+        let company = Company::found(program, infrastructure)?;
+        company.project.commit("Start", |directory| {
+            std::fs::write(directory.join("README"), "a project\n")?;
+            Ok(())
+        })?;
+        company.project.tag(TAG)?;
+        Ok(Self {
+            company: Arc::new(company),
+            fleet: Mutex::default(),
+        })
     }
 
-    /// The company, with the fleet to oneself, every host at full weight and its first release.
+    pub(crate) fn company(&self) -> Arc<Company> {
+        Arc::clone(&self.company)
+    }
+
+    /// The company, with the fleet to oneself.
     pub(crate) fn fleet(&self) -> (Arc<Company>, MutexGuard<'_, ()>) {
         let guard = self.fleet.lock().unwrap_or_else(PoisonError::into_inner);
         (self.company(), guard)
     }
-
-    /// Ends all parts, before the process does.
-    pub(crate) fn end(&self) {
-        if let Some(cell) = self.company.get() {
-            cell.lock().unwrap_or_else(PoisonError::into_inner).take();
-        }
-    }
-}
-
-fn found() -> Company {
-    let infrastructure = Arc::new(Infrastructure::boot().unwrap());
-    let company = Company::found(Path::new(env!("CARGO_BIN_EXE_dockmaster")), infrastructure);
-    let company = company.unwrap();
-    company
-        .project
-        .commit("Start", |directory| {
-            std::fs::write(directory.join("README"), "a project\n")?;
-            Ok(())
-        })
-        .unwrap();
-    company.project.tag(TAG).unwrap();
-    company
 }
 
 /// A job of the docker lane.
