@@ -184,7 +184,7 @@ impl Engine {
         account: Option<Account>,
         say: impl AsyncFn(&str),
     ) -> Result<(), EngineError> {
-        let name = image.as_str();
+        let name = &image.text();
         let options = CreateImageOptionsBuilder::default()
             .from_image(name)
             .build();

@@ -1,10 +1,19 @@
-//! Image references: what an author may write, and which globs an admin allows. Pure.
+//! Names of images: what may be written, which names mean the same image, and which globs cover them.
+//! Pure.
+//!
+//! `alpine` is `docker.io/library/alpine:latest`. Names and globs are compared in that full form.
 
-/// An image reference that Docker's own grammar accepts.
+/// The name of an image, as Docker's own grammar accepts it: `[registry/]path[:tag][@digest]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reference(String);
+pub struct Reference {
+    written: String,
+    /// With its registry: `docker.io/library/alpine`, `harbor.example.com/test/app`.
+    pub(crate) repository: String,
+    pub(crate) tag: Option<String>,
+    pub(crate) digest: Option<String>,
+}
 
-/// Why a text is not an image reference.
+/// Why a text is not the name of an image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not the name of an image: {why}")]
 pub struct BadReference {
@@ -13,105 +22,212 @@ pub struct BadReference {
 }
 
 impl Reference {
-    /// Reads `[host[:port]/]path[:tag][@digest]`; a name without tag means `:latest`.
-    pub fn parse(text: &str) -> Result<Self, BadReference> {
-        let refuse = |why| {
-            Err(BadReference {
-                text: crate::policy::printable(text),
-                why,
-            })
-        };
-        if text.is_empty() {
-            return refuse("it is empty");
-        }
-        if text.len() > 512 {
-            return refuse("it is too long");
-        }
-        let is_allowed = |c: char| c.is_ascii_alphanumeric() || "._-:/@+".contains(c);
-        if !text.chars().all(is_allowed) {
-            return refuse("only letters, digits and . _ - : / @ may be in it");
-        }
-        if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
-            return refuse("it begins with neither a letter nor a digit");
-        }
-        let path = path(text);
-        let repository = path.split('/').skip(usize::from(has_host(path)));
-        if repository
-            .flat_map(str::chars)
-            .any(|c| c.is_ascii_uppercase())
-        {
-            return refuse("a repository is in lower case");
-        }
-        let is_bare_id = text.starts_with("sha256:");
-        let has_tag = text.len() > path.len() || is_bare_id;
-        Ok(Self(if has_tag {
-            text.to_owned()
+    /// Reads a name as authors and clients write it.
+    pub(crate) fn parse(text: &str) -> Result<Self, BadReference> {
+        let (name, tag, digest) = split(text);
+        let why = if is_id(text) && text.contains(':') {
+            "it is the id of one"
+        } else if let Some(why) = fault_of_name(name) {
+            why
+        } else if !tag.is_none_or(is_tag) {
+            "the tag is malformed"
+        } else if !digest.is_none_or(is_digest) {
+            "the digest is malformed"
         } else {
-            format!("{text}:latest")
-        }))
+            return Ok(Self {
+                written: text.to_owned(),
+                repository: complete(name),
+                tag: tag.map(str::to_owned),
+                digest: digest.map(str::to_owned),
+            });
+        };
+        let text = crate::policy::printable(text);
+        Err(BadReference { text, why })
     }
 
-    /// The full name, with tag or digest.
-    pub fn as_str(&self) -> &str {
-        &self.0
+    /// Reads what an author may write behind `image:`: the id of a local image too.
+    pub(crate) fn parse_or_id(text: &str) -> Result<Self, BadReference> {
+        if !is_id(text) || !text.contains(':') {
+            return Self::parse(text);
+        }
+        Ok(Self {
+            written: text.to_owned(),
+            repository: text.to_owned(),
+            tag: None,
+            digest: Some(text.to_owned()),
+        })
     }
 
-    /// The names under which a service of this image is found: with `/` as `__` and as `-`.
-    pub fn aliases(&self) -> Vec<String> {
-        let path = path(&self.0);
-        let path = match path.split_once('/') {
-            Some((host, rest)) => {
-                format!("{}/{rest}", host.split(':').next().unwrap_or_default())
-            }
-            None => path.to_owned(),
+    /// The name as it was written, with the tag that it means.
+    pub(crate) fn text(&self) -> String {
+        match (&self.tag, &self.digest) {
+            (None, None) => format!("{}:latest", self.written),
+            _ => self.written.clone(),
+        }
+    }
+
+    /// Registry, path and tag, with `latest` where none was given.
+    pub(crate) fn tagged(&self) -> String {
+        let tag = self.tag.as_deref().unwrap_or("latest");
+        format!("{}:{tag}", self.repository)
+    }
+
+    /// The name as people write it: without the registry and folder that everyone leaves out.
+    pub(crate) fn familiar(&self) -> &str {
+        let full = self.repository.as_str();
+        let short = full.strip_prefix(HUB).unwrap_or(full);
+        short.strip_prefix(OFFICIAL).unwrap_or(short)
+    }
+
+    /// The registry as it was written; `None` means Docker Hub.
+    pub(crate) fn registry(&self) -> Option<&str> {
+        let (first, _) = self.written.split_once('/')?;
+        is_registry(first).then_some(first)
+    }
+
+    /// The names of a service of this image, from the name as it was written: `/` is `__` or `-`.
+    pub(crate) fn aliases(&self) -> Vec<String> {
+        let (name, _, _) = split(&self.written);
+        let path = match name.split_once('/') {
+            Some((host, rest)) => format!("{}/{rest}", host.split(':').next().unwrap_or_default()),
+            None => name.to_owned(),
         };
         let mut names = vec![path.replace('/', "__"), path.replace('/', "-")];
         names.dedup();
         names
     }
-}
 
-/// The reference without tag and digest.
-fn path(text: &str) -> &str {
-    let name = text.split('@').next().unwrap_or_default();
-    match name.rsplit_once(':') {
-        // A colon before the last slash belongs to the registry's port.
-        Some((path, tag)) if !tag.contains('/') => path,
-        _ => name,
+    /// True when one of the admin's globs covers the image.
+    ///
+    /// A glob is completed as a name is: `alpine` covers `docker.io/library/alpine`, with every tag.
+    /// `*` stays within one part of a name and `**` crosses `/`; `*` alone covers everything, and a
+    /// glob that begins with `**` covers every registry. A tag beside a digest counts for nothing.
+    pub(crate) fn is_allowed(&self, globs: &[String]) -> bool {
+        let exact = match &self.digest {
+            Some(digest) => format!("{}@{digest}", self.repository),
+            None => self.tagged(),
+        };
+        globs.iter().any(|glob| {
+            let full = complete(glob);
+            glob == "*"
+                || glob == &self.written
+                || matches(&full, &self.repository)
+                || matches(&full, &exact)
+        })
     }
 }
 
-fn has_host(path: &str) -> bool {
-    path.split_once('/')
-        .is_some_and(|(host, _)| host.contains(['.', ':']) || host == "localhost")
+const HUB: &str = "docker.io/";
+const OFFICIAL: &str = "library/";
+
+/// True when the text can only be an image id, or the beginning of one.
+pub(crate) fn is_id(text: &str) -> bool {
+    let hex = text.strip_prefix("sha256:").unwrap_or(text);
+    !hex.is_empty() && hex.len() <= 64 && hex.bytes().all(is_hex)
 }
 
-/// True when one of the admin's globs covers the image. `*` matches within a name, `**` across `/`,
-/// and a lone `*` everything; a glob without a tag covers all tags.
-pub fn is_allowed(globs: &[String], image: &Reference) -> bool {
-    let full = image.as_str();
-    globs
-        .iter()
-        .any(|glob| glob == "*" || matches(glob, full) || matches(glob, path(full)))
+/// Name, tag, digest.
+fn split(text: &str) -> (&str, Option<&str>, Option<&str>) {
+    let (rest, digest) = match text.split_once('@') {
+        Some((rest, digest)) => (rest, Some(digest)),
+        None => (text, None),
+    };
+    match rest.rsplit_once(':') {
+        // A colon before the last slash belongs to the registry's port.
+        Some((name, tag)) if !tag.contains('/') => (name, Some(tag), digest),
+        _ => (rest, None, digest),
+    }
+}
+
+/// A name or a glob with the registry and the folder that it means.
+fn complete(name: &str) -> String {
+    let (registry, path) = match name.split_once('/') {
+        Some((first, path)) if is_registry(first) => (first, path),
+        _ if name.starts_with("**") => return name.to_owned(),
+        _ => ("docker.io", name),
+    };
+    match registry {
+        "docker.io" | "index.docker.io" if path.contains('/') || path.starts_with("**") => {
+            format!("{HUB}{path}")
+        }
+        "docker.io" | "index.docker.io" => format!("{HUB}{OFFICIAL}{path}"),
+        _ => format!("{registry}/{path}"),
+    }
+}
+
+/// True for the first part of a name that is a registry, and not a folder on Docker Hub.
+fn is_registry(text: &str) -> bool {
+    text.contains(['.', ':']) || text == "localhost"
+}
+
+fn fault_of_name(name: &str) -> Option<&'static str> {
+    let (registry, path) = match name.split_once('/') {
+        Some((first, path)) if is_registry(first) => (Some(first), path),
+        _ => (None, name),
+    };
+    if name.is_empty() {
+        Some("it is empty")
+    } else if name.len() > 255 {
+        Some("it is too long")
+    } else if !registry.is_none_or(is_host) {
+        Some("the registry is malformed")
+    } else if path.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Some("a repository is in lower case")
+    } else if path.split('/').all(is_component) {
+        None
+    } else {
+        Some("a repository is made of letters, digits and . _ - between slashes")
+    }
+}
+
+fn is_host(text: &str) -> bool {
+    let (host, port) = text.rsplit_once(':').unwrap_or((text, "0"));
+    let is_label = |label: &str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        label.bytes().all(plain) && !label.is_empty() && !label.starts_with('-')
+    };
+    host.split('.').all(is_label) && port.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn is_component(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let edges = [text.bytes().next(), text.bytes().next_back()];
+    edges.iter().all(|edge| edge.is_some_and(plain))
+        && text
+            .bytes()
+            .all(|byte| plain(byte) || b"._-".contains(&byte))
+        && !text.contains("..")
+}
+
+fn is_tag(text: &str) -> bool {
+    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    text.len() <= 128
+        && text.bytes().next().is_some_and(word)
+        && text.bytes().all(|byte| word(byte) || b".-".contains(&byte))
+}
+
+fn is_digest(text: &str) -> bool {
+    text.strip_prefix("sha256:")
+        .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(is_hex))
+}
+
+fn is_hex(byte: u8) -> bool {
+    byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)
 }
 
 fn matches(glob: &str, text: &str) -> bool {
-    match glob.find('*') {
-        None => glob == text,
-        Some(at) => {
-            let Some(rest) = text.strip_prefix(&glob[..at]) else {
-                return false;
-            };
-            let crosses = glob[at..].starts_with("**");
-            let tail = glob[at..].trim_start_matches('*');
-            let reach = if crosses {
-                rest.len()
-            } else {
-                rest.find('/').unwrap_or(rest.len())
-            };
-            (0..=reach).any(|end| rest.is_char_boundary(end) && matches(tail, &rest[end..]))
-        }
-    }
+    let Some((before, after)) = glob.split_once('*') else {
+        return glob == text;
+    };
+    let Some(rest) = text.strip_prefix(before) else {
+        return false;
+    };
+    let tail = after.trim_start_matches('*');
+    let reach = match (after.starts_with('*'), rest.find('/')) {
+        (false, Some(slash)) => slash,
+        _ => rest.len(),
+    };
+    (0..=reach).any(|end| rest.is_char_boundary(end) && matches(tail, &rest[end..]))
 }
 
 #[cfg(test)]
@@ -120,16 +236,37 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, full: &str) {
-        assert_eq!(Reference::parse(text).unwrap().as_str(), full);
+        assert_eq!(Reference::parse(text).unwrap().tagged(), full);
     }
 
     #[test]
-    fn a_name_without_a_tag_means_latest() {
-        check("alpine", "alpine:latest");
-        check("h.example.com:5000/a/b", "h.example.com:5000/a/b:latest");
-        check("alpine:3", "alpine:3");
-        let digest = format!("a/b@sha256:{}", "0".repeat(64));
-        check(&digest, &digest);
+    fn names_that_mean_the_same_image_are_equal() {
+        let alpine = "docker.io/library/alpine:latest";
+        for text in [
+            "alpine",
+            "library/alpine:latest",
+            "docker.io/alpine",
+            "index.docker.io/library/alpine",
+        ] {
+            check(text, alpine);
+        }
+        check("team/app:v1", "docker.io/team/app:v1");
+        check("127.0.0.1:5000/app", "127.0.0.1:5000/app:latest");
+        check("h.example.com/a/b:v1", "h.example.com/a/b:v1");
+    }
+
+    #[test]
+    fn the_engine_is_given_the_name_as_written_and_a_tag() {
+        let text = |text: &str| Reference::parse_or_id(text).unwrap().text();
+        assert_eq!(text("alpine"), "alpine:latest");
+        assert_eq!(text("h.example.com:5000/a"), "h.example.com:5000/a:latest");
+        for whole in [
+            "alpine:3".to_owned(),
+            format!("a/b@sha256:{}", "0".repeat(64)),
+            format!("sha256:{}", "0".repeat(64)),
+        ] {
+            assert_eq!(text(&whole), whole);
+        }
     }
 
     #[test]
@@ -139,18 +276,25 @@ mod tests {
             "-v/:/h",
             "a b",
             "a\nb",
+            "/etc",
             "../x",
+            "a/../b",
             "Alpine",
+            "A/b",
             "h.com/Up/x",
             "a?tag=b",
             "a$(x)",
+            "a:b:c d",
+            "a//b",
+            "a@sha256:1",
+            "sha256:abc",
         ] {
             assert!(Reference::parse(text).is_err(), "{text}");
         }
     }
 
     #[test]
-    fn a_service_is_found_under_both_derived_names() {
+    fn a_service_is_found_under_both_names_that_derive_from_what_is_written() {
         let aliases = |text: &str| Reference::parse(text).unwrap().aliases();
         assert_eq!(aliases("postgres:16"), ["postgres"]);
         assert_eq!(
@@ -162,16 +306,61 @@ mod tests {
         );
     }
 
+    fn allows(glob: &str, text: &str) -> bool {
+        Reference::parse_or_id(text)
+            .unwrap()
+            .is_allowed(&[glob.to_owned()])
+    }
+
     #[test]
-    fn globs_cover_tags_and_one_level_of_names() {
-        let allowed = |glob: &str, text: &str| {
-            is_allowed(&[glob.to_owned()], &Reference::parse(text).unwrap())
-        };
-        assert!(allowed("*", "h.example.com/a/b:1"));
-        assert!(allowed("alpine", "alpine:3"));
-        assert!(allowed("h.example.com/*/b", "h.example.com/a/b:1"));
-        assert!(!allowed("h.example.com/*", "h.example.com/a/b:1"));
-        assert!(allowed("h.example.com/**", "h.example.com/a/b:1"));
-        assert!(!allowed("alpine", "evil/alpine"));
+    fn a_glob_covers_an_image_under_each_of_its_names() {
+        for glob in ["alpine", "library/alpine", "docker.io/alpine", "alpin*"] {
+            for text in ["alpine:3", "docker.io/library/alpine", "docker.io/alpine:3"] {
+                assert!(allows(glob, text), "{glob} {text}");
+            }
+            for text in ["evil/alpine", "h.example.com/alpine", "alpine2/x"] {
+                assert!(!allows(glob, text), "{glob} {text}");
+            }
+        }
+        assert!(allows("team/*", "docker.io/team/app"));
+        assert!(!allows("team/*", "h.example.com/team/app"));
+        assert!(!allows("*/app", "h.example.com/app"));
+        assert!(allows("docker.io/**", "alpine"));
+        assert!(!allows("docker.io/**", "h.example.com/alpine"));
+    }
+
+    #[test]
+    fn stars_cover_one_part_or_many() {
+        assert!(allows("*", "h.example.com/a/b:1"));
+        assert!(allows("**", "h.example.com/a/b:1"));
+        assert!(allows("**/alpine", "h.example.com/a/alpine"));
+        assert!(allows("h.example.com/*/b", "h.example.com/a/b:1"));
+        assert!(!allows("h.example.com/*", "h.example.com/a/b:1"));
+        assert!(allows("h.example.com/**", "h.example.com/a/b:1"));
+        assert!(allows("h.example.com:5000/*:*", "h.example.com:5000/a:1"));
+    }
+
+    #[test]
+    fn a_tag_in_a_glob_counts_and_a_digest_overrules_the_tag_beside_it() {
+        assert!(allows("alpine:3*", "alpine:3.20"));
+        assert!(!allows("alpine:3*", "alpine"));
+        assert!(allows("alpine:latest", "alpine"));
+        let digest = format!("sha256:{}", "0".repeat(64));
+        assert!(!allows("alpine:3", &format!("alpine:3@{digest}")));
+        assert!(allows("alpine", &format!("alpine:3@{digest}")));
+        assert!(allows(
+            &format!("alpine@{digest}"),
+            &format!("alpine:3@{digest}")
+        ));
+    }
+
+    #[test]
+    fn an_id_is_covered_by_itself_and_by_everything_only() {
+        let id = format!("sha256:{}", "0".repeat(64));
+        assert!(allows("*", &id));
+        assert!(allows(&id, &id));
+        for glob in ["library/*", "docker.io/**", "sha256", "sha256:*"] {
+            assert!(!allows(glob, &id), "{glob}");
+        }
     }
 }

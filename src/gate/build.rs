@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::field::{self, Field, Rule, Shape, nested};
 use super::json;
 use super::query::Query;
-use super::reference::Reference;
 use super::refusal::Denied;
+use crate::docker::reference::Reference;
 
 /// What is forced on builds.
 pub struct Forced<'a> {
@@ -23,7 +23,7 @@ pub struct Forced<'a> {
 pub fn tags(query: &Query) -> Result<Vec<Reference>, Denied> {
     let names = query.all("t").filter(|name| !name.is_empty());
     names
-        .map(|name| Reference::parse(name).ok_or_else(|| malformed("t", name)))
+        .map(|name| Reference::parse(name).map_err(|_| malformed("t", name)))
         .collect()
 }
 

@@ -18,7 +18,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use super::engine::{Body, Engine, empty, full};
+use super::daemon::{Body, Daemon, empty, full};
 use super::query::Query;
 use super::refusal::Denied;
 
@@ -155,7 +155,7 @@ impl Outgoing {
     }
 
     /// Sends it; the answer streams.
-    pub(super) async fn send(self, engine: &Engine) -> Result<Response<Body>, Denied> {
+    pub(super) async fn send(self, engine: &Daemon) -> Result<Response<Body>, Denied> {
         let response = engine.send(self.request).await?;
         let (mut parts, body) = response.into_parts();
         for name in [CONNECTION, TRANSFER_ENCODING, UPGRADE] {
@@ -170,7 +170,7 @@ impl Outgoing {
     }
 
     /// Sends it and reads the whole answer.
-    pub(super) async fn ask(self, engine: &Engine) -> Result<(Response<Body>, Value), Denied> {
+    pub(super) async fn ask(self, engine: &Daemon) -> Result<(Response<Body>, Value), Denied> {
         let (mut parts, body) = self.send(engine).await?.into_parts();
         let read = body.collect().await;
         let bytes = read
@@ -185,7 +185,7 @@ impl Outgoing {
     /// agrees. A client that did not ask gets the answer as a stream.
     pub(super) async fn join(
         self,
-        engine: &Engine,
+        engine: &Daemon,
         upgrade: Option<(HeaderValue, OnUpgrade)>,
         tasks: &Tasks,
     ) -> Result<Response<Body>, Denied> {
@@ -204,7 +204,7 @@ impl Outgoing {
     /// agrees.
     pub(super) async fn upgrade(
         mut self,
-        engine: &Engine,
+        engine: &Daemon,
         upgrade: Option<(HeaderValue, OnUpgrade)>,
     ) -> Result<(Response<Body>, Option<(OnUpgrade, OnUpgrade)>), Denied> {
         let Some((protocol, client)) = upgrade else {

@@ -15,7 +15,7 @@ use tokio::sync::RwLock;
 
 use super::body::{self, Creation, Resolution};
 use super::build;
-use super::engine::{Body, Engine, full};
+use super::daemon::{Body, Daemon, full};
 use super::forward::{Asked, Outgoing, Tasks};
 use super::grpc;
 use super::mount::{Mount, Place, Source};
@@ -24,10 +24,10 @@ use super::own::Own;
 use super::push::Watch;
 use super::query::Query;
 use super::record::Kind;
-use super::reference::{self, Reference};
 use super::refusal::Denied;
 use super::route::{Endpoint, Route, classify};
 use super::workspace::Binds;
+use crate::docker::reference::{self, Reference};
 
 const REGISTRY_AUTH: &str = "x-registry-auth";
 
@@ -420,7 +420,7 @@ impl Handler {
         let is_known = |name: &Value| {
             let name = name
                 .as_str()
-                .and_then(Reference::parse)
+                .and_then(|text| Reference::parse(text).ok())
                 .map(|name| name.tagged());
             name.is_some_and(|name| self.own.record.kind(&name).is_some())
         };
@@ -520,8 +520,8 @@ impl Handler {
             return call.to(&format!("/images/{id}"))?.send(self.engine()).await;
         }
         let made = match Reference::parse(name) {
-            Some(name) if self.own.record.kind(&name.tagged()) == Some(Kind::Made) => Some(name),
-            Some(_) | None => None,
+            Ok(name) if self.own.record.kind(&name.tagged()) == Some(Kind::Made) => Some(name),
+            Ok(_) | Err(_) => None,
         };
         let Some(made) = made else {
             return Err(Denied::forbidden(format!(
@@ -534,7 +534,7 @@ impl Handler {
             .await
     }
 
-    fn engine(&self) -> &Engine {
+    fn engine(&self) -> &Daemon {
         &self.own.engine
     }
 }
@@ -596,7 +596,7 @@ fn not_the_image(denied: Denied) -> Denied {
 
 fn named(text: &str) -> Result<Reference, Denied> {
     Reference::parse(text)
-        .ok_or_else(|| Denied::malformed(format!("the image name {text:?} is malformed")))
+        .map_err(|_| Denied::malformed(format!("the image name {text:?} is malformed")))
 }
 
 /// A line of progress that ends a push in failure, as the engine writes it.

@@ -13,7 +13,7 @@
 
 pub mod body;
 pub mod build;
-pub mod engine;
+mod daemon;
 mod field;
 mod forward;
 mod grpc;
@@ -25,7 +25,6 @@ pub mod own;
 pub mod push;
 pub mod query;
 pub mod record;
-pub mod reference;
 pub mod refusal;
 pub mod route;
 pub mod serve;
@@ -40,7 +39,7 @@ use std::sync::Arc;
 
 use crate::failure::Class;
 
-pub use engine::EngineError;
+pub use daemon::DaemonError;
 pub use push::Pushed;
 pub use serve::Gate;
 pub use sweep::sweep;
@@ -124,7 +123,7 @@ pub enum GateError {
         source: std::io::Error,
     },
     #[error(transparent)]
-    Engine(#[from] EngineError),
+    Engine(#[from] DaemonError),
 }
 
 impl GateError {

@@ -10,17 +10,17 @@ use std::sync::{Mutex, PoisonError};
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::engine::{Engine, EngineError};
+use super::daemon::{Daemon, DaemonError};
 use super::object::filters;
 use super::query::Query;
 use super::record::{Entry, Kind, Record};
-use super::reference::{self, Reference};
 use super::refusal::Denied;
 use super::{Scope, image_key};
+use crate::docker::reference::{self, Reference};
 
 /// Answers whose things are, for one job.
 pub struct Own {
-    pub(super) engine: Engine,
+    pub(super) engine: Daemon,
     pub(super) scope: Scope,
     pub(super) record: Record,
     containers: Mutex<BTreeSet<String>>,
@@ -43,7 +43,7 @@ impl Image {
 }
 
 impl Own {
-    pub fn new(engine: Engine, scope: Scope, record: Record) -> Self {
+    pub fn new(engine: Daemon, scope: Scope, record: Record) -> Self {
         Self {
             engine,
             scope,
@@ -158,7 +158,7 @@ impl Own {
                 "the image {name:?} is not open to this job: use an image that the operator allows"
             ))
         };
-        if Reference::parse(name).is_none() && !reference::is_id(name) {
+        if Reference::parse(name).is_err() && !reference::is_id(name) {
             return Err(Denied::malformed(format!(
                 "the image name {name:?} is malformed"
             )));
@@ -242,7 +242,7 @@ impl Own {
     ) -> Result<bool, Denied> {
         let image = self.image(id).await?;
         let is_same = |known: &String| {
-            Reference::parse(known).is_some_and(|known| {
+            Reference::parse(known).is_ok_and(|known| {
                 known.repository == name.repository && known.digest.as_deref() == Some(digest)
             })
         };
@@ -265,7 +265,7 @@ impl Own {
         };
         let is_made = |name: &String| {
             let name = Reference::parse(name).map(|name| name.tagged());
-            name.is_some_and(|name| self.record.kind(&name) == Some(Kind::Made))
+            name.is_ok_and(|name| self.record.kind(&name) == Some(Kind::Made))
         };
         let is_free = self.is_owner(&image) && image.names.iter().all(is_made);
         Ok(is_free.then_some(image.id))
@@ -320,16 +320,16 @@ impl Own {
     }
 }
 
-impl From<EngineError> for Denied {
-    fn from(error: EngineError) -> Self {
+impl From<DaemonError> for Denied {
+    fn from(error: DaemonError) -> Self {
         match error {
-            EngineError::Refused {
+            DaemonError::Refused {
                 status, message, ..
             } => Self {
                 status: status.as_u16(),
                 message,
             },
-            EngineError::Unreachable { .. } | EngineError::BrokenOff { .. } => {
+            DaemonError::Unreachable { .. } | DaemonError::BrokenOff { .. } => {
                 Self::broken(error.to_string())
             }
         }

@@ -16,7 +16,7 @@ use tokio::net::UnixListener;
 use tokio::sync::RwLock;
 use tokio::task::JoinHandle;
 
-use super::engine::Engine;
+use super::daemon::Daemon;
 use super::forward::Tasks;
 use super::handle::Handler;
 use super::own::Own;
@@ -59,7 +59,7 @@ impl Gate {
         })?;
         let (tasks, making) = (Tasks::default(), Arc::default());
         let handler = Handler {
-            own: Own::new(Engine::new(engine_socket), scope, record),
+            own: Own::new(Daemon::new(engine_socket), scope, record),
             binds: Binds::new(binds_dir.clone(), socket.clone()),
             tasks: tasks.clone(),
             making: Arc::clone(&making),

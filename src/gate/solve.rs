@@ -3,9 +3,9 @@
 //! Pure. Build steps run in a sandbox whatever the definition says, as long as no entitlement is
 //! granted; so those, where results go, and where the context comes from are what is judged.
 
-use super::reference::Reference;
 use super::refusal::Denied;
 use super::wire::{self, Field, fields};
+use crate::docker::reference::Reference;
 
 /// A request that may pass.
 #[derive(Debug, PartialEq, Eq)]
@@ -99,7 +99,7 @@ impl Solve {
             "name" => {
                 for name in value.split(',').filter(|name| !name.is_empty()) {
                     self.tags
-                        .push(Reference::parse(name).ok_or_else(malformed)?);
+                        .push(Reference::parse(name).map_err(|_| malformed())?);
                 }
                 Ok(())
             }

@@ -7,7 +7,7 @@ use std::path::Path;
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::engine::{Engine, EngineError};
+use super::daemon::{Daemon, DaemonError};
 use super::query::Query;
 use super::record::{self, Entry, Kind};
 use super::{GateError, image_key};
@@ -21,11 +21,7 @@ pub struct Swept {
 
 /// Removes containers, networks, volumes and images with this label, and the names in the record;
 /// names that meant something before the job mean it again. Tries everything.
-pub async fn sweep(
-    engine: &Engine,
-    label: (&str, &str),
-    record: &Path,
-) -> Result<Swept, GateError> {
+pub async fn sweep(socket: &Path, label: (&str, &str), record: &Path) -> Result<Swept, GateError> {
     let listed = |filters: String| {
         let mut query = Query::default();
         query.push("all", "1");
@@ -37,7 +33,7 @@ pub async fn sweep(
     // What has a name of somebody else's by now is somebody else's.
     let nameless = listed(json!({ "label": [image], "dangling": ["true"] }).to_string());
     let mut sweep = Sweep {
-        engine,
+        daemon: Daemon::new(socket),
         label,
         swept: Swept::default(),
     };
@@ -91,7 +87,7 @@ pub async fn sweep(
 }
 
 struct Sweep<'a> {
-    engine: &'a Engine,
+    daemon: Daemon,
     label: (&'a str, &'a str),
     swept: Swept,
 }
@@ -104,8 +100,8 @@ impl Sweep<'_> {
         key: &str,
         path: &str,
         how: &str,
-    ) -> Result<(), EngineError> {
-        let mut all = self.engine.must(Method::GET, list, None).await?;
+    ) -> Result<(), DaemonError> {
+        let mut all = self.daemon.must(Method::GET, list, None).await?;
         if all.get("Volumes").is_some() {
             all = all["Volumes"].take();
         }
@@ -121,9 +117,9 @@ impl Sweep<'_> {
     }
 
     /// Gives a name back, or takes it away.
-    async fn name(&mut self, entry: &Entry) -> Result<(), EngineError> {
+    async fn name(&mut self, entry: &Entry) -> Result<(), DaemonError> {
         let target = format!("/images/{}/json", entry.name);
-        let now = self.engine.call(Method::GET, &target, None).await?.value;
+        let now = self.daemon.call(Method::GET, &target, None).await?.value;
         let owner = now["Config"]["Labels"][image_key(self.label.0)].as_str();
         let is_given = entry.given.is_some() && now["Id"].as_str() == entry.given.as_deref();
         if entry.kind == Kind::Pulled || !(is_given || owner == Some(self.label.1)) {
@@ -137,7 +133,7 @@ impl Sweep<'_> {
             query.push("tag", tag);
             let target = format!("/images/{before}/tag{}", query.encode());
             if self
-                .engine
+                .daemon
                 .call(Method::POST, &target, None)
                 .await?
                 .status
@@ -149,8 +145,8 @@ impl Sweep<'_> {
         self.remove(&format!("/images/{}", entry.name)).await
     }
 
-    async fn remove(&mut self, target: &str) -> Result<(), EngineError> {
-        let answer = self.engine.call(Method::DELETE, target, None).await?;
+    async fn remove(&mut self, target: &str) -> Result<(), DaemonError> {
+        let answer = self.daemon.call(Method::DELETE, target, None).await?;
         match answer.status {
             status if status.is_success() => self.swept.removed += 1,
             // Gone already, or going.

@@ -13,7 +13,6 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use dockmaster::gate::engine::Engine;
 use dockmaster::gate::{Gate, Pushed, Scope, Workspace, sweep};
 
 const ENGINE: &str = "/var/run/docker.sock";
@@ -116,7 +115,7 @@ impl Bench {
     pub(crate) fn sweep(&self) {
         let swept = runtime().block_on(async {
             let label = (self.label.0.as_str(), self.label.1.as_str());
-            sweep(&Engine::new(ENGINE), label, &self.record())
+            sweep(Path::new(ENGINE), label, &self.record())
                 .await
                 .unwrap()
         });
@@ -262,7 +261,7 @@ impl Drop for Bench {
         if std::thread::panicking() {
             let label = (self.label.0.as_str(), self.label.1.as_str());
             runtime()
-                .block_on(sweep(&Engine::new(ENGINE), label, &self.record()))
+                .block_on(sweep(Path::new(ENGINE), label, &self.record()))
                 .ok();
         } else {
             self.sweep();

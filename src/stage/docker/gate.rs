@@ -13,11 +13,11 @@ use crate::{
     config::{DockerApi, DockerLane, Registry},
     docker::{
         name::{self, Names},
-        reference::{self, Reference},
+        reference::Reference,
         spec::Mount,
     },
     failure::Failure,
-    gate::{self, Gate, Pushed, Scope, Workspace, engine::Engine},
+    gate::{self, Gate, Pushed, Scope, Workspace},
     job::Job,
     lease,
     store::ledger::{Ledger, Record},
@@ -70,9 +70,8 @@ pub(super) async fn sweep(context: &Context<'_>, scene: &Scene) -> Result<(), Fa
     if !folder.exists() {
         return Ok(());
     }
-    let engine = Engine::new(scene.engine.socket());
     let label = (name::MADE, scene.names.key());
-    let swept = gate::sweep(&engine, label, &record(&folder))
+    let swept = gate::sweep(scene.engine.socket(), label, &record(&folder))
         .await
         .map_err(Failure::system)?;
     gate::workspace::release(&binds(&folder)).map_err(Failure::system)?;
@@ -118,7 +117,7 @@ fn scope(context: &Context<'_>, lane: &DockerLane, scene: &Scene, slot: &str) ->
         binds_dir: binds(&folder),
         record: record(&folder),
         images: Arc::new(move |text| {
-            Reference::parse(text).is_ok_and(|reference| reference::is_allowed(&globs, &reference))
+            Reference::parse(text).is_ok_and(|reference| reference.is_allowed(&globs))
         }),
         // A tag that is built again, in the registry that this company ships from. Any other name
         // that was here before is somebody else's base image.

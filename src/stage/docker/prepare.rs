@@ -87,7 +87,7 @@ async fn make(
     let seconds = began.elapsed().as_secs_f32();
     let ready = format!(
         "Image {} ({short}){with}, ready in {seconds:.1} s",
-        job_image.as_str()
+        job_image.text()
     );
     context.log.say(&paint::bold(&ready)).await;
     Ok(())

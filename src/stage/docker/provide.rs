@@ -8,7 +8,7 @@ use crate::{
     docker::{
         engine::{Account, Engine, EngineError},
         helper_image::{self, Recipe},
-        reference::{self, Reference},
+        reference::Reference,
     },
     failure::{Failure, JobCode},
     job::Image,
@@ -16,11 +16,11 @@ use crate::{
 
 /// The reference, if one of the admin's globs covers it.
 pub(super) fn allowed(text: &str, globs: &[String], key: &str) -> Result<Reference, Failure> {
-    let reference = Reference::parse(text).map_err(bad_reference)?;
-    if reference::is_allowed(globs, &reference) {
+    let reference = Reference::parse_or_id(text).map_err(bad_reference)?;
+    if reference.is_allowed(globs) {
         return Ok(reference);
     }
-    let what = format!("the image {} may not be used here", reference.as_str());
+    let what = format!("the image {} may not be used here", reference.text());
     Err(Failure::build(JobCode::Refused, what)
         .hint(format!("allowed ({key}): {}", globs.join(", "))))
 }
@@ -33,7 +33,7 @@ pub(super) async fn provide(
     lane: &DockerLane,
     wish: &Image,
 ) -> Result<String, Failure> {
-    let name = reference.as_str();
+    let name = &reference.text();
     let policy = pull_policy(lane.pull_policy, wish);
     let local = engine
         .image_id(name)
@@ -70,9 +70,9 @@ async fn pull(
     engine: &Engine,
     reference: &Reference,
 ) -> Result<String, Failure> {
-    let name = reference.as_str();
+    let name = &reference.text();
     context.log.say(&format!("Pulling {name} …")).await;
-    let account = account(context, name);
+    let account = account(context, reference);
     engine
         .pull(reference, account, async |line: &str| {
             context.log.say(line).await;
@@ -87,8 +87,8 @@ async fn pull(
 }
 
 /// What GitLab gave the job for the image's registry.
-fn account(context: &Context<'_>, image: &str) -> Option<Account> {
-    let host = image.split('/').next()?;
+fn account(context: &Context<'_>, image: &Reference) -> Option<Account> {
+    let host = image.registry()?;
     let credential = context.job.credentials.iter().find(|credential| {
         let url = credential
             .url
@@ -113,7 +113,7 @@ pub(super) async fn provide_helper(
         Failure::system(failure.to_string()).during("providing the helper image")
     };
     if let Some(text) = &lane.helper_image {
-        let reference = Reference::parse(text)
+        let reference = Reference::parse_or_id(text)
             .map_err(|error| Failure::system(error).during("reading helper-image"))?;
         let wish = Image::default();
         return provide(context, engine, &reference, lane, &wish)

@@ -71,7 +71,7 @@ async fn name_all<'a>(
             if taken.insert(alias.clone()) {
                 aliases.push(alias);
             } else {
-                let image = reference.as_str();
+                let image = reference.text();
                 let what = format!("services[{number}] ({image}): the name {alias} is taken");
                 context.log.warn(&what).await;
             }
@@ -133,7 +133,7 @@ async fn wait_ready(
     };
     let Some(problem) = problem else { return };
     let lines = scene.engine.last_lines(id).await.unwrap_or_default();
-    let image = service.reference.as_str();
+    let image = service.reference.text();
     let what = format!("Service {image} probably didn't start properly: {problem}\n{lines}");
     context.log.warn(&what).await;
 }

@@ -1,4 +1,4 @@
-//! A Docker Engine behind its unix socket: one connection per request.
+//! The Docker daemon behind its unix socket, as plain HTTP: one connection per request.
 //!
 //! A connection is never used twice, so that a request cannot smuggle a second one behind it.
 //! Knows no endpoint.
@@ -17,15 +17,15 @@ use serde_json::Value;
 use tokio::net::UnixStream;
 
 /// A body of any origin.
-pub type Body = UnsyncBoxBody<Bytes, hyper::Error>;
+pub(super) type Body = UnsyncBoxBody<Bytes, hyper::Error>;
 
 /// No bytes.
-pub fn empty() -> Body {
+pub(super) fn empty() -> Body {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 
 /// These bytes.
-pub fn full(bytes: impl Into<Bytes>) -> Body {
+pub(super) fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into())
         .map_err(|never| match never {})
         .boxed_unsync()
@@ -33,7 +33,7 @@ pub fn full(bytes: impl Into<Bytes>) -> Body {
 
 /// What can go wrong on the way to the daemon.
 #[derive(Debug, thiserror::Error)]
-pub enum EngineError {
+pub enum DaemonError {
     #[error("the Docker daemon at {socket} does not answer")]
     Unreachable {
         socket: PathBuf,
@@ -54,7 +54,7 @@ pub enum EngineError {
 
 /// The daemon.
 #[derive(Debug, Clone)]
-pub struct Engine {
+pub struct Daemon {
     socket: PathBuf,
 }
 
@@ -66,7 +66,7 @@ pub struct Answer {
     pub value: Value,
 }
 
-impl Engine {
+impl Daemon {
     pub fn new(socket: impl Into<PathBuf>) -> Self {
         Self {
             socket: socket.into(),
@@ -77,16 +77,16 @@ impl Engine {
     pub async fn send(
         &self,
         mut request: Request<Body>,
-    ) -> Result<Response<Incoming>, EngineError> {
+    ) -> Result<Response<Incoming>, DaemonError> {
         let name = format!("{} {}", request.method(), request.uri().path());
-        let broken = |source| EngineError::BrokenOff {
+        let broken = |source| DaemonError::BrokenOff {
             request: name.clone(),
             source,
         };
         let stream =
             UnixStream::connect(&self.socket)
                 .await
-                .map_err(|source| EngineError::Unreachable {
+                .map_err(|source| DaemonError::Unreachable {
                     socket: self.socket.clone(),
                     source,
                 })?;
@@ -110,7 +110,7 @@ impl Engine {
         method: Method,
         target: &str,
         body: Option<&Value>,
-    ) -> Result<Answer, EngineError> {
+    ) -> Result<Answer, DaemonError> {
         let mut request = Request::new(body.map_or_else(empty, |value| full(value.to_string())));
         if body.is_some() {
             let json = hyper::header::HeaderValue::from_static("application/json");
@@ -118,7 +118,7 @@ impl Engine {
         }
         let name = format!("{method} {target}");
         *request.method_mut() = method;
-        *request.uri_mut() = target.parse().map_err(|_| EngineError::Refused {
+        *request.uri_mut() = target.parse().map_err(|_| DaemonError::Refused {
             request: name.clone(),
             status: StatusCode::BAD_REQUEST,
             message: "this is no address".to_owned(),
@@ -127,7 +127,7 @@ impl Engine {
         let status = response.status();
         let collected = response.into_body().collect().await;
         let bytes = collected
-            .map_err(|source| EngineError::BrokenOff {
+            .map_err(|source| DaemonError::BrokenOff {
                 request: name,
                 source,
             })?
@@ -142,7 +142,7 @@ impl Engine {
         method: Method,
         target: &str,
         body: Option<&Value>,
-    ) -> Result<Value, EngineError> {
+    ) -> Result<Value, DaemonError> {
         let request = format!("{method} {target}");
         let answer = self.call(method, target, body).await?;
         if answer.status.is_success() {
@@ -152,7 +152,7 @@ impl Engine {
             .as_str()
             .unwrap_or_default()
             .to_owned();
-        Err(EngineError::Refused {
+        Err(DaemonError::Refused {
             request,
             status: answer.status,
             message,
