@@ -1,3 +1,89 @@
-//! Load balancers, as the rollout's `Balancer`: one folder or file each.
+//! Load balancers, as the rollout's [`Balancer`](port::Balancer): one file or folder each. A new one
+//! is its file, its `mod` line and its line in [`KINDS`]; `tests/host/contract.rs` says what it owes.
 
-pub mod aliyun;
+mod aliyun;
+mod error;
+
+use std::pin::Pin;
+
+use crate::{
+    config::Environment,
+    rollout::port::{self, Pool, Weight},
+};
+pub use error::BalancerError;
+
+type Open = fn(&Environment) -> Result<Option<Box<dyn Adapter>>, BalancerError>;
+
+/// A line for each `balancer.kind`.
+const KINDS: &[(&str, Open)] = &[
+    ("clb-vserver-group", |it| {
+        Ok(Some(Box::new(aliyun::Clb::open(it)?)))
+    }),
+    ("none", |_| Ok(None)),
+];
+
+/// Opens the environment's balancer by its kind; `None` when it has none. Reads no file and connects
+/// to nothing: only the environment's own settings can be wrong.
+pub fn open(environment: &Environment) -> Result<Option<Balancer>, BalancerError> {
+    let kind = environment.balancer.kind.as_str();
+    let Some((_, open)) = KINDS.iter().find(|(name, _)| *name == kind) else {
+        let known: Vec<_> = KINDS.iter().map(|(name, _)| *name).collect();
+        let why = format!("balancer.kind `{kind}` is not one of: {}", known.join(", "));
+        return Err(BalancerError::settings(environment, why));
+    };
+    Ok(open(environment)?.map(Balancer))
+}
+
+/// The balancer of an environment, whatever its kind.
+pub struct Balancer(Box<dyn Adapter>);
+
+impl port::Balancer for Balancer {
+    type Error = BalancerError;
+
+    async fn pool(&self) -> Result<Pool, BalancerError> {
+        self.0.pool().await
+    }
+
+    async fn set_weight(&self, host: &str, weight: Weight) -> Result<(), BalancerError> {
+        self.0.set_weight(host, weight).await
+    }
+}
+
+type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, BalancerError>> + 'a>>;
+
+/// The port with boxed futures: a trait with async functions cannot be a trait object.
+trait Adapter {
+    fn pool(&self) -> Answer<'_, Pool>;
+
+    fn set_weight<'a>(&'a self, host: &'a str, weight: Weight) -> Answer<'a, ()>;
+}
+
+impl<B: port::Balancer<Error = BalancerError>> Adapter for B {
+    fn pool(&self) -> Answer<'_, Pool> {
+        Box::pin(port::Balancer::pool(self))
+    }
+
+    fn set_weight<'a>(&'a self, host: &'a str, weight: Weight) -> Answer<'a, ()> {
+        Box::pin(port::Balancer::set_weight(self, host, weight))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_kind_is_refused_with_the_known_ones() {
+        let text = include_str!("../../runner-config/environments/production.toml");
+        let mut environment: Environment = toml::from_str(text).unwrap();
+        assert!(matches!(open(&environment), Ok(Some(_))));
+        environment.balancer.kind = "none".into();
+        assert!(matches!(open(&environment), Ok(None)));
+        environment.name = "staging".into();
+        environment.balancer.kind = "clb".into();
+        assert_eq!(
+            open(&environment).err().unwrap().to_string(),
+            "environments/staging.toml: balancer.kind `clb` is not one of: clb-vserver-group, none"
+        );
+    }
+}

@@ -9,8 +9,8 @@ use super::{
     voice::{Story, Voice},
 };
 use crate::{
-    balancer::aliyun::Clb,
-    config::{BalancerKind, Config, Environment},
+    balancer::{self, Balancer},
+    config::{Config, Environment},
     failure::{Class, Failure, JobCode},
     host,
     policy::Grant,
@@ -29,7 +29,7 @@ use crate::{
 pub(super) struct Live;
 
 impl Ports for Live {
-    type Balancer = Clb<RealClock>;
+    type Balancer = Balancer;
     type Remote = host::Host;
     type Journal = RunFile;
     type Clock = RealClock;
@@ -126,23 +126,15 @@ pub(super) fn world(
     narrator: Voice,
     cancel: watch::Receiver<Wish>,
 ) -> Result<World<Live>, Failure> {
-    let clock = RealClock::start();
-    let balancer = match environment.balancer.kind {
-        BalancerKind::ClbVserverGroup => {
-            let clb = Clb::open(&environment.balancer, &environment.hosts, clock);
-            Some(clb.map_err(Failure::system)?)
-        }
-        BalancerKind::None => None,
-    };
     let mut hosts = Vec::new();
     for host in &environment.hosts {
         let remote = host::Host::open(environment, host, config.registry.as_ref());
         hosts.push((host.name.clone(), remote.map_err(Failure::system)?));
     }
     Ok(World {
-        balancer,
+        balancer: balancer::open(environment)?,
         hosts,
-        clock,
+        clock: RealClock::start(),
         narrator,
         cancel,
     })

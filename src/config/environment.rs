@@ -17,7 +17,7 @@ pub struct Environment {
     pub ssh: Ssh,
     pub compose: Compose,
     pub balancer: Balancer,
-    pub hosts: Vec<Host>,
+    pub hosts: Vec<HostEntry>,
     #[serde(default)]
     pub rollout: Rollout,
 }
@@ -69,11 +69,13 @@ pub struct Compose {
     pub port: u16,
 }
 
-/// What spreads the requests.
+/// What spreads the requests. Which of these keys it needs depends on its kind, so `balancer::open`
+/// says which are missing.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Balancer {
-    pub kind: BalancerKind,
+    /// A kind that `balancer::open` knows, or `none`: each host is down while it changes.
+    pub kind: String,
     #[serde(default)]
     pub region: String,
     /// The `VServer` group, `rsp-…`.
@@ -88,19 +90,10 @@ pub struct Balancer {
     pub account: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BalancerKind {
-    /// A `VServer` group of Aliyun's Classic Load Balancer.
-    ClbVserverGroup,
-    /// No balancer: hosts are changed in turn, and each is down while it changes.
-    None,
-}
-
-/// One production host.
+/// A `[[hosts]]` block: how one production host is reached.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Host {
+pub struct HostEntry {
     pub name: String,
     pub ssh: SshTarget,
     /// The host's public key, `ssh-ed25519 AAAA…`: any other is refused.
@@ -170,45 +163,27 @@ impl Environment {
             .unwrap_or_default()
     }
 
-    /// What the types cannot say: the message names the key.
-    pub(super) fn check(&self) -> Result<(), String> {
+    /// What the types cannot say, all of it: each line names its key.
+    pub(super) fn problems(&self) -> Vec<String> {
         let mut names = BTreeSet::new();
+        let mut problems = Vec::new();
         for host in &self.hosts {
-            if host.name.is_empty() || !names.insert(&host.name) {
-                return Err(format!(
-                    "hosts.name `{}` is empty or there twice",
-                    host.name
-                ));
+            let name = &host.name;
+            if name.is_empty() || !names.insert(name) {
+                problems.push(format!("hosts.name `{name}` is empty or there twice"));
             }
             if host.host_key.split_whitespace().count() < 2 {
-                return Err(format!(
-                    "hosts.host-key of `{}` is not a public key such as \"ssh-ed25519 AAAA…\"",
-                    host.name
+                problems.push(format!(
+                    "hosts.host-key of `{name}` is not a public key such as \"ssh-ed25519 AAAA…\""
                 ));
-            }
-            if self.balancer.kind == BalancerKind::ClbVserverGroup && host.server_id.is_empty() {
-                return Err(format!("hosts.server-id of `{}` is missing", host.name));
             }
         }
         if self.hosts.is_empty() {
-            return Err("there are no [[hosts]]".into());
-        }
-        let clb = &self.balancer;
-        if clb.kind == BalancerKind::ClbVserverGroup {
-            for (key, missing) in [
-                ("region", clb.region.is_empty()),
-                ("id", clb.id.is_empty()),
-                ("port", clb.port == 0),
-                ("account", clb.account.is_none()),
-            ] {
-                if missing {
-                    return Err(format!("balancer.{key} is missing"));
-                }
-            }
+            problems.push("there are no [[hosts]]".into());
         }
         if !self.compose.directory.starts_with('/') {
-            return Err("compose.directory is not an absolute path".into());
+            problems.push("compose.directory is not an absolute path".into());
         }
-        Ok(())
+        problems
     }
 }

@@ -20,7 +20,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 pub use environment::{
-    Balancer, BalancerKind, Compose, Environment, Host, Policy, Refs, Release, Rollout, Ssh,
+    Balancer, Compose, Environment, HostEntry, Policy, Refs, Release, Rollout, Ssh,
 };
 pub use lane::{DeployLane, DockerApi, DockerLane, Lane, PullPolicy};
 pub use value::{Bytes, Percent, SshTarget};
@@ -130,10 +130,12 @@ impl Config {
         }
         let mut environment: Environment = read_trusted(&path)?;
         name.clone_into(&mut environment.name);
-        environment
-            .check()
-            .map_err(|text| ConfigError::Malformed { path, text })?;
-        Ok(environment)
+        let problems = environment.problems();
+        if problems.is_empty() {
+            return Ok(environment);
+        }
+        let text = problems.join("\n");
+        Err(ConfigError::Malformed { path, text })
     }
 }
 

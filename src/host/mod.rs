@@ -76,7 +76,7 @@ impl Host {
     /// One of the environment's hosts; does not connect yet.
     pub fn open(
         environment: &Environment,
-        host: &config::Host,
+        host: &config::HostEntry,
         registry: Option<&config::Registry>,
     ) -> Result<Self, RemoteError> {
         Ok(Self {

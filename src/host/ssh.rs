@@ -51,7 +51,7 @@ pub struct Session {
 
 impl Session {
     /// Does not connect yet.
-    pub fn new(host: &config::Host, key: &Path) -> Self {
+    pub fn new(host: &config::HostEntry, key: &Path) -> Self {
         Self {
             name: host.name.clone(),
             target: host.ssh.clone(),

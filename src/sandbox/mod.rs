@@ -20,6 +20,7 @@ use std::{
 use nix::sys::signal::Signal;
 
 use crate::{
+    balancer,
     broker::attend::{self, Attendant, Beside},
     cancel::Cancel,
     config::{Config, DeployLane, Lane},
@@ -185,6 +186,7 @@ impl<'a> Engine<'a> {
         let mut refused: Option<Refusal> = None;
         for name in &self.lane.environments {
             let environment = self.config.environment(name).map_err(Failure::system)?;
+            balancer::open(&environment)?;
             match policy::decide(self.lane, &environment, self.job) {
                 Ok(_) => granted.push(name.clone()),
                 Err(refusal) => refused = refused.or(Some(refusal)),

@@ -195,7 +195,7 @@ pub(crate) fn hold(file: &str) -> ExitCode {
     let [key, target, host_key] = text.lines().collect::<Vec<_>>()[..] else {
         return ExitCode::FAILURE;
     };
-    let host = config::Host {
+    let host = config::HostEntry {
         name: "app-1".into(),
         ssh: target.parse().unwrap(),
         host_key: host_key.into(),

@@ -4,9 +4,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod balancer;
 mod bed;
 mod connection;
+mod contract;
 mod pull;
 mod switch;
 mod watch;
@@ -23,12 +23,6 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // The hosts are shared, and most tests change them.
     arguments.test_threads = Some(1);
-    let tests = [
-        balancer::TESTS,
-        watch::TESTS,
-        pull::TESTS,
-        switch::TESTS,
-        connection::TESTS,
-    ];
-    trial::run(&arguments, Bed::boot, &tests)
+    let fleet = [watch::TESTS, pull::TESTS, switch::TESTS, connection::TESTS];
+    trial::run(&arguments, Bed::boot, &[contract::TESTS, &fleet].concat())
 }

@@ -10,10 +10,11 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use tokio::sync::Mutex;
 use url::Url;
 
-use super::{AliyunError, call::Api};
+use super::call::Api;
 use crate::{
-    config,
-    rollout::port::{Balancer, Clock, HostName, Pool, Weight},
+    balancer::error::BalancerError,
+    config::{self, Environment},
+    rollout::port::{Balancer, HostName, Pool, Weight},
 };
 
 const VERSION: &str = "2014-05-15";
@@ -37,8 +38,8 @@ const CENTRAL: [&str; 12] = [
 ];
 
 /// One `VServer` group.
-pub struct Clb<C> {
-    api: Api<C>,
+pub(in crate::balancer) struct Clb {
+    api: Api,
     region: String,
     group: String,
     port: u16,
@@ -48,40 +49,43 @@ pub struct Clb<C> {
     writing: Mutex<()>,
 }
 
-impl<C: Clock> Clb<C> {
-    /// Reads the account; does not connect yet.
-    pub fn open(
-        balancer: &config::Balancer,
-        hosts: &[config::Host],
-        clock: C,
-    ) -> Result<Self, AliyunError> {
-        let endpoint = match &balancer.endpoint {
-            Some(endpoint) => endpoint.clone(),
-            None => endpoint(&balancer.region)?,
-        };
-        let account = balancer.account.clone().unwrap_or_default();
-        let servers = hosts
-            .iter()
-            .map(|host| (host.name.clone(), host.server_id.clone()))
-            .collect();
+impl Clb {
+    /// Reads no file and connects to nothing.
+    pub(in crate::balancer) fn open(environment: &Environment) -> Result<Self, BalancerError> {
+        let config = &environment.balancer;
+        let missing = missing(config, &environment.hosts);
+        if !missing.is_empty() {
+            let why = format!("missing: {}", missing.join(", "));
+            return Err(BalancerError::settings(environment, why));
+        }
+        let endpoint = config.endpoint.clone();
+        let endpoint = endpoint.or_else(|| endpoint_of(&config.region));
+        let endpoint = endpoint.ok_or_else(|| {
+            let why = format!("balancer.region `{}` is not a region", config.region);
+            BalancerError::settings(environment, why)
+        })?;
+        let account = config.account.clone().unwrap_or_default();
+        let hosts = environment.hosts.iter();
         Ok(Self {
-            api: Api::open(endpoint, VERSION, account, clock)?,
-            region: balancer.region.clone(),
-            group: balancer.id.clone(),
-            port: balancer.port,
-            servers,
+            api: Api::open(endpoint, VERSION, account)?,
+            region: config.region.clone(),
+            group: config.id.clone(),
+            port: config.port,
+            servers: hosts
+                .map(|host| (host.name.clone(), host.server_id.clone()))
+                .collect(),
             writing: Mutex::new(()),
         })
     }
 
-    async fn members(&self) -> Result<Vec<Member>, AliyunError> {
+    async fn members(&self) -> Result<Vec<Member>, BalancerError> {
         let query = [
             ("RegionId", self.region.as_str()),
             ("VServerGroupId", self.group.as_str()),
         ];
         let body = self.api.call(DESCRIBE, &query).await?;
         let answer: Description =
-            serde_json::from_str(&body).map_err(|error| AliyunError::Malformed {
+            serde_json::from_str(&body).map_err(|error| BalancerError::Malformed {
                 action: DESCRIBE,
                 why: error.to_string(),
             })?;
@@ -89,25 +93,24 @@ impl<C: Clock> Clb<C> {
     }
 
     /// The one member that is `host`'s.
-    fn member<'a>(&self, members: &'a [Member], host: &str) -> Result<&'a Member, AliyunError> {
+    fn member<'a>(&self, members: &'a [Member], host: &str) -> Result<&'a Member, BalancerError> {
         let server = self.servers.get(host).map_or("", String::as_str);
         members
             .iter()
             .find(|member| member.server_id == server && member.port == self.port)
-            .ok_or_else(|| AliyunError::NotMember {
+            .ok_or_else(|| BalancerError::NotMember {
                 host: host.to_owned(),
-                server: server.to_owned(),
-                port: self.port,
+                member: format!("{server}:{}", self.port),
                 group: self.group.clone(),
                 members: names(members),
             })
     }
 }
 
-impl<C: Clock> Balancer for Clb<C> {
-    type Error = AliyunError;
+impl Balancer for Clb {
+    type Error = BalancerError;
 
-    async fn pool(&self) -> Result<Pool, AliyunError> {
+    async fn pool(&self) -> Result<Pool, BalancerError> {
         let members = self.members().await?;
         let mut pool = Pool::default();
         let mut ours = Vec::new();
@@ -124,14 +127,14 @@ impl<C: Clock> Balancer for Clb<C> {
         Ok(pool)
     }
 
-    async fn set_weight(&self, host: &str, weight: Weight) -> Result<(), AliyunError> {
+    async fn set_weight(&self, host: &str, weight: Weight) -> Result<(), BalancerError> {
         let _alone = self.writing.lock().await;
         let members = self.members().await?;
         let member = self.member(&members, host)?;
         let is_other = |it: &&Member| !std::ptr::eq(*it, member);
         let mut others = members.iter().filter(is_other);
         if weight == Weight::ZERO && !others.any(|other| other.weight > Weight::ZERO) {
-            return Err(AliyunError::LastBackend {
+            return Err(BalancerError::LastMember {
                 host: host.to_owned(),
             });
         }
@@ -248,17 +251,29 @@ fn weight<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Weight, D::Error
         .ok_or_else(|| de::Error::custom(format!("{number} is not a weight")))
 }
 
-/// Where a region's API is, unless the configuration says otherwise.
-fn endpoint(region: &str) -> Result<Url, AliyunError> {
+/// The keys that this kind of balancer needs and the environment's file lacks.
+fn missing(config: &config::Balancer, hosts: &[config::HostEntry]) -> Vec<String> {
+    let own = [
+        ("region", config.region.is_empty()),
+        ("id", config.id.is_empty()),
+        ("port", config.port == 0),
+        ("account", config.account.is_none()),
+    ];
+    let own = own.iter().filter(|(_, is_missing)| *is_missing);
+    let own = own.map(|(key, _)| format!("balancer.{key}"));
+    let hosts = hosts.iter().filter(|host| host.server_id.is_empty());
+    let hosts = hosts.map(|host| format!("hosts.server-id of `{}`", host.name));
+    own.chain(hosts).collect()
+}
+
+/// The public address of a region's API.
+fn endpoint_of(region: &str) -> Option<Url> {
     let host = if CENTRAL.contains(&region) {
         "slb.aliyuncs.com".to_owned()
     } else {
         format!("slb.{region}.aliyuncs.com")
     };
-    Url::parse(&format!("https://{host}/")).map_err(|_| AliyunError::Malformed {
-        action: DESCRIBE,
-        why: format!("`{region}` is not a region"),
-    })
+    Url::parse(&format!("https://{host}/")).ok()
 }
 
 #[cfg(test)]

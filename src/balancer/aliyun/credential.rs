@@ -7,7 +7,7 @@ use crate::secret::{Secret, SecretFile};
 /// An access key, or a temporary one with its security token.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Credential {
+pub(super) struct Credential {
     pub access_key_id: String,
     pub access_key_secret: Secret,
     #[serde(default)]

@@ -1,12 +1,10 @@
-//! Aliyun's API: signed requests, the account they are signed with, and the Classic Load Balancer
-//! as the rollout's [`Balancer`](crate::rollout::port::Balancer). Knows no rollout.
+//! Aliyun's API: signed requests, the account they are signed with, and the Classic Load Balancer.
+//! Knows no rollout but its ports.
 
 mod call;
 mod clb;
 mod credential;
-mod error;
+mod refusal;
 mod sign;
 
-pub use clb::Clb;
-pub use credential::Credential;
-pub use error::AliyunError;
+pub(super) use clb::Clb;

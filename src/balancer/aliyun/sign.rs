@@ -5,7 +5,7 @@ use std::fmt::Write;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
-use super::Credential;
+use super::credential::Credential;
 
 const SCHEME: &str = "ACS3-HMAC-SHA256";
 

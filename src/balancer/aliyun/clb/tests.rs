@@ -1,10 +1,4 @@
-use std::{
-    cell::{Cell, RefCell},
-    fs,
-    os::unix::fs::PermissionsExt,
-    rc::Rc,
-    time::Duration,
-};
+use std::{cell::RefCell, fs, os::unix::fs::PermissionsExt, rc::Rc, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -12,20 +6,31 @@ use tokio::{
 };
 
 use super::*;
-use crate::failure::Class;
+use crate::rollout::port::{Fault, Retry};
 
-/// A clock that sleeps in no time and remembers for how long.
-#[derive(Clone, Default)]
-struct Leap(Rc<Cell<Duration>>);
-
-impl Clock for Leap {
-    fn now(&self) -> Duration {
-        self.0.get()
+/// An environment with two hosts; `endpoint` and `account` are where a test has them.
+fn environment(endpoint: &str, account: &std::path::Path) -> Environment {
+    let mut text =
+        include_str!("../../../../runner-config/environments/production.toml").to_owned();
+    for (from, to) in [
+        (
+            "# endpoint = \"https://slb.aliyuncs.com\"",
+            format!("endpoint = \"{endpoint}\""),
+        ),
+        (
+            "/etc/dockmaster/secrets/aliyun.json",
+            account.display().to_string(),
+        ),
+        ("rsp-0123456789abc", "rsp-1".into()),
+        ("i-bp1aaaaaaaaaaaaaaaa", "i-app-".into()),
+    ] {
+        assert!(text.contains(from), "{from}");
+        text = text.replace(from, &to);
     }
-
-    async fn sleep(&self, duration: Duration) {
-        self.0.set(self.0.get() + duration);
-    }
+    let mut environment: Environment = toml::from_str(&text).unwrap();
+    environment.name = "production".into();
+    environment.hosts.truncate(2);
+    environment
 }
 
 /// What the API does next.
@@ -35,6 +40,8 @@ enum Reply {
     Answer(u16, &'static str, String),
     /// The connection is cut.
     Cut,
+    /// Nothing, for ever.
+    Silence,
 }
 
 /// Serves one reply a connection, repeating the last, and records the requests.
@@ -52,6 +59,9 @@ async fn serve(listener: TcpListener, replies: Vec<Reply>, seen: Rc<RefCell<Vec<
         seen.borrow_mut().push(request);
         let reply = &replies[next.min(replies.len() - 1)];
         next += 1;
+        if matches!(reply, Reply::Silence) {
+            std::future::pending::<()>().await;
+        }
         if let Reply::Answer(status, headers, body) = reply {
             let head = format!(
                 "HTTP/1.1 {status} x\r\nconnection: close\r\n{headers}content-length: {}\r\n\r\n",
@@ -65,7 +75,6 @@ async fn serve(listener: TcpListener, replies: Vec<Reply>, seen: Rc<RefCell<Vec<
 
 struct Scene {
     replies: Vec<Reply>,
-    clock: Leap,
     seen: Rc<RefCell<Vec<String>>>,
 }
 
@@ -73,40 +82,23 @@ impl Scene {
     fn new(replies: impl IntoIterator<Item = Reply>) -> Self {
         Self {
             replies: replies.into_iter().collect(),
-            clock: Leap::default(),
             seen: Rc::default(),
         }
     }
 
     /// Does something with a group of two hosts behind the scripted API.
     #[tokio::main(flavor = "current_thread")]
-    async fn run<T>(&self, act: impl AsyncFnOnce(&Clb<Leap>) -> T) -> T {
+    async fn run<T>(&self, act: impl AsyncFnOnce(&mut Clb) -> T) -> T {
         let account = tempfile::NamedTempFile::new().unwrap();
-        fs::write(
-            account.path(),
-            r#"{"access-key-id":"id","access-key-secret":"secret","security-token":"token"}"#,
-        )
-        .unwrap();
+        let text =
+            r#"{"access-key-id":"id","access-key-secret":"secret","security-token":"token"}"#;
+        fs::write(account.path(), text).unwrap();
         fs::set_permissions(account.path(), fs::Permissions::from_mode(0o600)).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let balancer = config::Balancer {
-            kind: config::BalancerKind::ClbVserverGroup,
-            region: "cn-hangzhou".into(),
-            id: "rsp-1".into(),
-            port: 3131,
-            endpoint: Some(endpoint.parse().unwrap()),
-            account: Some(account.path().to_owned()),
-        };
-        let hosts = ["app-1", "app-2"].map(|name| config::Host {
-            name: name.into(),
-            ssh: "deploy@10.0.0.11".parse().unwrap(),
-            host_key: "ssh-ed25519 AAAA".into(),
-            server_id: format!("i-{name}"),
-        });
-        let clb = Clb::open(&balancer, &hosts, self.clock.clone()).unwrap();
+        let mut clb = Clb::open(&environment(&endpoint, account.path())).unwrap();
         tokio::select! {
-            outcome = act(&clb) => outcome,
+            outcome = act(&mut clb) => outcome,
             () = serve(listener, self.replies.clone(), self.seen.clone()) => unreachable!(),
         }
     }
@@ -201,7 +193,7 @@ fn the_last_backend_in_service_is_not_taken_out() {
     let error = scene
         .run(async |clb| clb.set_weight("app-1", Weight::ZERO).await)
         .unwrap_err();
-    assert!(matches!(error, AliyunError::LastBackend { .. }), "{error}");
+    assert!(matches!(error, BalancerError::LastMember { .. }), "{error}");
     assert_eq!(scene.requests().len(), 1, "nothing was written");
 }
 
@@ -212,89 +204,77 @@ fn a_host_that_is_no_member_is_named_with_the_members() {
     let error = scene.run(async |clb| clb.pool().await).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "host app-2 (i-app-2:3131) is not in VServer group rsp-1; \
-         it has: i-app-1:3131, i-app-1:9999, i-other:3131"
+        "host app-2 (i-app-2:3131) is not behind the balancer; rsp-1 has: \
+         i-app-1:3131, i-app-1:9999, i-other:3131"
     );
-}
-
-#[test]
-fn a_busy_balancer_is_asked_again_with_a_new_nonce() {
-    let scene = Scene::new([
-        refusal(409, "BackendServer.configuring"),
-        refusal(449, "SystemBusy"),
-        Reply::Cut,
-        ok(&pool_body(1, 1, 1)),
-    ]);
-    scene.run(async |clb| clb.pool().await).unwrap();
-    let nonce = |request: &String| {
-        let is_nonce = |line: &&str| line.starts_with("x-acs-signature-nonce");
-        request.lines().find(is_nonce).unwrap().to_owned()
-    };
-    let mut nonces: Vec<_> = scene.requests().iter().map(nonce).collect();
-    assert_eq!(nonces.len(), 4);
-    nonces.sort();
-    nonces.dedup();
-    assert_eq!(nonces.len(), 4);
-}
-
-#[test]
-fn a_balancer_that_stays_busy_is_given_up_after_its_budget() {
-    let scene = Scene::new([refusal(400, "OperationBusy")]);
-    let error = scene.run(async |clb| clb.pool().await).unwrap_err();
-    assert!(matches!(error, AliyunError::Busy { .. }), "{error}");
-    let waited = scene.clock.now();
-    assert!(waited <= Duration::from_mins(2), "{waited:?}");
-    assert!(waited >= Duration::from_secs(105), "{waited:?}");
-}
-
-#[test]
-fn a_throttled_call_waits_as_long_as_it_is_told() {
-    let told = Reply::Answer(
-        400,
-        "x-acs-retry-after: 60000\r\n",
-        error_body("Throttling.User"),
-    );
-    let scene = Scene::new([told, ok(&pool_body(1, 1, 1))]);
-    scene.run(async |clb| clb.pool().await).unwrap();
-    assert!(scene.clock.now() >= Duration::from_mins(1));
 }
 
 #[track_caller]
-fn check_tried(status: u16, code: &str, tries: usize) -> AliyunError {
-    let scene = Scene::new([refusal(status, code)]);
+fn check_refused(reply: Reply, retry: Retry, expect: &str) {
+    let scene = Scene::new([reply]);
     let error = scene.run(async |clb| clb.pool().await).unwrap_err();
-    assert_eq!(scene.requests().len(), tries, "{code}");
-    assert_eq!(error.class(), Class::System);
-    error
+    assert_eq!(scene.requests().len(), 1, "an adapter tries once: {error}");
+    assert_eq!(error.retry(), retry, "{error}");
+    assert!(error.to_string().contains(expect), "{error}");
 }
 
 #[test]
-fn what_waiting_cannot_cure_is_not_tried_again() {
-    let error = check_tried(404, "InvalidParameter", 1);
+fn a_failed_call_is_made_once_and_says_whether_to_try_again() {
+    check_refused(
+        refusal(404, "InvalidParameter"),
+        Retry::Never,
+        "the balancer refuses DescribeVServerGroupAttribute: InvalidParameter: Why (HTTP 404, request R-1)",
+    );
+    check_refused(refusal(403, "Forbidden.RAM"), Retry::Never, "RAM user");
+    let told = "x-acs-retry-after: 60000\r\n";
+    check_refused(
+        Reply::Answer(400, told, error_body("Throttling.User")),
+        Retry::After(Duration::from_mins(1)),
+        "Throttling.User",
+    );
+    check_refused(
+        Reply::Cut,
+        Retry::SOON,
+        "cannot reach the balancer's API at http://127.0.0.1:",
+    );
+}
+
+#[test]
+fn an_api_that_never_answers_is_given_up() {
+    let scene = Scene::new([Reply::Silence]);
+    let error = scene.run(async |clb| {
+        clb.api.limit = Duration::from_millis(50);
+        clb.pool().await
+    });
+    assert_eq!(error.unwrap_err().retry(), Retry::SOON);
+}
+
+#[test]
+fn a_security_token_that_was_replaced_is_used_at_once() {
+    let scene = Scene::new([ok(&pool_body(1, 1, 1))]);
+    scene.run(async |clb| {
+        clb.pool().await.unwrap();
+        let account = clb.api.account.clone();
+        let text = fs::read_to_string(&account).unwrap();
+        fs::write(&account, text.replace("\"token\"", "\"fresh\"")).unwrap();
+        clb.pool().await.unwrap();
+    });
+    let requests = scene.requests();
+    assert!(requests[0].contains("x-acs-security-token: token"));
+    assert!(requests[1].contains("x-acs-security-token: fresh"));
+}
+
+#[test]
+fn all_missing_keys_are_named_at_once() {
+    let mut environment = environment("http://127.0.0.1:1", std::path::Path::new("/nowhere"));
+    environment.balancer.id.clear();
+    environment.balancer.account = None;
+    environment.hosts[1].server_id.clear();
+    let error = Clb::open(&environment).err().unwrap();
     assert_eq!(
         error.to_string(),
-        "Aliyun refuses DescribeVServerGroupAttribute: InvalidParameter: Why (HTTP 404, request R-1)"
-    );
-    let error = check_tried(403, "Forbidden.RAM", 1).to_string();
-    assert!(error.contains("allow the account's RAM user"), "{error}");
-    let error = check_tried(404, "InvalidAccessKeyId.NotFound", 1).to_string();
-    assert!(error.contains("put a live access key into /"), "{error}");
-    let error = check_tried(400, "SignatureDoesNotMatch", 1).to_string();
-    assert!(error.contains("access-key-secret"), "{error}");
-    check_tried(400, "InvalidTimeStamp.Expired", 1);
-    check_tried(400, "SignatureNonceUsed", 2);
-    check_tried(400, "InvalidSecurityToken.Expired", 2);
-    check_tried(500, "InternalError", 4);
-}
-
-#[test]
-fn a_silent_api_is_unreachable_and_its_address_is_said() {
-    let scene = Scene::new([Reply::Cut]);
-    let error = scene.run(async |clb| clb.pool().await).unwrap_err();
-    let text = error.to_string();
-    assert!(
-        text.starts_with("cannot reach Aliyun's API at http://127.0.0.1:"),
-        "{text}"
+        "environments/production.toml: missing: balancer.id, balancer.account, \
+         hosts.server-id of `app-2`"
     );
 }
 
@@ -307,13 +287,14 @@ fn a_weight_above_100_is_not_believed() {
 
 #[test]
 fn regions_have_their_documented_address() {
+    let address = |region| endpoint_of(region).map(String::from);
     assert_eq!(
-        endpoint("cn-hangzhou").unwrap().as_str(),
-        "https://slb.aliyuncs.com/"
+        address("cn-hangzhou").as_deref(),
+        Some("https://slb.aliyuncs.com/")
     );
     assert_eq!(
-        endpoint("cn-chengdu").unwrap().as_str(),
-        "https://slb.cn-chengdu.aliyuncs.com/"
+        address("cn-chengdu").as_deref(),
+        Some("https://slb.cn-chengdu.aliyuncs.com/")
     );
-    assert!(endpoint("not a region").is_err());
+    assert_eq!(address("not a region"), None);
 }

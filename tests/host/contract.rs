@@ -1,0 +1,295 @@
+//! What every balancer owes the rollout, whoever sells it: each kind of the list is opened by its name
+//! and run through all of it, against a simulated cloud with a real HAProxy behind it.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, time::Duration};
+
+use dockmaster::{
+    balancer::{self, Balancer, BalancerError},
+    config::Environment,
+    rollout::port::{Balancer as _, Fault as _, Pool, Retry, Weight},
+};
+use testbed::{
+    balancer::{Fault, GROUP, REGION},
+    trial::Test,
+};
+
+use crate::bed::{Bed, run, wait_until};
+
+/// Makes the tests of each kind: a module whose `TESTS` are all claims, in an order in which a new
+/// adapter is best written.
+macro_rules! contract {
+    ($($module:ident: $kind:literal in $cloud:ident;)+) => {
+        pub(crate) const TESTS: &[&[Test<Bed>]] = &[$($module::TESTS),+];
+        $(mod $module {
+            use super::{Bed, Subject};
+
+            fn subject(bed: &Bed) -> Subject<'_> {
+                Subject::new(bed, $kind, super::$cloud(bed))
+            }
+
+            claims![
+                every_member_is_read_with_its_weight,
+                a_member_of_nobody_here_is_a_stranger,
+                a_weight_is_set_absolutely_and_read_back,
+                a_host_that_is_no_member_is_named,
+                the_last_member_stays_in_service,
+                a_throttled_call_says_when_to_come_back,
+                a_busy_cloud_is_worth_another_try,
+                a_cut_write_may_be_repeated,
+                a_wrong_secret_is_a_person_s_turn,
+                a_missing_group_is_a_person_s_turn,
+            ];
+        })+
+    };
+}
+
+macro_rules! claims {
+    ($($claim:ident),+ $(,)?) => {
+        testbed::tests![Bed; [Testbed]; $($claim),+];
+        $(fn $claim(bed: &Bed) {
+            super::$claim(&subject(bed));
+        })+
+    };
+}
+
+// A line for each kind that is held to the contract: its name, and the cloud that it talks to.
+contract! {
+    clb_vserver_group: "clb-vserver-group" in aliyun;
+}
+
+/// A cloud as the contract needs it, in its own words.
+struct Cloud<'a> {
+    far: &'a testbed::balancer::Balancer,
+    /// The actions that read the pool and write a weight.
+    read: &'static str,
+    write: &'static str,
+    /// The account's file with that secret.
+    account: fn(&testbed::balancer::AccessKey, secret: &str) -> String,
+}
+
+/// Aliyun's, whichever of its balancers.
+fn aliyun(bed: &Bed) -> Cloud<'_> {
+    Cloud {
+        far: &bed.infrastructure.balancer,
+        read: "DescribeVServerGroupAttribute",
+        write: "SetVServerGroupAttribute",
+        account: |key, secret| {
+            serde_json::json!({ "access-key-id": key.id, "access-key-secret": secret }).to_string()
+        },
+    }
+}
+
+/// One kind of balancer, in front of its cloud.
+struct Subject<'a> {
+    kind: &'a str,
+    cloud: Cloud<'a>,
+    bed: &'a Bed,
+    account: PathBuf,
+}
+
+impl<'a> Subject<'a> {
+    fn new(bed: &'a Bed, kind: &'a str, cloud: Cloud<'a>) -> Self {
+        let folder = bed.infrastructure.machine.directory("account").unwrap();
+        Self {
+            kind,
+            cloud,
+            bed,
+            account: folder.join("account.json"),
+        }
+    }
+
+    /// The fleet behind the balancer.
+    fn environment(&self) -> Environment {
+        let mut environment = self.bed.environment();
+        let own = &mut environment.balancer;
+        own.kind = self.kind.into();
+        own.region = REGION.into();
+        own.id = GROUP.into();
+        own.port = 3131;
+        own.endpoint = Some(self.cloud.far.endpoint.parse().unwrap());
+        own.account = Some(self.account.clone());
+        for host in &mut environment.hosts {
+            let server = &self.bed.host(&host.name).server_id;
+            host.server_id.clone_from(server);
+        }
+        environment
+    }
+
+    fn write_account(&self, secret: &str) {
+        let text = (self.cloud.account)(&self.cloud.far.key, secret);
+        fs::write(&self.account, text).unwrap();
+        fs::set_permissions(&self.account, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    fn open(&self, environment: &Environment) -> Balancer {
+        self.write_account(&self.cloud.far.key.secret);
+        balancer::open(environment).unwrap().unwrap()
+    }
+
+    fn balancer(&self) -> Balancer {
+        self.open(&self.environment())
+    }
+
+    /// How many calls the cloud has seen of an action since `forget_calls`.
+    fn calls(&self, action: &str) -> usize {
+        let calls = self.cloud.far.calls();
+        calls.iter().filter(|call| call.action == action).count()
+    }
+
+    /// What a read comes to that the cloud fails once; the adapter must try once only.
+    fn failed_read(&self, fault: Fault) -> BalancerError {
+        let balancer = self.balancer();
+        self.cloud.far.forget_calls();
+        self.cloud.far.fail_next(self.cloud.read, fault);
+        let error = run(balancer.pool()).unwrap_err();
+        assert_eq!(self.calls(self.cloud.read), 1, "an adapter tries once");
+        run(balancer.pool()).unwrap();
+        error
+    }
+}
+
+fn weight(value: u8) -> Weight {
+    Weight::new(value).unwrap()
+}
+
+async fn pool(balancer: &Balancer) -> Pool {
+    balancer.pool().await.unwrap()
+}
+
+fn every_member_is_read_with_its_weight(subject: &Subject<'_>) {
+    let far = &subject.cloud.far;
+    far.set_weight("app-1", 37).unwrap();
+    let seen = run(pool(&subject.balancer()));
+    far.set_weight("app-1", 100).unwrap();
+    let seen: Vec<_> = seen
+        .weights
+        .iter()
+        .map(|(host, it)| (host.as_str(), it.value()))
+        .collect();
+    assert_eq!(seen, [("app-1", 37), ("app-2", 100), ("app-3", 100)]);
+}
+
+fn a_member_of_nobody_here_is_a_stranger(subject: &Subject<'_>) {
+    let mut environment = subject.environment();
+    let gone = environment.hosts.pop().unwrap();
+    let seen = run(pool(&subject.open(&environment)));
+    assert_eq!(seen.weights.len(), 2);
+    let [(name, weight)] = &seen.strangers[..] else {
+        panic!("one stranger: {seen:?}");
+    };
+    assert!(name.contains(&gone.server_id), "{name}");
+    assert_eq!(weight.value(), 100);
+}
+
+fn a_weight_is_set_absolutely_and_read_back(subject: &Subject<'_>) {
+    let far = &subject.cloud.far;
+    far.set_window(Duration::ZERO);
+    let balancer = subject.balancer();
+    run(async {
+        let before = pool(&balancer).await;
+        for value in [0, 50, 50, 100] {
+            balancer.set_weight("app-1", weight(value)).await.unwrap();
+            let mut expected = before.clone();
+            expected.weights.insert("app-1".into(), weight(value));
+            assert_eq!(pool(&balancer).await, expected);
+            wait_until("traffic to follow", || {
+                far.conditions().unwrap()["app-1"].weight == u32::from(value)
+            });
+        }
+    });
+}
+
+fn a_host_that_is_no_member_is_named(subject: &Subject<'_>) {
+    let mut environment = subject.environment();
+    environment.hosts[2].server_id = "i-unknown".into();
+    let balancer = subject.open(&environment);
+    for error in [
+        run(balancer.pool()).unwrap_err(),
+        run(balancer.set_weight("app-3", weight(50))).unwrap_err(),
+    ] {
+        assert_eq!(error.retry(), Retry::Never, "{error}");
+        let text = error.to_string();
+        assert!(
+            text.contains("app-3") && text.contains("i-unknown"),
+            "{text}"
+        );
+    }
+}
+
+fn the_last_member_stays_in_service(subject: &Subject<'_>) {
+    let far = &subject.cloud.far;
+    for name in ["app-2", "app-3"] {
+        far.set_weight(name, 0).unwrap();
+    }
+    let error = run(subject.balancer().set_weight("app-1", Weight::ZERO)).unwrap_err();
+    for name in ["app-2", "app-3"] {
+        far.set_weight(name, 100).unwrap();
+    }
+    assert_eq!(far.weights()["app-1"], 100);
+    assert_eq!(error.retry(), Retry::Never, "{error}");
+    assert!(error.to_string().contains("app-1"), "{error}");
+}
+
+fn a_throttled_call_says_when_to_come_back(subject: &Subject<'_>) {
+    let told = Duration::from_mins(1);
+    let error = subject.failed_read(Fault::throttled(Some(told)));
+    assert_eq!(error.retry(), Retry::After(told), "{error}");
+    let error = subject.failed_read(Fault::throttled(None));
+    assert!(
+        matches!(error.retry(), Retry::After(wait) if wait > Duration::ZERO),
+        "{error}"
+    );
+}
+
+fn a_busy_cloud_is_worth_another_try(subject: &Subject<'_>) {
+    for fault in [
+        Fault::system_busy(),
+        Fault::configuring(),
+        Fault::unavailable(),
+        Fault::refuse(500, "InternalError", "The request processing has failed."),
+        Fault::CutBefore,
+        Fault::CutAfter,
+    ] {
+        let error = subject.failed_read(fault);
+        assert!(matches!(error.retry(), Retry::After(_)), "{error}");
+    }
+}
+
+fn a_cut_write_may_be_repeated(subject: &Subject<'_>) {
+    let far = &subject.cloud.far;
+    far.set_window(Duration::ZERO);
+    let balancer = subject.balancer();
+    for (fault, arrived) in [(Fault::CutAfter, 70), (Fault::CutBefore, 100)] {
+        far.forget_calls();
+        far.fail_next(subject.cloud.write, fault);
+        let error = run(balancer.set_weight("app-3", weight(70))).unwrap_err();
+        assert_eq!(
+            subject.calls(subject.cloud.write),
+            1,
+            "an adapter tries once"
+        );
+        assert!(matches!(error.retry(), Retry::After(_)), "{error}");
+        assert_eq!(far.weights()["app-3"], arrived);
+        run(balancer.set_weight("app-3", weight(70))).unwrap();
+        assert_eq!(far.weights()["app-3"], 70);
+        run(balancer.set_weight("app-3", weight(100))).unwrap();
+    }
+}
+
+fn a_wrong_secret_is_a_person_s_turn(subject: &Subject<'_>) {
+    let balancer = subject.balancer();
+    subject.write_account("not it");
+    let error = run(balancer.pool()).unwrap_err();
+    assert_eq!(error.retry(), Retry::Never, "{error}");
+    let text = error.to_string();
+    let account = subject.account.to_string_lossy();
+    assert!(text.contains(&*account), "names the file to mend: {text}");
+    assert!(!text.contains("not it"), "{text}");
+}
+
+fn a_missing_group_is_a_person_s_turn(subject: &Subject<'_>) {
+    let mut environment = subject.environment();
+    environment.balancer.id = "rsp-none".into();
+    let error = run(subject.open(&environment).pool()).unwrap_err();
+    assert_eq!(error.retry(), Retry::Never, "{error}");
+}
