@@ -1,0 +1,153 @@
+//! The rules. Each returns its violations, one line each. Tests inside a file may import what they like; what a file
+//! does beyond its own memory is judged there too.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    graph::{self, Edges},
+    path::{Kind, Mention},
+    table::Levels,
+    tree::Tree,
+};
+
+type Found = BTreeSet<String>;
+
+pub(crate) fn all(tree: &Tree, levels: &Levels) -> Found {
+    let edges = graph::edges(tree);
+    [
+        placed(tree, levels),
+        upward(&edges, levels),
+        cycles(&edges),
+        folder_cycles(&edges, tree),
+        unsafe_code(tree),
+        environment(tree),
+        job_variables(tree),
+        printing(tree),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// Every module stands in the table and every name of the table is a module.
+pub(crate) fn placed(tree: &Tree, levels: &Levels) -> Found {
+    let lost = tree
+        .lost
+        .iter()
+        .map(|file| format!("no `mod` line names {file}"));
+    let files = tree.modules.iter().filter(|(_, module)| !module.is_test);
+    let missing = files
+        .filter(|(name, _)| levels.of(name).is_none())
+        .map(|(name, _)| format!("{name} has no level in ARCHITECTURE.md"));
+    let unknown = levels
+        .names()
+        .filter(|name| !tree.modules.contains_key(*name))
+        .map(|name| format!("{name} of ARCHITECTURE.md's levels is no module"));
+    lost.chain(missing).chain(unknown).collect()
+}
+
+/// A module imports its own level or lower.
+pub(crate) fn upward(edges: &Edges, levels: &Levels) -> Found {
+    edges
+        .iter()
+        .filter_map(|(from, to)| {
+            let (own, other) = (levels.of(from)?, levels.of(to)?);
+            (other > own).then(|| format!("{from} ({own}) imports {to} ({other}), a level above"))
+        })
+        .collect()
+}
+
+/// No files import each other in a circle.
+pub(crate) fn cycles(edges: &Edges) -> Found {
+    graph::cyclic(edges)
+        .into_iter()
+        .map(|(from, to)| format!("{from} imports {to}, which leads back to it"))
+        .collect()
+}
+
+/// No folders import each other in a circle.
+pub(crate) fn folder_cycles(edges: &Edges, tree: &Tree) -> Found {
+    let is_folder = |name: &str| {
+        tree.modules
+            .get(name)
+            .is_some_and(|module| !module.children.is_empty())
+    };
+    graph::folders(edges)
+        .values()
+        .flat_map(graph::cyclic)
+        .filter(|(from, to)| is_folder(from) || is_folder(to))
+        .map(|(from, to)| format!("folder {from} imports {to}, which leads back to it"))
+        .collect()
+}
+
+/// `unsafe` stands in `sys` only.
+pub(crate) fn unsafe_code(tree: &Tree) -> Found {
+    outside(
+        tree,
+        &["sys"],
+        "has unsafe code",
+        |kind| matches!(kind, Kind::Word(word) if word == "unsafe"),
+    )
+}
+
+/// The process's environment is read and written in `app` only.
+pub(crate) fn environment(tree: &Tree) -> Found {
+    const NAMES: &[&str] = &["var", "vars", "var_os", "vars_os", "set_var", "remove_var"];
+    outside(tree, &["app"], "uses the environment", |kind| {
+        ends(kind, "env", NAMES)
+    })
+}
+
+/// The job's variables are read in `call` only.
+pub(crate) fn job_variables(tree: &Tree) -> Found {
+    outside(
+        tree,
+        &["call"],
+        "names a variable of the job",
+        |kind| matches!(kind, Kind::Word(word) if word.trim_start_matches(['b', 'c', 'r', '#']).starts_with("\"CUSTOM_ENV_")),
+    )
+}
+
+/// Standard output and error are written in few places.
+pub(crate) fn printing(tree: &Tree) -> Found {
+    const MACROS: &[&str] = &["print!", "println!", "eprint!", "eprintln!", "dbg!"];
+    outside(
+        tree,
+        &["app", "exit", "log", "stage::config"],
+        "prints",
+        |kind| {
+            ends(kind, "io", &["stdout", "stderr"])
+                || matches!(kind, Kind::Word(word) if MACROS.contains(&word.as_str()))
+        },
+    )
+}
+
+/// Files outside `rooms` that do what they must not, tests in a file included.
+fn outside(tree: &Tree, rooms: &[&str], what: &str, is_it: impl Fn(&Kind) -> bool) -> Found {
+    let is_room = |name: &str| {
+        rooms
+            .iter()
+            .any(|room| name == *room || name.starts_with(&format!("{room}::")))
+    };
+    tree.modules
+        .iter()
+        .filter(|(name, _)| !is_room(name))
+        .filter(|(_, module)| {
+            module
+                .mentions
+                .iter()
+                .any(|mention: &Mention| is_it(&mention.kind))
+        })
+        .map(|(name, _)| format!("{name} {what}"))
+        .collect()
+}
+
+/// Whether a path has `module::name` in it, for one of the names.
+fn ends(kind: &Kind, module: &str, names: &[&str]) -> bool {
+    let Kind::Path { segments, .. } = kind else {
+        return false;
+    };
+    segments
+        .windows(2)
+        .any(|pair| pair[0] == module && names.contains(&pair[1].as_str()))
+}
