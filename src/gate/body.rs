@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::field::{Field, Rule, Shape, copy, forbidden, nested, text, texts};
+use super::field::{Field, Rule, copy, forbidden, nested, text, texts};
+use super::fields::{CONFIG, ENDPOINT, HOST, LOG, LOG_OPTIONS};
 use super::json;
 use super::mount::{self, Mount};
 use super::refusal::Denied;
@@ -123,20 +124,17 @@ impl Creation {
         if let Some(parent) = &resolution.cgroup_parent {
             host.insert("CgroupParent".to_owned(), json!(parent));
         }
-        let mut body = self.config;
-        body.insert("Image".to_owned(), json!(resolution.image));
+        let mut body = Value::Object(self.config);
+        body["Image"] = json!(resolution.image);
+        body["HostConfig"] = Value::Object(host);
         label(&mut body, &resolution.labels);
-        body.insert("HostConfig".to_owned(), Value::Object(host));
         let endpoints: Map<String, Value> = self
             .endpoints
             .into_iter()
             .map(|(name, settings)| (network(&name), Value::Object(settings)))
             .collect();
-        body.insert(
-            "NetworkingConfig".to_owned(),
-            json!({ "EndpointsConfig": endpoints }),
-        );
-        Value::Object(body)
+        body["NetworkingConfig"] = json!({ "EndpointsConfig": endpoints });
+        body
     }
 
     fn namespaces(&mut self, host: &Map<String, Value>) -> Result<(), Denied> {
@@ -237,17 +235,13 @@ impl Creation {
 }
 
 /// Adds forced labels to an object that has a `Labels` field.
-pub(super) fn label(body: &mut Map<String, Value>, labels: &BTreeMap<String, String>) {
-    let mut all = match body.remove("Labels") {
-        Some(Value::Object(map)) => map,
-        Some(_) | None => Map::new(),
-    };
-    all.extend(
-        labels
-            .iter()
-            .map(|(key, value)| (key.clone(), json!(value))),
-    );
-    body.insert("Labels".to_owned(), Value::Object(all));
+pub(super) fn label(body: &mut Value, labels: &BTreeMap<String, String>) {
+    if !body["Labels"].is_object() {
+        body["Labels"] = json!({});
+    }
+    for (key, value) in labels {
+        body["Labels"][key] = json!(value);
+    }
 }
 
 /// Settings with which a container joins a network.
@@ -331,191 +325,3 @@ const USUAL_CAPABILITIES: &[&str] = &[
     "SETUID",
     "SYS_CHROOT",
 ];
-
-const LEAVE: &str = "leave it out";
-const FLAG: Rule = Rule::Keep(Shape::Flag);
-const NUMBER: Rule = Rule::Keep(Shape::Number);
-const TEXT: Rule = Rule::Keep(Shape::Text);
-const TEXTS: Rule = Rule::Keep(Shape::Texts);
-const UNSET: Rule = Rule::Unset(LEAVE);
-
-const HEALTH: &[Field] = &[
-    Field("Test", TEXTS),
-    Field("Interval", NUMBER),
-    Field("Timeout", NUMBER),
-    Field("StartPeriod", NUMBER),
-    Field("StartInterval", NUMBER),
-    Field("Retries", NUMBER),
-];
-
-/// The top level. The engine reads fields of `HostConfig` here too, which none of these is.
-const CONFIG: &[Field] = &[
-    Field("Hostname", TEXT),
-    Field("Domainname", TEXT),
-    Field("User", TEXT),
-    Field("AttachStdin", FLAG),
-    Field("AttachStdout", FLAG),
-    Field("AttachStderr", FLAG),
-    Field("ExposedPorts", Rule::Keep(Shape::Set)),
-    Field("Tty", FLAG),
-    Field("OpenStdin", FLAG),
-    Field("StdinOnce", FLAG),
-    Field("Env", TEXTS),
-    Field("Cmd", Rule::Keep(Shape::Command)),
-    Field("Healthcheck", Rule::Keep(Shape::Object(HEALTH))),
-    Field("ArgsEscaped", FLAG),
-    Field("Image", Rule::Apart),
-    Field("Volumes", Rule::Keep(Shape::Set)),
-    Field("WorkingDir", TEXT),
-    Field("Entrypoint", Rule::Keep(Shape::Command)),
-    Field("NetworkDisabled", FLAG),
-    Field("MacAddress", TEXT),
-    Field("OnBuild", UNSET),
-    Field("Labels", Rule::Keep(Shape::Labels)),
-    Field("StopSignal", TEXT),
-    Field("StopTimeout", NUMBER),
-    Field("Shell", TEXTS),
-    Field("HostConfig", Rule::Apart),
-    Field("NetworkingConfig", Rule::Apart),
-    Field("Runtime", Rule::Unset(RUNTIME)),
-];
-
-const RUNTIME: &str = "the operator chooses the runtime";
-const DEVICES: &str = "a job has no devices of the host";
-
-const HOST: &[Field] = &[
-    Field("Binds", Rule::Apart),
-    Field("Mounts", Rule::Apart),
-    Field("VolumesFrom", Rule::Apart),
-    Field("NetworkMode", Rule::Apart),
-    Field("PidMode", Rule::Apart),
-    Field("IpcMode", Rule::Apart),
-    Field("LogConfig", Rule::Apart),
-    Field("PortBindings", Rule::Apart),
-    Field("PublishAllPorts", Rule::Apart),
-    Field("MaskedPaths", Rule::Apart),
-    Field("ReadonlyPaths", Rule::Apart),
-    Field("ContainerIDFile", Rule::Apart),
-    Field("CapAdd", TEXTS),
-    Field("CapDrop", TEXTS),
-    Field("SecurityOpt", TEXTS),
-    Field("OomScoreAdj", NUMBER),
-    Field("AutoRemove", FLAG),
-    Field("Init", FLAG),
-    Field("ReadonlyRootfs", FLAG),
-    Field("ConsoleSize", Rule::Apart),
-    Field("RestartPolicy", Rule::Keep(Shape::Object(RESTART))),
-    Field("Dns", TEXTS),
-    Field("DnsOptions", TEXTS),
-    Field("DnsSearch", TEXTS),
-    Field("ExtraHosts", TEXTS),
-    Field("GroupAdd", TEXTS),
-    Field("Tmpfs", Rule::Keep(Shape::TextMap)),
-    Field("ShmSize", NUMBER),
-    Field("Ulimits", Rule::Keep(Shape::Objects(ULIMIT))),
-    Field("VolumeDriver", Rule::Among(&["local"])),
-    Field("CgroupnsMode", Rule::Among(&["private"])),
-    Field("Isolation", Rule::Unset(LEAVE)),
-    Field("Runtime", Rule::Unset(RUNTIME)),
-    Field(
-        "Privileged",
-        Rule::Unset(
-            "a job's containers never own the host; \
-        `docker build` works here without it",
-        ),
-    ),
-    Field("Devices", Rule::Unset(DEVICES)),
-    Field("DeviceRequests", Rule::Unset(DEVICES)),
-    Field("DeviceCgroupRules", Rule::Unset(DEVICES)),
-    Field("UTSMode", UNSET),
-    Field("UsernsMode", UNSET),
-    Field("Cgroup", UNSET),
-    Field(
-        "CgroupParent",
-        Rule::Unset("the job's limits are the operator's"),
-    ),
-    Field(
-        "Links",
-        Rule::Unset("put both containers in one network and use their names"),
-    ),
-    Field("Sysctls", UNSET),
-    Field("StorageOpt", UNSET),
-    Field("Annotations", UNSET),
-    Field("Capabilities", UNSET),
-    Field("OomKillDisable", UNSET),
-    Field("CpuShares", NUMBER),
-    Field("Memory", NUMBER),
-    Field("NanoCpus", NUMBER),
-    Field("CpuPeriod", NUMBER),
-    Field("CpuQuota", NUMBER),
-    Field("CpusetCpus", TEXT),
-    Field("CpusetMems", TEXT),
-    Field("MemoryReservation", NUMBER),
-    Field("MemorySwap", NUMBER),
-    Field("MemorySwappiness", NUMBER),
-    Field("PidsLimit", NUMBER),
-    Field("KernelMemory", UNSET),
-    Field("KernelMemoryTCP", UNSET),
-    Field("CpuRealtimePeriod", UNSET),
-    Field("CpuRealtimeRuntime", UNSET),
-    Field("BlkioWeight", UNSET),
-    Field("BlkioWeightDevice", UNSET),
-    Field("BlkioDeviceReadBps", UNSET),
-    Field("BlkioDeviceWriteBps", UNSET),
-    Field("BlkioDeviceReadIOps", UNSET),
-    Field("BlkioDeviceWriteIOps", UNSET),
-    Field("CpuCount", UNSET),
-    Field("CpuPercent", UNSET),
-    Field("IOMaximumIOps", UNSET),
-    Field("IOMaximumBandwidth", UNSET),
-];
-
-const RESTART: &[Field] = &[
-    Field(
-        "Name",
-        Rule::Among(&["no", "always", "on-failure", "unless-stopped"]),
-    ),
-    Field("MaximumRetryCount", NUMBER),
-];
-
-const ULIMIT: &[Field] = &[
-    Field("Name", TEXT),
-    Field("Soft", NUMBER),
-    Field("Hard", NUMBER),
-];
-
-const LOG: &[Field] = &[Field("Type", Rule::Apart), Field("Config", Rule::Apart)];
-const LOG_OPTIONS: &[Field] = &[
-    Field("max-size", TEXT),
-    Field("max-file", TEXT),
-    Field("compress", TEXT),
-];
-
-const ADDRESSES: &[Field] = &[
-    Field("IPv4Address", TEXT),
-    Field("IPv6Address", TEXT),
-    Field("LinkLocalIPs", TEXTS),
-];
-
-const ENDPOINT: &[Field] = &[
-    Field("IPAMConfig", Rule::Keep(Shape::Object(ADDRESSES))),
-    Field("Aliases", TEXTS),
-    Field("MacAddress", TEXT),
-    Field("DriverOpts", UNSET),
-    Field("GwPriority", NUMBER),
-    Field("Links", Rule::Unset("use the names of the containers")),
-    // What the engine fills in itself; clients send it back empty.
-    Field("NetworkID", Rule::Apart),
-    Field("EndpointID", Rule::Apart),
-    Field("Gateway", Rule::Apart),
-    Field("IPAddress", Rule::Apart),
-    Field("IPPrefixLen", Rule::Apart),
-    Field("IPv6Gateway", Rule::Apart),
-    Field("GlobalIPv6Address", Rule::Apart),
-    Field("GlobalIPv6PrefixLen", Rule::Apart),
-    Field("DNSNames", Rule::Apart),
-];
-
-#[cfg(test)]
-#[path = "body_tests.rs"]
-mod tests;

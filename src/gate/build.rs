@@ -19,16 +19,32 @@ pub struct Forced<'a> {
     pub cgroup_parent: Option<&'a str>,
 }
 
-/// The names that a build will give to its image.
-pub fn tags(query: &Query) -> Result<Vec<Reference>, Denied> {
+/// What a build names, whichever way it was asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Build {
+    /// The names that it gives to its image.
+    pub tags: Vec<Reference>,
+    /// Images that it takes as its cache or context.
+    pub images: Vec<String>,
+}
+
+/// Reads the query of a build, and writes the one for the engine.
+pub fn judge(given: &Query, forced: &Forced<'_>) -> Result<(Build, Query), Denied> {
+    let build = Build {
+        tags: tags(given)?,
+        images: cache(given)?,
+    };
+    Ok((build, rewrite(given, forced)?))
+}
+
+fn tags(query: &Query) -> Result<Vec<Reference>, Denied> {
     let names = query.all("t").filter(|name| !name.is_empty());
     names
         .map(|name| Reference::parse(name).map_err(|_| malformed("t", name)))
         .collect()
 }
 
-/// The images whose layers a build may take as its cache.
-pub fn cache(query: &Query) -> Result<Vec<String>, Denied> {
+fn cache(query: &Query) -> Result<Vec<String>, Denied> {
     match query.text("cachefrom") {
         "" | "null" => Ok(Vec::new()),
         text => match json::value(text.as_bytes())? {
@@ -45,8 +61,7 @@ pub fn cache(query: &Query) -> Result<Vec<String>, Denied> {
     }
 }
 
-/// The query for the engine.
-pub fn rewrite(given: &Query, forced: &Forced<'_>) -> Result<Query, Denied> {
+fn rewrite(given: &Query, forced: &Forced<'_>) -> Result<Query, Denied> {
     let mut query = given.clone();
     let is_buildkit = query.get("version") == Some("2");
     remote(&query, is_buildkit)?;

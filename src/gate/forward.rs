@@ -100,7 +100,7 @@ impl Asked {
     }
 
     /// Reads a small body.
-    pub(super) async fn small(self) -> Result<Bytes, Denied> {
+    pub(super) async fn small(&self) -> Result<Bytes, Denied> {
         let read = Limited::new(self.body.take(), SMALL).collect().await;
         let whole =
             read.map_err(|error| Denied::malformed(format!("the body cannot be read: {error}")))?;

@@ -16,10 +16,9 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::task::JoinSet;
 
-use super::handle::Handler;
-use super::record::Kind;
+use super::own::Own;
 use super::refusal::Denied;
-use super::solve::{self, BRIDGE_SOLVE, CONTROL_SOLVE};
+use super::solve::{self, Method};
 
 /// Definitions of builds are never larger: what `BuildKit` itself takes.
 const LARGEST: usize = 16 * 1024 * 1024;
@@ -31,7 +30,7 @@ type Failed = Box<dyn std::error::Error + Send + Sync>;
 
 /// Serves the streams of one connection until it ends.
 pub(super) async fn serve(
-    handler: Arc<Handler>,
+    own: Arc<Own>,
     client: OnUpgrade,
     daemon: OnUpgrade,
 ) -> Result<(), Failed> {
@@ -46,7 +45,7 @@ pub(super) async fn serve(
     while let Some(accepted) = client.accept().await {
         let (request, respond) = accepted?;
         let stream = Stream {
-            handler: Arc::clone(&handler),
+            own: Arc::clone(&own),
             sender: sender.clone(),
         };
         tasks.spawn(async move {
@@ -59,7 +58,7 @@ pub(super) async fn serve(
 }
 
 struct Stream {
-    handler: Arc<Handler>,
+    own: Arc<Own>,
     sender: SendRequest<Bytes>,
 }
 
@@ -76,8 +75,8 @@ impl Stream {
             refuse(&mut respond, &denied, UNIMPLEMENTED)?;
             return drain(&mut body).await;
         }
-        let first = if matches!(path.as_str(), CONTROL_SOLVE | BRIDGE_SOLVE) {
-            match self.judged(&path, &mut body).await {
+        let first = if let Some(method) = Method::of(&path) {
+            match self.judged(method, &mut body).await {
                 Ok(message) => Some(message),
                 Err(denied) => {
                     refuse(&mut respond, &denied, PERMISSION_DENIED)?;
@@ -129,7 +128,7 @@ impl Stream {
     }
 
     /// Reads the request of a build and writes it anew.
-    async fn judged(&self, path: &str, body: &mut RecvStream) -> Result<Bytes, Denied> {
+    async fn judged(&self, method: Method, body: &mut RecvStream) -> Result<Bytes, Denied> {
         let malformed = || Denied::malformed("the build request is malformed");
         let mut all = BytesMut::new();
         while let Some(data) = body.data().await {
@@ -147,24 +146,13 @@ impl Stream {
         if !whole {
             return Err(malformed());
         }
-        let own = &self.handler.own;
-        let solve = solve::judge(path, &all, &own.scope.image_label())?;
-        for image in &solve.images {
-            own.readable(image)
-                .await
-                .or_else(|denied| match denied.status {
-                    404 => Ok(String::new()),
-                    _ => Err(denied),
-                })?;
-        }
-        for tag in &solve.tags {
-            own.claim(tag, Kind::Made, None).await?;
-        }
-        let length = u32::try_from(solve.message.len()).map_err(|_| malformed())?;
-        let mut framed = BytesMut::with_capacity(solve.message.len() + 5);
+        let (build, message) = solve::judge(method, &all, &self.own.scope.image_label())?;
+        self.own.admit(&build).await?;
+        let length = u32::try_from(message.len()).map_err(|_| malformed())?;
+        let mut framed = BytesMut::with_capacity(message.len() + 5);
         framed.put_u8(0);
         framed.put_u32(length);
-        framed.extend_from_slice(&solve.message);
+        framed.extend_from_slice(&message);
         Ok(framed.freeze())
     }
 }

@@ -6,39 +6,32 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::body::{endpoint, label};
+use super::body::endpoint;
 use super::field::{Field, Rule, Shape, copy, forbidden, nested, text};
 use super::json;
 use super::refusal::Denied;
 
-/// Labels forced on everything that a job makes.
-pub type Labels = BTreeMap<String, String>;
-
 /// A network of the job's own. Its addresses are the engine's choice: a subnet of the job's choice
 /// would draw the host's traffic for it.
-pub fn network(bytes: &[u8], labels: &Labels) -> Result<Value, Denied> {
+pub fn network(bytes: &[u8]) -> Result<Value, Denied> {
     let given = json::object(bytes)?;
     let mut body = copy("", &given, NETWORK)?;
-    let name = text("Name", given.get("Name"))?;
-    new_name(&name)?;
+    new_name(&text("Name", given.get("Name"))?)?;
     let options = nested("Options", given.get("Options"))?;
     let options = copy("Options.", &options, NETWORK_OPTIONS)?;
     body.insert("Options".to_owned(), Value::Object(options));
     body.insert("Driver".to_owned(), json!("bridge"));
     body.insert("CheckDuplicate".to_owned(), json!(false));
-    label(&mut body, labels);
     Ok(Value::Object(body))
 }
 
-/// A volume of the job's own: its name (empty for one of the engine's choice) and its body.
-pub fn volume(bytes: &[u8], labels: &Labels) -> Result<(String, Value), Denied> {
+/// A volume of the job's own; the engine chooses its name if it has none.
+pub fn volume(bytes: &[u8]) -> Result<Value, Denied> {
     let given = json::object(bytes)?;
     let mut body = copy("", &given, VOLUME)?;
-    let name = text("Name", given.get("Name"))?;
-    new_name(&name)?;
+    new_name(&text("Name", given.get("Name"))?)?;
     body.insert("Driver".to_owned(), json!("local"));
-    label(&mut body, labels);
-    Ok((name, Value::Object(body)))
+    Ok(Value::Object(body))
 }
 
 /// A command in a container.
@@ -56,31 +49,18 @@ pub fn login(bytes: &[u8]) -> Result<Value, Denied> {
     copy("", &json::object(bytes)?, LOGIN).map(Value::Object)
 }
 
-/// The container to connect, and its settings in the network.
-pub fn connect(bytes: &[u8]) -> Result<(String, Map<String, Value>), Denied> {
+/// A container to put in a network, and its settings there.
+pub fn connect(bytes: &[u8]) -> Result<Value, Denied> {
     let given = json::object(bytes)?;
-    copy(
-        "",
-        &given,
-        &[
-            Field("Container", TEXT),
-            Field("EndpointConfig", Rule::Apart),
-        ],
-    )?;
+    let mut body = copy("", &given, CONNECT)?;
     let settings = endpoint("EndpointConfig", given.get("EndpointConfig"))?;
-    Ok((text("Container", given.get("Container"))?, settings))
+    body.insert("EndpointConfig".to_owned(), Value::Object(settings));
+    Ok(Value::Object(body))
 }
 
-/// The container to disconnect, and whether by force.
-pub fn disconnect(bytes: &[u8]) -> Result<(String, bool), Denied> {
-    let given = json::object(bytes)?;
-    let kept = copy(
-        "",
-        &given,
-        &[Field("Container", TEXT), Field("Force", FLAG)],
-    )?;
-    let name = text("Container", given.get("Container"))?;
-    Ok((name, kept.get("Force") == Some(&Value::Bool(true))))
+/// A container to take out of a network.
+pub fn disconnect(bytes: &[u8]) -> Result<Value, Denied> {
+    copy("", &json::object(bytes)?, DISCONNECT).map(Value::Object)
 }
 
 /// Filters of a list, with the job's own label among them.
@@ -158,6 +138,11 @@ const VOLUME: &[Field] = &[
     Field("ClusterVolumeSpec", LEAVE),
     Field("Labels", Rule::Keep(Shape::Labels)),
 ];
+const CONNECT: &[Field] = &[
+    Field("Container", TEXT),
+    Field("EndpointConfig", Rule::Apart),
+];
+const DISCONNECT: &[Field] = &[Field("Container", TEXT), Field("Force", FLAG)];
 const EXEC: &[Field] = &[
     Field("User", TEXT),
     Field(
@@ -217,29 +202,13 @@ mod tests {
 
     #[test]
     fn what_reaches_the_host_is_refused_by_name() {
-        let labels = Labels::new();
         let nfs = br#"{"Name":"x","DriverOpts":{"type":"nfs","device":":/"}}"#;
-        assert!(
-            volume(nfs, &labels)
-                .unwrap_err()
-                .message
-                .contains("DriverOpts")
-        );
+        assert!(volume(nfs).unwrap_err().message.contains("DriverOpts"));
         let subnet = br#"{"Name":"x","IPAM":{"Config":[{"Subnet":"10.0.0.0/24"}]}}"#;
-        assert!(
-            network(subnet, &labels)
-                .unwrap_err()
-                .message
-                .contains("IPAM")
-        );
+        assert!(network(subnet).unwrap_err().message.contains("IPAM"));
         let bridge = br#"{"Name":"x","Options":{"com.docker.network.bridge.name":"docker0"}}"#;
-        assert!(
-            network(bridge, &labels)
-                .unwrap_err()
-                .message
-                .contains("bridge.name")
-        );
-        assert!(network(br#"{"Name":"x","Driver":"macvlan"}"#, &labels).is_err());
+        assert!(network(bridge).unwrap_err().message.contains("bridge.name"));
+        assert!(network(br#"{"Name":"x","Driver":"macvlan"}"#).is_err());
         assert!(
             exec(br#"{"Privileged":true}"#)
                 .unwrap_err()

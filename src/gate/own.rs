@@ -10,12 +10,13 @@ use std::sync::{Mutex, PoisonError};
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use super::build::Build;
 use super::daemon::{Daemon, DaemonError};
 use super::object::filters;
 use super::query::Query;
 use super::record::{Entry, Kind, Record};
 use super::refusal::Denied;
-use super::{Scope, image_key};
+use super::scope::{Scope, image_key};
 use crate::docker::reference::{self, Reference};
 
 /// Answers whose things are, for one job.
@@ -176,6 +177,21 @@ impl Own {
         } else {
             Err(refused())
         }
+    }
+
+    /// Checks the images that a build takes, and claims the names that it gives.
+    pub async fn admit(&self, build: &Build) -> Result<(), Denied> {
+        for image in &build.images {
+            match self.readable(image).await {
+                // A cache that is not there yet is no cache.
+                Err(denied) if denied.status != 404 => return Err(denied),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        for tag in &build.tags {
+            self.claim(tag, Kind::Made, None).await?;
+        }
+        Ok(())
     }
 
     /// Writes down that the job pulls this name, or gives it to what it builds or (with its id)

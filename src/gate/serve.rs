@@ -17,12 +17,13 @@ use tokio::sync::RwLock;
 use tokio::task::JoinHandle;
 
 use super::daemon::Daemon;
+use super::error::GateError;
 use super::forward::Tasks;
 use super::handle::Handler;
 use super::own::Own;
 use super::record::Record;
+use super::scope::Scope;
 use super::workspace::{Binds, release};
-use super::{GateError, Scope};
 
 /// How long closing waits for the daemon to name what it is making.
 const LAST_NAMES: Duration = Duration::from_secs(20);
@@ -59,7 +60,7 @@ impl Gate {
         })?;
         let (tasks, making) = (Tasks::default(), Arc::default());
         let handler = Handler {
-            own: Own::new(Daemon::new(engine_socket), scope, record),
+            own: Arc::new(Own::new(Daemon::new(engine_socket), scope, record)),
             binds: Binds::new(binds_dir.clone(), socket.clone()),
             tasks: tasks.clone(),
             making: Arc::clone(&making),

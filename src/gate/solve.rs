@@ -3,25 +3,16 @@
 //! Pure. Build steps run in a sandbox whatever the definition says, as long as no entitlement is
 //! granted; so those, where results go, and where the context comes from are what is judged.
 
+use super::build::Build;
+use super::proto::{control, gateway};
 use super::refusal::Denied;
 use super::wire::{self, Field, fields};
 use crate::docker::reference::Reference;
 
-/// A request that may pass.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Solve {
-    /// The names that the build gives to its image.
-    pub tags: Vec<Reference>,
-    /// Images that it names in its options.
-    pub images: Vec<String>,
-    pub message: Vec<u8>,
-}
-
 /// Methods that builds need and that look at nothing but their own build.
 pub fn is_open(path: &str) -> bool {
-    const BRIDGE: &str = "/moby.buildkit.v1.frontend.LLBBridge/";
     // Not NewContainer and ExecProcess: they start processes outside of any build step.
-    const BRIDGE_METHODS: &[&str] = &[
+    const GATEWAY: &[&str] = &[
         "Ping",
         "ResolveImageConfig",
         "ResolveSourceMeta",
@@ -35,116 +26,168 @@ pub fn is_open(path: &str) -> bool {
         "Warn",
     ];
     const METHODS: &[&str] = &[
-        CONTROL_SOLVE,
-        "/moby.buildkit.v1.Control/Status",
-        "/moby.buildkit.v1.Control/Info",
-        "/moby.buildkit.v1.Control/ListWorkers",
+        control::SOLVE,
+        control::STATUS,
+        control::INFO,
+        control::LIST_WORKERS,
         "/grpc.health.v1.Health/Check",
     ];
-    METHODS.contains(&path)
-        || path
-            .strip_prefix(BRIDGE)
-            .is_some_and(|method| BRIDGE_METHODS.contains(&method))
+    let method = path.strip_prefix(gateway::SERVICE);
+    METHODS.contains(&path) || method.is_some_and(|method| GATEWAY.contains(&method))
 }
 
 /// The methods whose request is judged.
-pub const CONTROL_SOLVE: &str = "/moby.buildkit.v1.Control/Solve";
-pub const BRIDGE_SOLVE: &str = "/moby.buildkit.v1.frontend.LLBBridge/Solve";
-
-/// Reads a request of one of these methods and writes it anew.
-pub fn judge(path: &str, message: &[u8], label: &(String, String)) -> Result<Solve, Denied> {
-    let mut solve = Solve {
-        tags: Vec::new(),
-        images: Vec::new(),
-        message: Vec::new(),
-    };
-    let options = if path == CONTROL_SOLVE { 7 } else { 3 };
-    for field in fields(message).ok_or_else(malformed)? {
-        match (path, field.number) {
-            (CONTROL_SOLVE, 3) => exporter(&field)?,
-            (CONTROL_SOLVE, 4) => solve.output(&field)?,
-            (CONTROL_SOLVE, 8) => cache(&field)?,
-            (CONTROL_SOLVE, 9) => {
-                return Err(Denied::forbidden(format!(
-                    "the entitlement {:?} is not given to jobs: build without it",
-                    field.text().unwrap_or_default()
-                )));
-            }
-            (CONTROL_SOLVE, 13) => {
-                for part in message_fields(&field)? {
-                    match part.number {
-                        1 => exporter(&part)?,
-                        2 => solve.output(&part)?,
-                        _ => return Err(unknown("exporter", part.number)),
-                    }
-                }
-            }
-            (_, number) if number == options => solve.option(&field)?,
-            (CONTROL_SOLVE, 1 | 2 | 5 | 6 | 10 | 11 | 12 | 14)
-            | (BRIDGE_SOLVE, 1 | 2 | 4 | 5 | 6 | 10..=15) => {}
-            (_, number) => return Err(unknown("build request", number)),
-        }
-        solve.message.extend_from_slice(field.raw);
-    }
-    let key = format!("label:{}", label.0);
-    wire::push_entry(&mut solve.message, options, &key, &label.1);
-    Ok(solve)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    Control,
+    Gateway,
 }
 
-impl Solve {
-    /// An attribute of the result.
-    fn output(&mut self, field: &Field<'_>) -> Result<(), Denied> {
-        let (key, value) = field.bytes().and_then(wire::entry).ok_or_else(malformed)?;
-        match key {
-            "name" => {
-                for name in value.split(',').filter(|name| !name.is_empty()) {
-                    self.tags
-                        .push(Reference::parse(name).map_err(|_| malformed())?);
-                }
-                Ok(())
-            }
-            _ if key.starts_with("push") && !matches!(value, "" | "false") => Err(
-                Denied::forbidden("pushing from a build is not open to jobs: `docker push` it"),
-            ),
-            "push" | "unpack" | "buildinfo" | "buildinfo-attrs" | "oci-mediatypes"
-            | "compression" | "compression-level" | "force-compression" | "rewrite-timestamp"
-            | "dest" | "tar" | "platform-split" | "source-date-epoch" | "store" => Ok(()),
-            _ if key.starts_with("push") || key.starts_with("annotation") => Ok(()),
-            _ => Err(Denied::forbidden(format!(
-                "the output option {key:?} is not known here; leave it out"
-            ))),
+impl Method {
+    pub fn of(path: &str) -> Option<Self> {
+        match path {
+            control::SOLVE => Some(Self::Control),
+            gateway::SOLVE => Some(Self::Gateway),
+            _ => None,
         }
     }
 
-    /// An option of the frontend. Those not named here have no more power than a build step.
-    fn option(&mut self, field: &Field<'_>) -> Result<(), Denied> {
-        let (key, value) = field.bytes().and_then(wire::entry).ok_or_else(malformed)?;
-        let refused = |instead: &str| {
-            Err(Denied::forbidden(format!(
-                "the build option {key}={value:?} is not allowed in a job: {instead}"
-            )))
-        };
-        match key {
-            "force-network-mode" if !matches!(value, "" | "none" | "default" | "sandbox") => {
-                refused("use \"default\" or \"none\"")
+    /// The field that holds the options of the frontend.
+    fn options(self) -> u64 {
+        match self {
+            Self::Control => control::solve_request::FRONTEND_ATTRS,
+            Self::Gateway => gateway::solve_request::FRONTEND_OPT,
+        }
+    }
+}
+
+/// Reads a request of a method, and writes the message for the engine.
+pub fn judge(
+    method: Method,
+    message: &[u8],
+    label: &(String, String),
+) -> Result<(Build, Vec<u8>), Denied> {
+    let mut build = Build::default();
+    let mut written = Vec::with_capacity(message.len());
+    for field in fields(message).ok_or_else(malformed)? {
+        match method {
+            Method::Control => control_field(&mut build, &field)?,
+            Method::Gateway => gateway_field(&mut build, &field)?,
+        }
+        written.extend_from_slice(field.raw);
+    }
+    let key = format!("label:{}", label.0);
+    wire::push_entry(&mut written, method.options(), &key, &label.1);
+    Ok((build, written))
+}
+
+fn control_field(build: &mut Build, field: &Field<'_>) -> Result<(), Denied> {
+    use control::solve_request as request;
+    match field.number {
+        request::EXPORTER_DEPRECATED => exporter(field),
+        request::EXPORTER_ATTRS_DEPRECATED => output(build, field),
+        request::EXPORTERS => exporters(build, field),
+        request::FRONTEND_ATTRS => option(build, field),
+        request::CACHE => cache(field),
+        request::ENTITLEMENTS => Err(Denied::forbidden(format!(
+            "the entitlement {:?} is not given to jobs: build without it",
+            field.text().unwrap_or_default()
+        ))),
+        request::REF
+        | request::DEFINITION
+        | request::SESSION
+        | request::FRONTEND
+        | request::FRONTEND_INPUTS
+        | request::INTERNAL
+        | request::SOURCE_POLICY
+        | request::ENABLE_SESSION_EXPORTER => Ok(()),
+        number => Err(unknown("build request", number)),
+    }
+}
+
+fn gateway_field(build: &mut Build, field: &Field<'_>) -> Result<(), Denied> {
+    use gateway::solve_request as request;
+    match field.number {
+        request::FRONTEND_OPT => option(build, field),
+        request::DEFINITION
+        | request::FRONTEND
+        | request::IMPORT_CACHE_REFS_DEPRECATED
+        | request::ALLOW_RESULT_RETURN
+        | request::ALLOW_RESULT_ARRAY_REF
+        | request::FINAL
+        | request::EXPORTER_ATTR
+        | request::FRONTEND_INPUTS
+        | request::CACHE_IMPORTS
+        | request::EVALUATE
+        | request::SOURCE_POLICIES => Ok(()),
+        number => Err(unknown("build request", number)),
+    }
+}
+
+fn exporters(build: &mut Build, field: &Field<'_>) -> Result<(), Denied> {
+    for part in message_fields(field)? {
+        match part.number {
+            control::exporter::TYPE => exporter(&part)?,
+            control::exporter::ATTRS => output(build, &part)?,
+            number => return Err(unknown("exporter", number)),
+        }
+    }
+    Ok(())
+}
+
+/// An attribute of the result.
+fn output(build: &mut Build, field: &Field<'_>) -> Result<(), Denied> {
+    let (key, value) = field.bytes().and_then(wire::entry).ok_or_else(malformed)?;
+    match key {
+        "name" => {
+            for name in value.split(',').filter(|name| !name.is_empty()) {
+                build
+                    .tags
+                    .push(Reference::parse(name).map_err(|_| malformed())?);
             }
-            "cgroup-parent" if !value.is_empty() => refused("the job's limits are the operator's"),
-            "source" => {
-                self.images.push(value.to_owned());
+            Ok(())
+        }
+        _ if key.starts_with("push") && !matches!(value, "" | "false") => Err(Denied::forbidden(
+            "pushing from a build is not open to jobs: `docker push` it",
+        )),
+        "push" | "unpack" | "buildinfo" | "buildinfo-attrs" | "oci-mediatypes" | "compression"
+        | "compression-level" | "force-compression" | "rewrite-timestamp" | "dest" | "tar"
+        | "platform-split" | "source-date-epoch" | "store" => Ok(()),
+        _ if key.starts_with("push") || key.starts_with("annotation") => Ok(()),
+        _ => Err(Denied::forbidden(format!(
+            "the output option {key:?} is not known here; leave it out"
+        ))),
+    }
+}
+
+/// An option of the frontend. Those not named here have no more power than a build step.
+fn option(build: &mut Build, field: &Field<'_>) -> Result<(), Denied> {
+    let (key, value) = field.bytes().and_then(wire::entry).ok_or_else(malformed)?;
+    let refused = |instead: &str| {
+        Err(Denied::forbidden(format!(
+            "the build option {key}={value:?} is not allowed in a job: {instead}"
+        )))
+    };
+    match key {
+        "force-network-mode" if !matches!(value, "" | "none" | "default" | "sandbox") => {
+            refused("use \"default\" or \"none\"")
+        }
+        "cgroup-parent" if !value.is_empty() => refused("the job's limits are the operator's"),
+        "source" => {
+            build.images.push(value.to_owned());
+            Ok(())
+        }
+        "context" if is_remote(value) => refused("clone it and build the folder"),
+        _ if key.starts_with("label:dockmaster.") => refused("choose another name"),
+        _ if key.starts_with("context:") => match value.strip_prefix("docker-image://") {
+            Some(image) => {
+                build.images.push(image.to_owned());
                 Ok(())
             }
-            "context" if is_remote(value) => refused("clone it and build the folder"),
-            _ if key.starts_with("label:dockmaster.") => refused("choose another name"),
-            _ if key.starts_with("context:") => match value.strip_prefix("docker-image://") {
-                Some(image) => {
-                    self.images.push(image.to_owned());
-                    Ok(())
-                }
-                None if is_remote(value) => refused("clone it and build the folder"),
-                None => Ok(()),
-            },
-            _ => Ok(()),
-        }
+            None if is_remote(value) => refused("clone it and build the folder"),
+            None => Ok(()),
+        },
+        _ => Ok(()),
     }
 }
 
@@ -164,12 +207,15 @@ fn exporter(field: &Field<'_>) -> Result<(), Denied> {
 
 /// Caches come from images and from the client; other stores the daemon itself would connect to.
 fn cache(field: &Field<'_>) -> Result<(), Denied> {
+    use control::cache_options as options;
     for part in message_fields(field)? {
         match part.number {
-            1..=3 => {}
-            4 | 5 => {
+            options::EXPORT_REF_DEPRECATED
+            | options::IMPORT_REFS_DEPRECATED
+            | options::EXPORT_ATTRS_DEPRECATED => {}
+            options::EXPORTS | options::IMPORTS => {
                 for entry in message_fields(&part)? {
-                    if entry.number == 1
+                    if entry.number == control::cache_options_entry::TYPE
                         && !matches!(entry.text(), Some("" | "inline" | "local" | "registry"))
                     {
                         return Err(Denied::forbidden(format!(
@@ -215,9 +261,9 @@ mod tests {
         out
     }
 
-    fn judged(path: &str, parts: &[Vec<u8>]) -> Result<Solve, Denied> {
+    fn judged(method: Method, parts: &[Vec<u8>]) -> Result<(Build, Vec<u8>), Denied> {
         judge(
-            path,
+            method,
             &parts.concat(),
             &("dockmaster.gate-image".to_owned(), "7".to_owned()),
         )
@@ -231,69 +277,69 @@ mod tests {
             pair(4, "name", "app:1,app:2"),
             text(6, "dockerfile.v0"),
         ];
-        let solve = judged(CONTROL_SOLVE, &parts).unwrap();
-        let names: Vec<String> = solve.tags.iter().map(Reference::tagged).collect();
+        let (build, message) = judged(Method::Control, &parts).unwrap();
+        let names: Vec<String> = build.tags.iter().map(Reference::tagged).collect();
         assert_eq!(
             names,
             ["docker.io/library/app:1", "docker.io/library/app:2"]
         );
         let label = pair(7, "label:dockmaster.gate-image", "7");
-        assert_eq!(solve.message, [parts.concat(), label].concat());
+        assert_eq!(message, [parts.concat(), label].concat());
     }
 
     #[test]
     fn what_leaves_the_sandbox_is_refused_by_name() {
-        for (path, part, word) in [
-            (CONTROL_SOLVE, text(9, "network.host"), "network.host"),
+        for (method, part, word) in [
+            (Method::Control, text(9, "network.host"), "network.host"),
             (
-                CONTROL_SOLVE,
+                Method::Control,
                 text(9, "security.insecure"),
                 "security.insecure",
             ),
-            (CONTROL_SOLVE, text(3, "registry"), "registry"),
-            (CONTROL_SOLVE, pair(4, "push", "true"), "docker push"),
-            (CONTROL_SOLVE, pair(4, "strange", "true"), "strange"),
+            (Method::Control, text(3, "registry"), "registry"),
+            (Method::Control, pair(4, "push", "true"), "docker push"),
+            (Method::Control, pair(4, "strange", "true"), "strange"),
             (
-                CONTROL_SOLVE,
+                Method::Control,
                 pair(7, "force-network-mode", "host"),
                 "force-network-mode",
             ),
             (
-                CONTROL_SOLVE,
+                Method::Control,
                 pair(7, "cgroup-parent", "/x"),
                 "cgroup-parent",
             ),
             (
-                BRIDGE_SOLVE,
+                Method::Gateway,
                 pair(3, "force-network-mode", "host"),
                 "force-network-mode",
             ),
             (
-                BRIDGE_SOLVE,
+                Method::Gateway,
                 pair(3, "context", "http://10.0.0.1/x"),
                 "clone it",
             ),
             (
-                BRIDGE_SOLVE,
+                Method::Gateway,
                 pair(3, "context:a", "https://10.0.0.1/x"),
                 "clone it",
             ),
             (
-                BRIDGE_SOLVE,
+                Method::Gateway,
                 pair(3, "label:dockmaster.gate", "8"),
                 "label:dockmaster.gate",
             ),
-            (CONTROL_SOLVE, text(15, "x"), "field 15"),
-            (CONTROL_SOLVE, vec![0x4a, 200], "malformed"),
+            (Method::Control, text(15, "x"), "field 15"),
+            (Method::Control, vec![0x4a, 200], "malformed"),
         ] {
-            let denied = judged(path, &[part]).unwrap_err();
+            let denied = judged(method, &[part]).unwrap_err();
             assert!(denied.message.contains(word), "{}", denied.message);
         }
     }
 
     #[test]
     fn only_methods_of_a_build_are_open() {
-        assert!(is_open(CONTROL_SOLVE) && is_open(BRIDGE_SOLVE));
+        assert!(is_open(control::SOLVE) && is_open(gateway::SOLVE));
         for path in [
             "/moby.buildkit.v1.Control/Prune",
             "/moby.buildkit.v1.Control/DiskUsage",

@@ -8,9 +8,10 @@ use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::daemon::{Daemon, DaemonError};
+use super::error::GateError;
 use super::query::Query;
 use super::record::{self, Entry, Kind};
-use super::{GateError, image_key};
+use super::scope::image_key;
 
 /// What could not be removed, and why. Everything else is gone.
 #[derive(Debug, Default)]

@@ -16,7 +16,7 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{Mode, mkdirat};
 
-use super::GateError;
+use super::error::GateError;
 use super::mount::Place;
 use super::own::Own;
 use super::refusal::Denied;

@@ -43,8 +43,11 @@ pub(super) fn open(
         .create(&folder);
     made.map_err(|error| Failure::system(error).during(&format!("making {}", folder.display())))?;
     let scope = scope(context, lane, scene, slot);
-    let gate = Gate::bind(socket(&folder), scope, scene.engine.socket());
-    gate.map(Some).map_err(Failure::system)
+    Ok(Some(Gate::bind(
+        socket(&folder),
+        scope,
+        scene.engine.socket(),
+    )?))
 }
 
 /// What the job's container needs in order to reach the gate. Its socket is there before the container
@@ -71,10 +74,8 @@ pub(super) async fn sweep(context: &Context<'_>, scene: &Scene) -> Result<(), Fa
         return Ok(());
     }
     let label = (name::MADE, scene.names.key());
-    let swept = gate::sweep(scene.engine.socket(), label, &record(&folder))
-        .await
-        .map_err(Failure::system)?;
-    gate::workspace::release(&binds(&folder)).map_err(Failure::system)?;
+    let swept = gate::sweep(scene.engine.socket(), label, &record(&folder)).await?;
+    gate::workspace::release(&binds(&folder))?;
     match fs::remove_dir_all(&folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(Failure::system(error).during(&format!("removing {}", folder.display())));

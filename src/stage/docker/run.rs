@@ -95,7 +95,7 @@ async fn run_in_build(
     };
     let result = run_container(context, scene, &container, script).await;
     let closed = match gate {
-        Some(gate) => gate.close().await.map_err(Failure::system),
+        Some(gate) => gate.close().await.map_err(Failure::from),
         None => Ok(()),
     };
     // What the script ended with comes first.

@@ -1,4 +1,10 @@
-use super::*;
+//! The body of `containers/create`: what is refused, and what genuine clients get.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use crate::gate::body::{Creation, Resolution, read};
 
 /// Where a hostile body puts its field, and the words that the refusal must have.
 const HOSTILE: &[(&str, &str)] = &[
@@ -197,29 +203,29 @@ fn genuine_bodies_are_accepted_and_written_anew() {
     for (client, body) in [
         (
             "docker-20.10-run",
-            include_str!("../../tests/golden/gate/docker-20.10-run.json"),
+            include_str!("../../../tests/golden/gate/docker-20.10-run.json"),
         ),
         (
             "docker-20.10-options",
-            include_str!("../../tests/golden/gate/docker-20.10-options.json"),
+            include_str!("../../../tests/golden/gate/docker-20.10-options.json"),
         ),
         (
             "docker-28-run",
-            include_str!("../../tests/golden/gate/docker-28-run.json"),
+            include_str!("../../../tests/golden/gate/docker-28-run.json"),
         ),
         (
             "docker-28-options",
-            include_str!("../../tests/golden/gate/docker-28-options.json"),
+            include_str!("../../../tests/golden/gate/docker-28-options.json"),
         ),
         (
             "compose-1.29-up",
-            include_str!("../../tests/golden/gate/compose-1.29-up.json"),
+            include_str!("../../../tests/golden/gate/compose-1.29-up.json"),
         ),
     ] {
         let creation =
             read(body.as_bytes()).unwrap_or_else(|denied| panic!("{client}: {denied:?}"));
         let written = creation.clone().write(&resolution(&creation));
-        insta::with_settings!({ snapshot_path => "../../tests/golden/gate", prepend_module_to_snapshot => false }, {
+        insta::with_settings!({ snapshot_path => "../../../tests/golden/gate", prepend_module_to_snapshot => false }, {
             insta::assert_json_snapshot!(client, written);
         });
     }

@@ -1,0 +1,95 @@
+//! Making a container: what its body names is found, then the body is written anew.
+//!
+//! Knows what a container may be from `body` only.
+
+use std::sync::Arc;
+
+use hyper::Response;
+use serde_json::{Value, json};
+
+use super::body::{self, Creation, Resolution};
+use super::daemon::{Body, full};
+use super::handle::{Call, Handler};
+use super::mount::{Mount, Place, Source};
+use super::object;
+use super::refusal::Denied;
+
+impl Handler {
+    /// Makes a container. It is made to the end even if the client goes away, so that what is made
+    /// has a name before the gate is closed.
+    pub(super) async fn create(self: Arc<Self>, call: Call) -> Result<Response<Body>, Denied> {
+        object::new_name(call.route.query.text("name"))?;
+        let outgoing = call.to("")?;
+        let creation = body::read(&call.asked.small().await?)?;
+        let making = Arc::clone(&self.making).read_owned().await;
+        let made = tokio::spawn(async move {
+            let warnings = creation.warnings.clone();
+            let resolution = self.resolve(&creation).await?;
+            let body = creation.write(&resolution);
+            let (response, mut answer) = outgoing.json(&body).ask(self.engine()).await?;
+            if let Some(id) = answer["Id"].as_str() {
+                self.own.remember(id);
+            }
+            drop(making);
+            if warnings.is_empty() || !response.status().is_success() {
+                return Ok(response);
+            }
+            let known = answer["Warnings"].as_array().cloned().unwrap_or_default();
+            answer["Warnings"] = known
+                .into_iter()
+                .chain(warnings.into_iter().map(Value::from))
+                .collect();
+            Ok(response.map(|_| full(answer.to_string())))
+        });
+        made.await
+            .map_err(|error| Denied::broken(error.to_string()))?
+    }
+
+    async fn resolve(&self, creation: &Creation) -> Result<Resolution, Denied> {
+        let mut resolution = Resolution {
+            image: self.own.readable(&creation.image).await?,
+            labels: self.own.scope.forced_labels(),
+            cgroup_parent: self.own.scope.cgroup_parent.clone(),
+            ..Resolution::default()
+        };
+        for name in creation.containers() {
+            let id = self.own.container(name).await.map_err(not_the_image)?;
+            resolution.containers.insert(name.to_owned(), id);
+        }
+        for name in creation.networks() {
+            let network = self.own.network(name).await.map_err(not_the_image)?;
+            resolution.networks.insert(name.to_owned(), network);
+        }
+        let labels = json!(resolution.labels);
+        for mount in &creation.mounts {
+            let place = self.place(mount).await?;
+            resolution.mounts.push(mount.write(&place, &labels));
+        }
+        Ok(resolution)
+    }
+
+    async fn place(&self, mount: &Mount) -> Result<Place, Denied> {
+        Ok(match &mount.source {
+            Source::Anonymous => Place::Anonymous,
+            Source::Memory(options) => Place::Memory(options.clone()),
+            Source::Volume(name) => {
+                object::new_name(name)?;
+                self.own.make_volume(name).await?;
+                Place::Volume(name.clone())
+            }
+            Source::Path(path) => {
+                self.binds
+                    .place(&self.own, path, mount.makes_folder)
+                    .await?
+            }
+        })
+    }
+}
+
+/// Clients read "not found" here as a missing image, and pull it.
+fn not_the_image(denied: Denied) -> Denied {
+    match denied.status {
+        404 => Denied::malformed(denied.message),
+        _ => denied,
+    }
+}

@@ -1,0 +1,69 @@
+//! What one job may see and do, as plain values.
+//!
+//! Pure. Whoever opens a gate decides them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::push::Pushed;
+
+/// A yes or no about an image name or tag.
+pub type ImageRule = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+/// Told of each digest that a registry took, before the client is; an error fails the push.
+pub type PushSink = Arc<dyn Fn(&Pushed) -> Result<(), String> + Send + Sync>;
+
+/// What one job may see and do.
+#[derive(Clone)]
+pub struct Scope {
+    /// The label that marks a thing as made through this job's gate. The job's own container,
+    /// helper, network and volumes must *not* carry it: what does is the job's to remove.
+    pub label: (String, String),
+    /// Further labels forced on containers, networks and volumes that the job makes. Every key by
+    /// which anybody finds *other* things of the job must be here with a value that finds nothing:
+    /// a container takes labels over from its image, which may say anything.
+    pub labels: BTreeMap<String, String>,
+    /// The job's network, by a name that is unique on the daemon.
+    pub network: String,
+    pub cgroup_parent: Option<String>,
+    /// Folders that the job and its containers share.
+    pub workspaces: Vec<Workspace>,
+    /// Where paths below a workspace are mounted for the daemon; a folder of root's, per job.
+    pub binds_dir: PathBuf,
+    /// The file in which names of images are written down; kept until the sweep, per job.
+    pub record: PathBuf,
+    /// Images that the job may use: asked with the name as the client wrote it.
+    pub images: ImageRule,
+    /// Image names that were on the host before the job and that it may move nevertheless: asked
+    /// with the full name and tag. The sweep moves them back.
+    pub may_move: ImageRule,
+    pub on_push: PushSink,
+}
+
+/// The key of the label that built images carry, for a gate's own key.
+pub(super) fn image_key(key: &str) -> String {
+    format!("{key}-image")
+}
+
+/// A folder of the job's containers that is a volume of the daemon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workspace {
+    /// Where the job sees it: `/builds`.
+    pub path: String,
+    pub volume: String,
+}
+
+impl Scope {
+    /// The label of images that the job builds. Not the same key as that of containers: those take
+    /// over their image's labels, so whoever runs the image later would run a thing of this job's.
+    pub fn image_label(&self) -> (String, String) {
+        (image_key(&self.label.0), self.label.1.clone())
+    }
+
+    /// Every label forced on containers, networks and volumes that the job makes.
+    pub fn forced_labels(&self) -> BTreeMap<String, String> {
+        let mut labels = self.labels.clone();
+        labels.insert(self.label.0.clone(), self.label.1.clone());
+        labels
+    }
+}
