@@ -1,27 +1,36 @@
 //! What happens for each thing that can be typed. Knows the process: its environment, its exit code.
 
-use std::path::Path;
+use std::{
+    ffi::{OsStr, OsString},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
 
 use clap::{Parser, error::ErrorKind};
 
 use crate::{
     admin,
-    broker::client,
+    broker::{self, client},
     call::Call,
     cli::{Cli, RolloutVerb, Verb},
     exit,
     failure::Failure,
     log::Log,
-    sandbox::verb,
+    sandbox,
     stage::{self, Setting, Stage},
 };
+
+/// What an admin's verb ends with when it could not be completed.
+const INCOMPLETE: i32 = 1;
+/// And when it could not even look.
+const CANNOT_LOOK: i32 = 3;
 
 /// Reads the command line and carries it out; the process's exit code.
 pub fn main() -> i32 {
     let call = Call::from_environ(std::env::vars_os());
     exit::catch_panics(call.system_failure);
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    if let Some(code) = verb::hidden(&arguments) {
+    if let Some(code) = own_verb(&arguments) {
         return code;
     }
     let cli = match Cli::try_parse() {
@@ -37,6 +46,20 @@ pub fn main() -> i32 {
         }
     };
     start_tracing();
+    carry_out(cli, call)
+}
+
+/// Runs the hidden verb that `arguments` begin with, if they do; its exit code.
+fn own_verb(arguments: &[OsString]) -> Option<i32> {
+    let verb = arguments.first()?.to_str()?;
+    let rest: Vec<&OsStr> = arguments[1..].iter().map(OsString::as_os_str).collect();
+    if verb == "broker" && rest.is_empty() {
+        return Some(broker::main());
+    }
+    sandbox::own_verb(verb, &rest)
+}
+
+fn carry_out(cli: Cli, call: Call) -> i32 {
     let Cli { config, lane, verb } = cli;
     let stage = match verb {
         Verb::Config => Stage::Config,
@@ -44,108 +67,112 @@ pub fn main() -> i32 {
         Verb::Run { script, phase } => Stage::Run { script, phase },
         Verb::Cleanup => Stage::Cleanup,
         Verb::Deploy { environment } => return deploy(environment.as_deref()),
-        Verb::Rollout { verb } => return rollout(&config, &verb),
-        Verb::Gc => return run_verb(admin::gc::gc(&config)),
+        Verb::Rollout { verb } => {
+            return block_on(rollout(&config, &verb)).unwrap_or_else(|failure| {
+                tell(&failure);
+                CANNOT_LOOK
+            });
+        }
+        Verb::Gc => {
+            return block_on(gc(&config)).unwrap_or_else(|failure| {
+                tell(&failure);
+                INCOMPLETE
+            });
+        }
     };
-    let path = std::env::var("PATH").unwrap_or_default();
-    let setting = lane.map(|lane| Setting {
-        call: call.clone(),
-        config,
-        lane,
-        path,
-    });
-    run_stage(&call, setting, stage)
+    let system_failure = call.system_failure;
+    block_on(run_stage(call, config, lane, stage)).unwrap_or_else(|failure| {
+        tell(&failure);
+        system_failure
+    })
 }
 
 /// Runs inside a deploy job, as the job.
 fn deploy(environment: Option<&str>) -> i32 {
     let socket = std::env::var_os("DOCKMASTER_SOCKET");
     let socket = socket.as_deref().map(Path::new);
-    client::deploy(socket, environment, &mut std::io::stdout())
+    client::deploy(socket, environment, &mut io::stdout())
 }
 
-/// For an admin: 0 good, 1 not as it should be, 3 could not look.
-fn rollout(config: &Path, verb: &RolloutVerb) -> i32 {
-    let result = match verb {
-        RolloutVerb::Status { environment } => admin::rollout::status(config, environment),
-        RolloutVerb::Recover { environment } => admin::rollout::recover(config, environment),
-    };
-    match result {
-        Ok(code) => code,
-        Err(failure) => {
-            let line = format!("dockmaster: {failure}\n");
-            let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
-            admin::CANNOT_LOOK
+/// 0 good, 1 not as it should be.
+async fn rollout(config: &Path, verb: &RolloutVerb) -> Result<i32, Failure> {
+    let program = program()?;
+    match verb {
+        RolloutVerb::Status { environment } => {
+            admin::rollout::status(&program, config, environment).await
+        }
+        RolloutVerb::Recover { environment } => {
+            admin::rollout::recover(&program, config, environment).await
         }
     }
 }
 
-fn run_stage(call: &Call, setting: Option<Setting>, stage: Stage) -> i32 {
-    if let Err(failure) = exit::forget_job_code(call) {
-        return tell_stderr(call, &failure);
-    }
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => return tell_stderr(call, &Failure::system(error)),
+async fn gc(config: &Path) -> Result<i32, Failure> {
+    let text = admin::gc::gc(&program()?, config).await?;
+    let _ = io::stdout().write_all(text.as_bytes());
+    Ok(0)
+}
+
+async fn run_stage(
+    call: Call,
+    config: PathBuf,
+    lane: Option<String>,
+    stage: Stage,
+) -> Result<i32, Failure> {
+    exit::forget_job_code(&call)?;
+    // What config prints is parsed, and what cleanup prints is seen on standard error only.
+    let log = match stage {
+        Stage::Config | Stage::Cleanup => Log::stderr(),
+        Stage::Prepare | Stage::Run { .. } => Log::stdout(),
     };
-    let code = runtime.block_on(async {
-        // What config prints is parsed, and what cleanup prints is seen on standard error only.
-        let log = match stage {
-            Stage::Config | Stage::Cleanup => Log::stderr(),
-            Stage::Prepare | Stage::Run { .. } => Log::stdout(),
-        };
-        let log = match log {
-            Ok(log) => log,
-            Err(error) => return tell_stderr(call, &Failure::system(error)),
-        };
-        let Some(setting) = setting else {
-            let failure = Failure::system("--lane is missing")
-                .hint("try: config_args = [\"--lane\", \"docker\", \"config\"] in the runner's config.toml");
-            return finish(call, Err(failure), &log).await;
-        };
-        let result = stage::run(stage, setting, &log).await;
-        finish(call, result, &log).await
+    let log = log.map_err(Failure::system)?;
+    let lane = lane.ok_or_else(|| {
+        Failure::system("--lane is missing").hint(
+            "try: config_args = [\"--lane\", \"docker\", \"config\"] in the runner's config.toml",
+        )
     });
-    // A thread that still reads or writes must not keep the runner waiting.
-    runtime.shutdown_background();
-    code
-}
-
-/// Carries an admin's verb out: 0 good, 1 when it could not be completed.
-fn run_verb(verb: impl Future<Output = Result<String, Failure>>) -> i32 {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let result = runtime
-        .map_err(Failure::system)
-        .and_then(|runtime| runtime.block_on(verb));
-    match result {
-        Ok(text) => {
-            let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
-            0
+    let result = match (lane, program()) {
+        (Ok(lane), Ok(program)) => {
+            let setting = Setting {
+                call: call.clone(),
+                config,
+                lane,
+                path: std::env::var("PATH").unwrap_or_default(),
+                program,
+            };
+            stage::run(stage, setting, &log).await
         }
-        Err(failure) => {
-            tell_stderr(&Call::default(), &failure);
-            1
-        }
-    }
-}
-
-async fn finish(call: &Call, result: Result<(), Failure>, log: &Log) -> i32 {
+        (Err(failure), _) | (_, Err(failure)) => Err(failure),
+    };
     if let Some(line) = result.as_ref().err().and_then(exit::last_line) {
         log.write(line.as_bytes()).await;
     }
-    exit::code(call, &result)
+    Ok(exit::code(&call, &result))
 }
 
-fn tell_stderr(call: &Call, failure: &Failure) -> i32 {
+/// The dockmaster executable.
+fn program() -> Result<PathBuf, Failure> {
+    std::env::current_exe()
+        .map_err(|error| Failure::system(error).during("cannot find the own executable"))
+}
+
+/// The one runtime of the process.
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::system(error).during("cannot start"))?;
+    let result = runtime.block_on(work);
+    // A thread that still reads or writes must not keep the runner waiting.
+    runtime.shutdown_background();
+    result
+}
+
+/// Prints a failure that no job's log can take.
+fn tell(failure: &Failure) {
     if let Some(line) = exit::last_line(failure) {
-        let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
+        let _ = io::stderr().write_all(line.as_bytes());
     }
-    call.system_failure
 }
 
 /// The operator's log, on standard error, off unless `DOCKMASTER_LOG` asks for it.
@@ -155,6 +182,6 @@ fn start_tracing() {
     };
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
-        .with_writer(std::io::stderr)
+        .with_writer(io::stderr)
         .init();
 }

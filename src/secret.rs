@@ -11,7 +11,7 @@ use std::{
 use serde::{Deserialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
-use crate::failure::Class;
+use crate::failure::Failure;
 
 /// A secret text, wiped from memory when dropped.
 #[derive(Clone, Deserialize)]
@@ -71,14 +71,13 @@ pub enum SecretError {
     },
 }
 
-impl SecretError {
-    /// Whose turn it is.
-    pub fn class(&self) -> Class {
-        match self {
-            Self::Unreadable { .. }
-            | Self::Exposed { .. }
-            | Self::Foreign { .. }
-            | Self::Malformed { .. } => Class::System,
+impl From<SecretError> for Failure {
+    fn from(error: SecretError) -> Self {
+        match error {
+            SecretError::Unreadable { .. }
+            | SecretError::Exposed { .. }
+            | SecretError::Foreign { .. }
+            | SecretError::Malformed { .. } => Self::system(error),
         }
     }
 }

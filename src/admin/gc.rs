@@ -1,7 +1,7 @@
 //! `dockmaster gc`: removes what a killed runner left behind.
 //!
-//! A job's lease is the runner process that drives it, written on everything that is made for it. When that
-//! process is gone, so is the job: no cleanup will ever be called for it.
+//! Everything that is made for a job names the runner process that drives it. When that process is
+//! gone, no cleanup will ever be called for the job.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -12,13 +12,13 @@ use crate::{
         name,
     },
     failure::Failure,
-    lease,
-    sandbox::{self, Host},
+    runner,
+    sandbox::Sandbox,
 };
 
 /// Removes them; what was removed, as text.
-pub async fn gc(config: &Path) -> Result<String, Failure> {
-    let config = Config::load(config).map_err(Failure::system)?;
+pub(crate) async fn gc(program: &Path, config: &Path) -> Result<String, Failure> {
+    let config = Config::load(config)?;
     let mut removed = BTreeSet::new();
     for lane in config.lanes.values() {
         if let Lane::Docker(lane) = lane {
@@ -29,7 +29,10 @@ pub async fn gc(config: &Path) -> Result<String, Failure> {
             );
         }
     }
-    removed.extend(sandbox::gc(&Host::here(String::new())?, &config).await?);
+    for orphan in Sandbox::orphans(program, &config)? {
+        orphan.remove().await?;
+        removed.insert(orphan.key().to_owned());
+    }
     if removed.is_empty() {
         return Ok("nothing was left behind\n".into());
     }
@@ -64,9 +67,9 @@ async fn sweep(host: &str) -> Result<BTreeSet<String>, EngineError> {
     reason = "the form that `filter` asks for"
 )]
 fn is_orphan(found: &&Found) -> bool {
-    // Without a lease it is not ours: a container has the labels of its image, too.
-    let lease = found.labels.get(name::RUNNER);
-    lease.is_some_and(|lease| !lease::is_alive(lease))
+    // What names no runner is not ours: a container has the labels of its image, too.
+    let runner = found.labels.get(name::RUNNER);
+    runner.is_some_and(|runner| !runner::is_alive(runner))
 }
 
 fn key(found: &Found) -> Option<String> {

@@ -6,27 +6,27 @@ use std::{
     path::Path,
 };
 
-use super::protocol::{Answer, Request, Verdict};
+use super::protocol::{Answer, Ending, Request};
 use crate::{
     failure::{Failure, JobCode},
     paint,
 };
 
 /// Asks for a rollout at `socket` (the job's `DOCKMASTER_SOCKET`); returns the exit code.
-pub fn deploy(socket: Option<&Path>, environment: Option<&str>, out: &mut dyn Write) -> i32 {
-    let verdict = ask(socket, environment, out).unwrap_or_else(|failure| Verdict::from(&failure));
-    if !verdict.message.is_empty() {
+pub(crate) fn deploy(socket: Option<&Path>, environment: Option<&str>, out: &mut dyn Write) -> i32 {
+    let ending = ask(socket, environment, out).unwrap_or_else(|failure| Ending::from(&failure));
+    if !ending.message.is_empty() {
         // A closed log leaves the code to tell.
-        let _ = writeln!(out, "{}", paint::red(&verdict.message)).and_then(|()| out.flush());
+        let _ = writeln!(out, "{}", paint::red(&ending.message)).and_then(|()| out.flush());
     }
-    verdict.code
+    ending.code
 }
 
 fn ask(
     socket: Option<&Path>,
     environment: Option<&str>,
     out: &mut dyn Write,
-) -> Result<Verdict, Failure> {
+) -> Result<Ending, Failure> {
     let socket = socket.ok_or_else(|| {
         let text = "`dockmaster deploy` works in jobs of a deploy lane only";
         Failure::build(JobCode::Malformed, text)
@@ -45,7 +45,7 @@ fn ask(
             Answer::Log { log } => {
                 let _ = writeln!(out, "{log}").and_then(|()| out.flush());
             }
-            Answer::Verdict(verdict) => return Ok(verdict),
+            Answer::Ending(ending) => return Ok(ending),
         }
     }
     Err(Failure::system("the broker ended without a word"))

@@ -3,13 +3,13 @@
 //!
 //! It decides itself, from facts that root hands it, and serves until its control pipe closes.
 
-pub mod attend;
-pub mod client;
-mod duty;
+pub(crate) mod client;
+pub(crate) mod driver;
 mod open;
 mod protocol;
 mod serve;
 mod status;
+mod task;
 mod voice;
 
 use std::{
@@ -33,21 +33,21 @@ use crate::{
     rollout::port::Wish,
     sys::process,
 };
-use duty::{Duty, Task};
+use task::{Start, Task};
 use voice::Voice;
 
 /// How long killed connections may take to be gone.
 const CHILDREN: Duration = Duration::from_secs(5);
 
-/// Runs `dockmaster broker`: the duty is the first line of standard input, and what follows is the
+/// Runs `dockmaster broker`: the task is the first line of standard input, and what follows is the
 /// control pipe, whose end means "stop". Returns the exit code.
-pub fn main() -> i32 {
+pub(crate) fn main() -> i32 {
     match run() {
         Ok(code) => code,
         Err(failure) => {
             // The driver may be gone: nobody is left to tell.
             let _ = writeln!(io::stderr(), "dockmaster broker: {failure}");
-            attend::BROKEN
+            driver::HOST_FAULT
         }
     }
 }
@@ -56,18 +56,18 @@ fn run() -> Result<i32, Failure> {
     // Signals for the driver's group are not for this process: it ends in order, later.
     process::leave_session().map_err(failed("leave the session"))?;
     process::close_on_exec_beyond_standard_streams().map_err(failed("close inherited files"))?;
-    let duty = read_duty()?;
-    process::become_user(Uid::from_raw(duty.uid), Gid::from_raw(duty.gid))
+    let start = read_start()?;
+    process::become_user(Uid::from_raw(start.uid), Gid::from_raw(start.gid))
         .map_err(failed("become the broker's user"))?;
     process::hide_memory().map_err(failed("hide the own memory"))?;
     process::forbid_core_dumps().map_err(failed("forbid core dumps"))?;
     process::forbid_new_privileges().map_err(failed("forbid new privileges"))?;
-    let config = Config::load(&duty.config).map_err(Failure::system)?;
+    let config = Config::load(&start.config)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let runtime = runtime.map_err(failed("start"))?;
-    let code = runtime.block_on(work(duty.task, config));
+    let code = runtime.block_on(work(start.task, config));
     runtime.shutdown_background();
     // The connections were told to end; nothing of the broker's outlives it.
     process::wait_for_children(CHILDREN);
@@ -123,13 +123,13 @@ fn recovered_code(recovered: Result<bool, Failure>, is_quiet: bool) -> i32 {
     code
 }
 
-/// The duty's line. Nothing ever follows it: the end of the pipe is the message.
-fn read_duty() -> Result<Duty, Failure> {
+/// The task's line. Nothing ever follows it: the end of the pipe is the message.
+fn read_start() -> Result<Start<Task>, Failure> {
     let mut line = Vec::new();
     io::stdin()
         .lock()
         .read_until(b'\n', &mut line)
-        .map_err(failed("read the duty"))?;
+        .map_err(failed("read the task"))?;
     serde_json::from_slice(&line)
         .map_err(|error| Failure::system(error).during("`broker` is dockmaster's own verb"))
 }

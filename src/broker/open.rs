@@ -97,7 +97,7 @@ pub(super) async fn recover(
     voice: Voice,
     wish: watch::Receiver<Wish>,
 ) -> Result<bool, Failure> {
-    let environment = config.environment(name).map_err(Failure::system)?;
+    let environment = config.environment(name)?;
     let holder = Holder::new(Owner::default(), "recover");
     let _lease = Lease::try_take(&config.state_dir, name, &holder).map_err(unleased)?;
     let runs = Runs::new(&config.state_dir, name);

@@ -12,74 +12,46 @@ pub(super) enum Request {
     Deploy { environment: Option<String> },
 }
 
-/// What a broker answers: any number of lines, then the verdict.
+/// What a broker answers: any number of lines, then the ending.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Answer {
     Log { log: String },
-    Verdict(Verdict),
+    Ending(Ending),
 }
 
 /// How a request ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Verdict {
-    pub(super) outcome: Outcome,
+pub(super) struct Ending {
+    /// True when this host, not the job, is to blame.
+    pub(super) is_host_fault: bool,
     /// What `dockmaster deploy` exits with.
     pub(super) code: i32,
     /// One sentence; empty when the lines have said it.
     pub(super) message: String,
 }
 
-/// How it is with the environment now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Outcome {
-    /// The release runs everywhere.
-    Done,
-    /// Nothing was begun: the request is the job's own fault.
-    Refused,
-    /// Nothing was begun: this host could not.
-    Unable,
-    /// It failed and everything is as before.
-    Undone,
-    /// It failed and an operator is needed.
-    Stuck,
-}
-
 /// What a job's script ends with when this host, not the job, is at fault. The driver then tells
 /// the runner so.
-const UNABLE: i32 = 1;
+const HOST_FAULT: i32 = 1;
 
-impl Verdict {
+impl Ending {
     pub(super) fn done() -> Self {
         Self {
-            outcome: Outcome::Done,
+            is_host_fault: false,
             code: 0,
             message: String::new(),
         }
     }
 }
 
-impl From<&Failure> for Verdict {
+impl From<&Failure> for Ending {
     fn from(failure: &Failure) -> Self {
-        let (outcome, code) = match (failure.class(), failure.code()) {
-            (Class::Build, Some(code)) => {
-                let outcome = match code {
-                    JobCode::Undone => Outcome::Undone,
-                    JobCode::Stuck => Outcome::Stuck,
-                    JobCode::Script(_)
-                    | JobCode::Refused
-                    | JobCode::Malformed
-                    | JobCode::ImageMissing
-                    | JobCode::Leased => Outcome::Refused,
-                };
-                (outcome, i32::try_from(code.number()).unwrap_or(UNABLE))
-            }
-            (Class::Build | Class::System, _) => (Outcome::Unable, UNABLE),
-        };
+        let code = failure.code().map(JobCode::number);
+        let code = code.and_then(|code| i32::try_from(code).ok());
         Self {
-            outcome,
-            code,
+            is_host_fault: failure.class() == Class::System,
+            code: code.unwrap_or(HOST_FAULT),
             message: failure.to_string(),
         }
     }
@@ -104,10 +76,10 @@ mod tests {
             serde_json::to_string(&log).unwrap(),
             r#"{"log":"app-1: weight 0"}"#
         );
-        let verdict = Answer::Verdict(Verdict::done());
-        let text = serde_json::to_string(&verdict).unwrap();
-        assert_eq!(text, r#"{"outcome":"done","code":0,"message":""}"#);
-        assert_eq!(serde_json::from_str::<Answer>(&text).unwrap(), verdict);
+        let ending = Answer::Ending(Ending::done());
+        let text = serde_json::to_string(&ending).unwrap();
+        assert_eq!(text, r#"{"is_host_fault":false,"code":0,"message":""}"#);
+        assert_eq!(serde_json::from_str::<Answer>(&text).unwrap(), ending);
     }
 
     #[test]
@@ -124,17 +96,13 @@ mod tests {
 
     #[test]
     fn a_failure_becomes_the_code_of_its_kind() {
-        let check = |failure: Failure, outcome, code| {
-            let verdict = Verdict::from(&failure);
-            assert_eq!((verdict.outcome, verdict.code), (outcome, code));
+        let check = |failure: Failure, is_host_fault, code| {
+            let ending = Ending::from(&failure);
+            assert_eq!((ending.is_host_fault, ending.code), (is_host_fault, code));
         };
-        check(
-            Failure::build(JobCode::Refused, "no"),
-            Outcome::Refused,
-            110,
-        );
-        check(Failure::build(JobCode::Undone, "no"), Outcome::Undone, 114);
-        check(Failure::build(JobCode::Stuck, "no"), Outcome::Stuck, 115);
-        check(Failure::system("no"), Outcome::Unable, 1);
+        check(Failure::build(JobCode::Refused, "no"), false, 110);
+        check(Failure::build(JobCode::Undone, "no"), false, 114);
+        check(Failure::build(JobCode::Stuck, "no"), false, 115);
+        check(Failure::system("no"), true, 1);
     }
 }

@@ -17,8 +17,8 @@ use tokio::{
 };
 
 use super::{
-    attend::BROKEN,
-    protocol::{Answer, Outcome, Request, Verdict},
+    driver::HOST_FAULT,
+    protocol::{Answer, Ending, Request},
     voice::Story,
 };
 use crate::{
@@ -79,9 +79,11 @@ impl Service<'_> {
             if !stream.peer_cred().is_ok_and(|peer| peer.uid() == self.uid) {
                 continue;
             }
-            let verdict = self.answer(stream, rollouts, wish.clone()).await;
-            code = if verdict.outcome == Outcome::Unable {
-                BROKEN
+            let ending = self.answer(stream, rollouts, wish.clone()).await;
+            // A rollout that somebody stopped is no fault of this host.
+            let is_stopped = *wish.borrow() != Wish::GoOn;
+            code = if ending.is_host_fault && !is_stopped {
+                HOST_FAULT
             } else {
                 0
             };
@@ -93,7 +95,7 @@ impl Service<'_> {
         stream: UnixStream,
         rollouts: &impl Rollouts,
         wish: watch::Receiver<Wish>,
-    ) -> Verdict {
+    ) -> Ending {
         let mut stream = BufReader::new(stream);
         let request = select! {
             () = stopped(wish.clone()) => Err(Failure::system("the job is being stopped")),
@@ -109,17 +111,17 @@ impl Service<'_> {
             Err(failure) => (listener, Err(failure)),
         };
         let (mut listener, result) = result;
-        let verdict = match result {
-            Ok(()) => Verdict::done(),
-            Err(failure) => Verdict::from(&failure),
+        let ending = match result {
+            Ok(()) => Ending::done(),
+            Err(failure) => Ending::from(&failure),
         };
-        listener.close(&verdict).await;
-        verdict
+        listener.close(&ending).await;
+        ending
     }
 
     /// The decision is made here again, not where the request comes from.
     fn decide(&self, environment: Option<String>) -> Result<Grant, Failure> {
-        let Lane::Deploy(lane) = self.config.lane(self.lane).map_err(Failure::system)? else {
+        let Lane::Deploy(lane) = self.config.lane(self.lane)? else {
             return Err(Failure::system(format!(
                 "`{}` is not a deploy lane",
                 self.lane
@@ -138,9 +140,8 @@ impl Service<'_> {
             let text = format!("this lane has no environment called `{name}` (it has: {known})");
             return Err(Failure::build(JobCode::Malformed, text));
         }
-        let environment = self.config.environment(&name).map_err(Failure::system)?;
-        policy::decide(lane, &environment, self.job)
-            .map_err(|refusal| Failure::build(JobCode::Refused, refusal))
+        let environment = self.config.environment(&name)?;
+        Ok(policy::decide(lane, &environment, self.job)?)
     }
 }
 
@@ -196,14 +197,14 @@ impl Listener {
 
     async fn tell(&mut self, line: String) {
         if !self.send(&Answer::Log { log: line.clone() }).await {
-            aside(&line);
+            tell_driver(&line);
         }
     }
 
-    async fn close(&mut self, verdict: &Verdict) {
-        let is_sent = self.send(&Answer::Verdict(verdict.clone())).await;
-        if !is_sent && !verdict.message.is_empty() {
-            aside(&verdict.message);
+    async fn close(&mut self, ending: &Ending) {
+        let is_sent = self.send(&Answer::Ending(ending.clone())).await;
+        if !is_sent && !ending.message.is_empty() {
+            tell_driver(&ending.message);
         }
     }
 
@@ -223,8 +224,8 @@ impl Listener {
     }
 }
 
-/// The driver copies these lines into the job's log, if it is still there.
-fn aside(line: &str) {
+/// The driver copies such lines into the job's log, if it is still there.
+fn tell_driver(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 

@@ -21,7 +21,7 @@ use crate::{
 
 /// Says it line by line. `true` when nothing needs a person.
 pub(super) async fn status(config: &Config, name: &str) -> Result<bool, Failure> {
-    let environment = config.environment(name).map_err(Failure::system)?;
+    let environment = config.environment(name)?;
     // Nobody can wish anything here.
     let (_, wish) = watch::channel(Wish::GoOn);
     let world = open::world(config, &environment, Voice::Admin, wish)?;

@@ -19,6 +19,8 @@ use std::{
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::failure::Failure;
+
 pub use environment::{
     Balancer, Compose, Environment, HostEntry, Policy, Refs, Release, Rollout, Ssh,
 };
@@ -51,6 +53,19 @@ pub enum ConfigError {
     UnknownEnvironment { name: String, path: PathBuf },
     #[error("`{name}` cannot be the name of an environment: use a-z, 0-9, `-` and `_`")]
     BadEnvironmentName { name: String },
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        match error {
+            ConfigError::Unreadable { .. }
+            | ConfigError::Untrusted { .. }
+            | ConfigError::Malformed { .. }
+            | ConfigError::UnknownLane { .. }
+            | ConfigError::UnknownEnvironment { .. }
+            | ConfigError::BadEnvironmentName { .. } => Self::system(error),
+        }
+    }
 }
 
 /// The whole configuration.

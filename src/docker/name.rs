@@ -10,7 +10,7 @@ pub const JOB: &str = "dockmaster.job";
 pub const ROLE: &str = "dockmaster.role";
 /// On the helper: the id of the image that the job asked for.
 pub const IMAGE: &str = "dockmaster.image";
-/// On everything too: the runner process that drives the job, its lease.
+/// On everything too: the runner process that drives the job.
 pub const RUNNER: &str = "dockmaster.runner";
 /// On the helper: the slot whose volumes the job holds.
 pub const SLOT: &str = "dockmaster.slot";
@@ -44,13 +44,13 @@ pub struct Names {
     project: i64,
     server: String,
     is_protected: bool,
-    lease: String,
+    runner: String,
     gitlab: Vec<(String, String)>,
 }
 
 impl Names {
-    /// Names for `job`, driven by the runner process that `lease` names.
-    pub fn new(job: &Job, lease: String) -> Self {
+    /// Names for `job`, driven by the process `runner`.
+    pub fn new(job: &Job, runner: String) -> Self {
         let key = job.key();
         let server = key.rsplit('-').next().unwrap_or_default().to_owned();
         // The labels of GitLab's docker executor: operators' dashboards and prune scripts use them.
@@ -68,7 +68,7 @@ impl Names {
             project: job.job_info.project_id,
             server,
             is_protected: job.is_protected(),
-            lease,
+            runner,
             gitlab: gitlab.into(),
         }
     }
@@ -112,7 +112,7 @@ impl Names {
     pub fn labels(&self) -> HashMap<String, String> {
         let own = [
             (JOB.to_owned(), self.key.clone()),
-            (RUNNER.to_owned(), self.lease.clone()),
+            (RUNNER.to_owned(), self.runner.clone()),
         ];
         self.gitlab.iter().cloned().chain(own).collect()
     }

@@ -13,8 +13,8 @@ use serde::{Deserialize, Deserializer};
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use crate::secret::Secret;
-pub use phase::{Phase, Place};
+use crate::{failure::Failure, secret::Secret};
+pub use phase::Phase;
 
 /// Why the job could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,16 @@ pub enum JobError {
         #[source]
         source: serde_json::Error,
     },
+}
+
+impl From<JobError> for Failure {
+    fn from(error: JobError) -> Self {
+        match error {
+            JobError::NotSet | JobError::Unreadable { .. } | JobError::Malformed { .. } => {
+                Self::system(error)
+            }
+        }
+    }
 }
 
 /// One job attempt.

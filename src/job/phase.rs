@@ -18,15 +18,6 @@ pub enum Phase {
     Unknown,
 }
 
-/// Where a phase runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// The helper: git, caches and artifacts.
-    Helper,
-    /// The user's own image.
-    User,
-}
-
 impl Phase {
     /// Reads the last argument of a `run` call. The text may hold a step's name as the author wrote
     /// it, so it is only compared, never used in a path.
@@ -48,10 +39,10 @@ impl Phase {
         }
     }
 
-    /// Where GitLab's docker executor runs this phase.
-    pub fn place(self) -> Place {
+    /// True for the author's own lines: they run in the job's image, everything else in the helper.
+    pub fn is_author_s(self) -> bool {
         match self {
-            Self::Step | Self::AfterScript => Place::User,
+            Self::Step | Self::AfterScript => true,
             Self::PrepareScript
             | Self::GetSources
             | Self::ClearWorktree
@@ -60,7 +51,7 @@ impl Phase {
             | Self::ArchiveCache
             | Self::UploadArtifacts
             | Self::CleanupFileVariables
-            | Self::Unknown => Place::Helper,
+            | Self::Unknown => false,
         }
     }
 

@@ -4,6 +4,7 @@
 
 use crate::{
     config::{DeployLane, Environment, Refs},
+    failure::{Failure, JobCode},
     job::Job,
 };
 
@@ -70,6 +71,12 @@ pub enum Refusal {
     Contradiction { variable: &'static str },
     #[error("`{commit}` is not the id of a commit")]
     Commit { commit: String },
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::build(JobCode::Refused, refusal)
+    }
 }
 
 /// Decides whether `job` may deploy to `environment` through `lane`.

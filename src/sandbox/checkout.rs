@@ -1,7 +1,7 @@
 //! The checkout of a deploy job: our own, not the runner's script, which the author's `GIT_*`
 //! variables can turn to another commit.
 //!
-//! The driver writes an `Order`; `dockmaster checkout` carries it out inside the sandbox, as the job.
+//! The driver writes a `Checkout`; `dockmaster checkout` carries it out inside the sandbox, as the job.
 //! Git sees an environment made from nothing, no configuration but ours, no hook, filter or submodule.
 
 use std::{
@@ -15,11 +15,15 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::{job::GitInfo, policy::printable};
+use crate::{
+    failure::{Failure, JobCode},
+    job::GitInfo,
+    policy::printable,
+};
 
 /// What to check out. Holds the job's token, so it travels in a sealed file.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Order {
+pub(super) struct Checkout {
     /// Without user and password.
     url: Url,
     /// The header that lets git in.
@@ -37,20 +41,32 @@ pub(super) enum CheckoutError {
     #[error("the repository's address is not one of http or https")]
     Address,
     #[error("`checkout` is dockmaster's own verb: its input is not what it should be")]
-    Order(#[source] serde_json::Error),
+    Input(#[source] serde_json::Error),
     #[error("cannot {what}")]
-    Place {
+    Io {
         what: String,
         #[source]
         source: io::Error,
     },
     #[error("git {verb} failed with exit code {code}")]
     Git { verb: &'static str, code: i32 },
-    #[error("the checkout is {found}, and GitLab named {wanted}")]
-    OtherCommit { found: String, wanted: String },
+    #[error("the checkout is {actual}, and GitLab named {named}")]
+    OtherCommit { actual: String, named: String },
 }
 
-impl Order {
+impl From<CheckoutError> for Failure {
+    fn from(error: CheckoutError) -> Self {
+        match error {
+            CheckoutError::Address => Self::build(JobCode::Malformed, error),
+            CheckoutError::Input(_)
+            | CheckoutError::Io { .. }
+            | CheckoutError::Git { .. }
+            | CheckoutError::OtherCommit { .. } => Self::system(error),
+        }
+    }
+}
+
+impl Checkout {
     /// The checkout of that commit into `directory`.
     pub(super) fn new(git: &GitInfo, directory: &Path) -> Result<Self, CheckoutError> {
         let mut url = Url::parse(git.repo_url.expose()).map_err(|_| CheckoutError::Address)?;
@@ -86,58 +102,55 @@ fn is_plain(refspec: &str) -> bool {
     refspec.starts_with(['+', 'r']) && !refspec.contains(char::is_whitespace)
 }
 
-/// Carries out the order on standard input. Lines for people go to standard output.
+/// Carries out the checkout that standard input describes. Lines for people go to standard output.
 pub(super) fn main() -> i32 {
     let mut out = io::stdout();
-    let (line, code) = match read().and_then(|order| check_out(&order, &mut out)) {
+    let (line, code) = match read().and_then(|wanted| check_out(&wanted, &mut out)) {
         Ok(line) => (line, 0),
-        Err(error) => (
-            format!("dockmaster: {}", crate::failure::Failure::system(error)),
-            1,
-        ),
+        Err(error) => (format!("dockmaster: {}", Failure::system(error)), 1),
     };
     let _ = writeln!(out, "{line}");
     code
 }
 
-fn read() -> Result<Order, CheckoutError> {
+fn read() -> Result<Checkout, CheckoutError> {
     let mut bytes = Vec::new();
     let what = || "read what to check out".to_owned();
     io::stdin()
         .read_to_end(&mut bytes)
-        .map_err(|source| CheckoutError::Place {
+        .map_err(|source| CheckoutError::Io {
             what: what(),
             source,
         })?;
-    serde_json::from_slice(&bytes).map_err(CheckoutError::Order)
+    serde_json::from_slice(&bytes).map_err(CheckoutError::Input)
 }
 
-fn check_out(order: &Order, out: &mut impl Write) -> Result<String, CheckoutError> {
-    make_empty(&order.directory)?;
-    let short = order.commit.get(..8).unwrap_or(&order.commit);
-    let _ = writeln!(out, "Checking out {short} ({})...", order.reference);
-    let url = order.url.as_str();
-    git(order, "init", &["--quiet", "--template="])?;
-    git(order, "remote", &["add", "origin", url])?;
-    fetch(order)?;
+fn check_out(wanted: &Checkout, out: &mut impl Write) -> Result<String, CheckoutError> {
+    make_empty(&wanted.directory)?;
+    let short = wanted.commit.get(..8).unwrap_or(&wanted.commit);
+    let _ = writeln!(out, "Checking out {short} ({})...", wanted.reference);
+    let url = wanted.url.as_str();
+    git(wanted, "init", &["--quiet", "--template="])?;
+    git(wanted, "remote", &["add", "origin", url])?;
+    fetch(wanted)?;
     git(
-        order,
+        wanted,
         "checkout",
-        &["--quiet", "--force", "--detach", &order.commit, "--"],
+        &["--quiet", "--force", "--detach", &wanted.commit, "--"],
     )?;
-    let found = head(order)?;
-    if found != order.commit {
+    let head = head(wanted)?;
+    if head != wanted.commit {
         return Err(CheckoutError::OtherCommit {
-            found,
-            wanted: order.commit.clone(),
+            actual: head,
+            named: wanted.commit.clone(),
         });
     }
-    Ok(format!("The checkout is {found}, as GitLab named it."))
+    Ok(format!("The checkout is {head}, as GitLab named it."))
 }
 
 /// Removes what an earlier attempt left: as the job's user, so it can hurt nobody else.
 fn make_empty(directory: &Path) -> Result<(), CheckoutError> {
-    let failed = |source| CheckoutError::Place {
+    let failed = |source| CheckoutError::Io {
         what: format!("make {} anew", directory.display()),
         source,
     };
@@ -149,48 +162,47 @@ fn make_empty(directory: &Path) -> Result<(), CheckoutError> {
 }
 
 /// Fetches the refs that GitLab names; the commit by its own name where those have moved on.
-fn fetch(order: &Order) -> Result<(), CheckoutError> {
-    let depth = format!("--depth={}", order.depth);
+fn fetch(wanted: &Checkout) -> Result<(), CheckoutError> {
+    let depth = format!("--depth={}", wanted.depth);
     let mut options = vec!["--quiet", "--no-recurse-submodules", "--no-tags", "--force"];
-    if order.depth > 0 {
+    if wanted.depth > 0 {
         options.push(&depth);
     }
     options.push("origin");
-    let refs = order.refspecs.iter().map(String::as_str);
+    let refs = wanted.refspecs.iter().map(String::as_str);
     let all: Vec<&str> = options.iter().copied().chain(refs).collect();
-    let fetched = if order.refspecs.is_empty() {
+    let fetched = if wanted.refspecs.is_empty() {
         Ok(())
     } else {
-        git(order, "fetch", &all)
+        git(wanted, "fetch", &all)
     };
-    let commit = format!("{}^{{commit}}", order.commit);
-    if fetched.is_ok() && git(order, "cat-file", &["-e", &commit]).is_ok() {
+    let commit = format!("{}^{{commit}}", wanted.commit);
+    if fetched.is_ok() && git(wanted, "cat-file", &["-e", &commit]).is_ok() {
         return Ok(());
     }
-    options.push(&order.commit);
-    git(order, "fetch", &options).map_err(|direct| fetched.err().unwrap_or(direct))
+    options.push(&wanted.commit);
+    git(wanted, "fetch", &options).map_err(|direct| fetched.err().unwrap_or(direct))
 }
 
-fn head(order: &Order) -> Result<String, CheckoutError> {
+fn head(wanted: &Checkout) -> Result<String, CheckoutError> {
     let verb = "rev-parse";
-    let output = command(order, verb, &["--verify", "HEAD"])
+    let output = command(wanted, verb, &["--verify", "HEAD"])
         .stdout(Stdio::piped())
         .output()
-        .map_err(|source| CheckoutError::Place {
+        .map_err(|source| CheckoutError::Io {
             what: format!("run git {verb}"),
             source,
         })?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-fn git(order: &Order, verb: &'static str, arguments: &[&str]) -> Result<(), CheckoutError> {
-    let status =
-        command(order, verb, arguments)
-            .status()
-            .map_err(|source| CheckoutError::Place {
-                what: format!("run git {verb}"),
-                source,
-            })?;
+fn git(wanted: &Checkout, verb: &'static str, arguments: &[&str]) -> Result<(), CheckoutError> {
+    let status = command(wanted, verb, arguments)
+        .status()
+        .map_err(|source| CheckoutError::Io {
+            what: format!("run git {verb}"),
+            source,
+        })?;
     let code = status.code().unwrap_or(-1);
     if status.success() {
         Ok(())
@@ -199,12 +211,12 @@ fn git(order: &Order, verb: &'static str, arguments: &[&str]) -> Result<(), Chec
     }
 }
 
-fn command(order: &Order, verb: &str, arguments: &[&str]) -> Command {
+fn command(wanted: &Checkout, verb: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new("git");
     command
         .arg(verb)
         .args(arguments)
-        .current_dir(&order.directory)
+        .current_dir(&wanted.directory)
         .env_clear()
         .envs([
             ("PATH", "/usr/local/bin:/usr/bin:/bin"),
@@ -217,7 +229,7 @@ fn command(order: &Order, verb: &str, arguments: &[&str]) -> Command {
             ("GIT_LFS_SKIP_SMUDGE", "1"),
         ])
         .stdin(Stdio::null());
-    let settings = settings(order);
+    let settings = settings(wanted);
     command.env("GIT_CONFIG_COUNT", settings.len().to_string());
     for (index, (key, value)) in settings.into_iter().enumerate() {
         command.env(format!("GIT_CONFIG_KEY_{index}"), key);
@@ -227,7 +239,7 @@ fn command(order: &Order, verb: &str, arguments: &[&str]) -> Command {
 }
 
 /// Configuration for one call: it is written nowhere, and the token stands in no argument.
-fn settings(order: &Order) -> Vec<(String, String)> {
+fn settings(wanted: &Checkout) -> Vec<(String, String)> {
     let mut settings: Vec<(String, String)> = [
         ("advice.detachedHead", "false"),
         ("core.hooksPath", "/dev/null"),
@@ -242,9 +254,9 @@ fn settings(order: &Order) -> Vec<(String, String)> {
     ]
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
     .into();
-    if let Some(header) = &order.authorization {
+    if let Some(header) = &wanted.authorization {
         // For this server only, should anything ever lead to another.
-        let server = order.url[..url::Position::BeforePath].to_owned();
+        let server = wanted.url[..url::Position::BeforePath].to_owned();
         settings.push((format!("http.{server}/.extraHeader"), header.clone()));
     }
     settings
@@ -255,27 +267,27 @@ mod tests {
     use super::*;
     use crate::secret::Secret;
 
-    fn order(url: &str, refspecs: &[&str]) -> Result<Order, CheckoutError> {
+    fn checkout(url: &str, refspecs: &[&str]) -> Result<Checkout, CheckoutError> {
         let git = GitInfo {
             repo_url: Secret::from(url.to_owned()),
             refspecs: refspecs.iter().map(|spec| (*spec).to_owned()).collect(),
             sha: "a".repeat(40),
             ..GitInfo::default()
         };
-        Order::new(&git, Path::new("/builds/app"))
+        Checkout::new(&git, Path::new("/builds/app"))
     }
 
     #[test]
     fn the_token_is_in_no_argument() {
-        let order = order("https://gitlab-ci-token:t0ken@h:8080/g/app.git", &[]).unwrap();
-        assert_eq!(order.url.as_str(), "https://h:8080/g/app.git");
-        let command = command(&order, "fetch", &["origin"]);
+        let wanted = checkout("https://gitlab-ci-token:t0ken@h:8080/g/app.git", &[]).unwrap();
+        assert_eq!(wanted.url.as_str(), "https://h:8080/g/app.git");
+        let command = command(&wanted, "fetch", &["origin"]);
         assert!(
             command
                 .get_args()
                 .all(|argument| !argument.to_string_lossy().contains("t0ken"))
         );
-        let (key, value) = settings(&order).pop().unwrap();
+        let (key, value) = settings(&wanted).pop().unwrap();
         assert_eq!(key, "http.https://h:8080/.extraHeader");
         assert_eq!(value, "Authorization: Basic Z2l0bGFiLWNpLXRva2VuOnQwa2Vu");
     }
@@ -288,7 +300,7 @@ mod tests {
             "ext::sh -c id",
             "/srv/app.git",
         ] {
-            assert!(order(url, &[]).is_err(), "{url}");
+            assert!(checkout(url, &[]).is_err(), "{url}");
         }
     }
 
@@ -299,7 +311,7 @@ mod tests {
             "--upload-pack=id",
             "refs/heads/a b",
         ];
-        let order = order("https://h/app.git", &refspecs).unwrap();
-        assert_eq!(order.refspecs, ["+refs/tags/v1:refs/tags/v1"]);
+        let wanted = checkout("https://h/app.git", &refspecs).unwrap();
+        assert_eq!(wanted.refspecs, ["+refs/tags/v1:refs/tags/v1"]);
     }
 }

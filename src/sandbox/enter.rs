@@ -24,9 +24,12 @@ use nix::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::sys::{
-    mount,
-    process::{self, Alive, Fork},
+use crate::{
+    failure::Failure,
+    sys::{
+        mount,
+        process::{self, Alive, Fork},
+    },
 };
 
 /// What the exit code is when the sandbox could not be made; standard error says why.
@@ -38,7 +41,7 @@ pub(super) struct Entry {
     /// Who started this; the job does not outlive it.
     pub(super) driver: u32,
     pub(super) uid: u32,
-    pub(super) place: PathBuf,
+    pub(super) folder: PathBuf,
     /// The job's /tmp.
     pub(super) temporary: PathBuf,
     pub(super) lock: PathBuf,
@@ -60,8 +63,8 @@ enum EnterError {
     Argument(#[source] serde_json::Error),
     #[error("whoever asked for the sandbox is gone")]
     Orphaned,
-    #[error("the job's place {place} is being removed")]
-    Removed { place: PathBuf },
+    #[error("the job's folder {folder} is being removed")]
+    Removed { folder: PathBuf },
     #[error("cannot {what}")]
     Kernel {
         what: String,
@@ -89,10 +92,7 @@ pub(super) fn main(argument: &OsStr) -> i32 {
     match enter(argument) {
         Ok(code) => code,
         Err(error) => {
-            let mut line = error.to_string();
-            if let Some(source) = std::error::Error::source(&error) {
-                line = format!("{line}: {source}");
-            }
+            let line = Failure::system(error).to_string();
             // Without anybody to tell, the code alone has to do.
             let _ = io::Write::write_all(&mut io::stderr(), line.as_bytes());
             NO_SANDBOX
@@ -120,15 +120,15 @@ fn enter(argument: &OsStr) -> Result<i32, EnterError> {
         }
         Fork::Child => {
             drop(writer);
-            rule(&entry, &alive)
+            be_first(&entry, &alive)
         }
     }
 }
 
-/// Holds the place for as long as a process of the job may be started: cleanup waits for the lock.
+/// Holds the folder for as long as a process of the job may be started: cleanup waits for the lock.
 fn lock(entry: &Entry) -> Result<File, EnterError> {
     let removed = || EnterError::Removed {
-        place: entry.place.clone(),
+        folder: entry.folder.clone(),
     };
     let file = File::open(&entry.lock).map_err(|_| removed())?;
     file.try_lock_shared().map_err(|_| removed())?;
@@ -139,8 +139,8 @@ fn lock(entry: &Entry) -> Result<File, EnterError> {
     }
 }
 
-/// The first process of the job's world: builds the sandbox, starts the job, buries the dead.
-fn rule(entry: &Entry, alive: &Alive) -> Result<i32, EnterError> {
+/// The first process of the job's world: builds the sandbox, starts the job, reaps children.
+fn be_first(entry: &Entry, alive: &Alive) -> Result<i32, EnterError> {
     process::die_with_parent().doing("be told of the driver's end")?;
     if !alive.is_true() {
         return Err(EnterError::Orphaned);
@@ -180,7 +180,7 @@ fn build(entry: &Entry) -> Result<(), EnterError> {
     let open = |path: &Path| mount::handle(path).doing(format!("open {}", path.display()));
     // Opened before anything is covered.
     let real = |path: &Path| fs::canonicalize(path).doing(format!("find {}", path.display()));
-    let mut own = vec![(open(&entry.place)?, real(&entry.place)?)];
+    let mut own = vec![(open(&entry.folder)?, real(&entry.folder)?)];
     if let Some(path) = &entry.sockets {
         own.push((open(path)?, real(path)?));
     }
@@ -230,8 +230,7 @@ fn cover(entry: &Entry, temporary: &File) -> Result<Vec<PathBuf>, EnterError> {
     Ok(covered)
 }
 
-/// Brings one folder back at its own path. Where the job owns what covers it, it may have left
-/// links there: they are not followed.
+/// Shows one folder at its own path again. The job may own what covers it, so links are not followed.
 fn uncover(covered: &[PathBuf], folder: &File, path: &Path) -> Result<(), EnterError> {
     let what = || format!("show the job its {}", path.display());
     let Some(root) = covered.iter().find(|root| path.starts_with(root)) else {

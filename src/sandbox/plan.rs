@@ -1,5 +1,5 @@
-//! Where a deploy job lives, as data. Pure: computed from trusted facts, so that every stage finds
-//! the same place again without having been told.
+//! Where a deploy job's folders are, as data. Pure: computed from trusted facts, so that every stage
+//! finds the same folders again without having been told.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -13,65 +13,60 @@ const SYSTEM_FOLDERS: [&str; 8] = [
 /// Folders that are no job's business, whatever the configuration says.
 const PRIVATE_FOLDERS: [&str; 3] = ["/root", "/home", "/etc/gitlab-runner"];
 
-/// A job's place and what it must not see.
+/// A job's folders, and what it must not see.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// Names all that is made for the job.
-    pub key: String,
+    pub(super) key: String,
     /// The job's own folder below the state directory. Root's, as what is beside the next three.
-    pub place: PathBuf,
+    pub(super) folder: PathBuf,
     /// `builds_dir`, as the runner is told it.
-    pub builds: PathBuf,
-    pub home: PathBuf,
+    pub(crate) builds: PathBuf,
+    pub(super) home: PathBuf,
     /// The job's /tmp.
-    pub temporary: PathBuf,
+    pub(super) temporary: PathBuf,
     /// The checkout.
-    pub project: PathBuf,
+    pub(super) project: PathBuf,
     /// Programs that the job is given, `dockmaster` first.
-    pub programs: PathBuf,
+    pub(super) programs: PathBuf,
     /// Held while a process of the job may be started.
-    pub lock: PathBuf,
+    pub(super) lock: PathBuf,
     /// The folder of the broker's socket.
-    pub sockets: PathBuf,
+    pub(super) sockets: PathBuf,
     /// Where the job reaches the broker.
-    pub socket: PathBuf,
-    /// The records of which job has which uid.
-    pub uids: PathBuf,
+    pub(super) socket: PathBuf,
+    /// The files that say which job has which uid.
+    pub(super) uids: PathBuf,
     /// What the job finds empty.
-    pub hidden: Vec<PathBuf>,
+    pub(super) hidden: Vec<PathBuf>,
 }
 
 impl Plan {
-    /// The place of `job`.
-    pub fn new(config: &Config, job: &Job) -> Self {
+    /// The folders of `job`.
+    pub(crate) fn new(config: &Config, job: &Job) -> Self {
         Self::of(config, job.key(), &job.project_path())
     }
 
-    /// The place of the job that `key` names, whose checkout is `project` below its `builds_dir`.
+    /// The folders of the job that `key` names, whose checkout is `project` below its `builds_dir`.
     pub(super) fn of(config: &Config, key: String, project: &str) -> Self {
-        let place = config.state_dir.join("jobs").join(&key);
+        let folder = config.state_dir.join("jobs").join(&key);
         let sockets = config.run_dir.join("jobs").join(&key);
-        let builds = place.join("builds");
+        let builds = folder.join("builds");
         Self {
             project: builds.join(inner_path(project)),
             builds,
-            home: place.join("home"),
-            temporary: place.join("tmp"),
-            programs: place.join("bin"),
-            lock: place.join("lock"),
+            home: folder.join("home"),
+            temporary: folder.join("tmp"),
+            programs: folder.join("bin"),
+            lock: folder.join("lock"),
             socket: sockets.join("broker.sock"),
             uids: config.state_dir.join("uids"),
             hidden: hidden(config),
             key,
-            place,
+            folder,
             sockets,
         }
     }
-}
-
-/// `builds_dir` of a deploy job, for the config stage.
-pub fn builds_dir(config: &Config, job: &Job) -> PathBuf {
-    Plan::new(config, job).builds
 }
 
 /// The path without anything that could lead out of the folder it is appended to.
@@ -127,8 +122,8 @@ mod tests {
             &serde_json::json!([]),
         );
         let plan = Plan::new(&config(), &job);
-        let place = Path::new("/var/lib/dockmaster/jobs").join(job.key());
-        assert_eq!(plan.project, place.join("builds/group/app"));
+        let folder = Path::new("/var/lib/dockmaster/jobs").join(job.key());
+        assert_eq!(plan.project, folder.join("builds/group/app"));
         assert_eq!(
             plan.socket,
             Path::new("/run/dockmaster/jobs")

@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::enter::Entry;
-use crate::{cancel::Cancel, log::Log};
+use crate::{cancel::Cancel, failure::Failure, log::Log};
 
 /// How long a job has between SIGTERM and the end.
 const GRACE: Duration = Duration::from_secs(5);
@@ -45,12 +45,23 @@ pub(super) enum SpawnError {
     Killed { signal: i32 },
 }
 
+impl From<SpawnError> for Failure {
+    fn from(error: SpawnError) -> Self {
+        match error {
+            SpawnError::Start { .. }
+            | SpawnError::NoSandbox { .. }
+            | SpawnError::Lost(_)
+            | SpawnError::Killed { .. } => Self::system(error),
+        }
+    }
+}
+
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub(crate) enum End {
     /// Its own exit code; 128 and the signal where one ended it.
     Code(i32),
-    /// It was stopped, by our wish.
+    /// It was stopped, because somebody wanted so.
     Cancelled,
 }
 
@@ -122,11 +133,11 @@ fn start(program: &Path, entry: &Entry, stdin: File) -> Result<Child, SpawnError
 
 /// Copies the output until the last process that could write has ended, then asks how it ended.
 async fn follow(child: &mut Child, log: &Log) -> Result<End, SpawnError> {
-    let (Some(mut output), Some(mut trouble)) = (child.stdout.take(), child.stderr.take()) else {
+    let (Some(mut output), Some(mut problem)) = (child.stdout.take(), child.stderr.take()) else {
         return Err(SpawnError::Lost(io::Error::other("the job has no output")));
     };
     let mut reason = String::new();
-    let (copied, read) = tokio::join!(copy(&mut output, log), trouble.read_to_string(&mut reason));
+    let (copied, read) = tokio::join!(copy(&mut output, log), problem.read_to_string(&mut reason));
     let status = child.wait().await.map_err(SpawnError::Lost)?;
     copied.and(read.map(drop)).map_err(SpawnError::Lost)?;
     if !reason.is_empty() {

@@ -1,26 +1,19 @@
-//! The verbs that dockmaster calls itself by. They are for nobody else, so no help names them, and
-//! they run before anything else does: `enter` must be the only thread of its process.
+//! The verbs that dockmaster calls itself by, for the box. They are for nobody else, so no help names
+//! them, and they run before anything else does: `enter` must be the only thread of its process.
 
-use std::{
-    ffi::{OsStr, OsString},
-    io,
-};
+use std::{ffi::OsStr, io};
 
 use nix::unistd::{Gid, Uid};
 
 use super::{checkout, enter};
-use crate::{broker, sys::process};
+use crate::sys::process;
 
-/// Runs the hidden verb that `arguments` (without the program's name) begin with, if they do.
-/// Returns its exit code.
-pub fn hidden(arguments: &[OsString]) -> Option<i32> {
-    let verb = arguments.first()?.to_str()?;
-    let rest: Vec<&OsStr> = arguments[1..].iter().map(OsString::as_os_str).collect();
-    match (verb, rest.as_slice()) {
+/// Runs the hidden verb of that name, if it is one of the box's; its exit code.
+pub(crate) fn own_verb(verb: &str, arguments: &[&OsStr]) -> Option<i32> {
+    match (verb, arguments) {
         ("enter", [entry]) => Some(enter::main(entry)),
         ("checkout", []) => Some(checkout::main()),
         ("signal", [uid, signal]) => Some(signal_all(uid, signal)),
-        ("broker", []) => Some(broker::main()),
         _ => None,
     }
 }

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::Context;
-use crate::{config::Lane, failure::Failure, sandbox::plan::builds_dir};
+use super::context::Context;
+use crate::{config::Lane, failure::Failure, sandbox::Plan};
 
 /// What the runner reads from this stage's standard output.
 #[derive(Debug, Serialize)]
@@ -27,7 +27,7 @@ pub(super) fn config(context: &Context<'_>) -> Result<(), Failure> {
     let (builds_dir, cache_dir) = match &context.lane {
         Lane::Docker(lane) => (lane.builds_dir.clone(), lane.cache_dir.clone()),
         Lane::Deploy(_) => {
-            let builds = builds_dir(&context.config, &context.job);
+            let builds = Plan::new(&context.config, &context.job).builds;
             // Never used: caches are other jobs' to write.
             let cache = builds.with_file_name("cache");
             (builds, cache)

@@ -57,14 +57,14 @@ impl Rollouts for Fake {
     }
 }
 
-struct Desk {
+struct Setup {
     folder: TempDir,
     config: Config,
     job: Job,
     uid: u32,
 }
 
-impl Desk {
+impl Setup {
     fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let environments = folder.path().join("environments");
@@ -147,38 +147,38 @@ fn ask(socket: &Path, request: &str) -> JoinHandle<String> {
 }
 
 #[test]
-fn a_job_hears_the_story_and_then_the_verdict() {
-    let text = Desk::open().answer(r#"{"ask":"deploy","environment":null}"#);
+fn a_job_hears_the_story_and_then_the_ending() {
+    let text = Setup::open().answer(r#"{"ask":"deploy","environment":null}"#);
     let expected =
-        "{\"log\":\"production: begun\"}\n{\"outcome\":\"done\",\"code\":0,\"message\":\"\"}";
+        "{\"log\":\"production: begun\"}\n{\"is_host_fault\":false,\"code\":0,\"message\":\"\"}";
     assert_eq!(text, expected);
 }
 
 #[test]
 fn another_uid_is_not_answered() {
-    let mut desk = Desk::open();
-    desk.uid += 1;
-    assert_eq!(desk.answer(r#"{"ask":"deploy","environment":null}"#), "");
+    let mut setup = Setup::open();
+    setup.uid += 1;
+    assert_eq!(setup.answer(r#"{"ask":"deploy","environment":null}"#), "");
 }
 
 #[test]
 fn what_cannot_be_understood_is_refused() {
     for request in ["", "deploy", r#"{"ask":"key"}"#, &"x".repeat(10_000)] {
-        let text = Desk::open().answer(request);
+        let text = Setup::open().answer(request);
         assert!(text.contains("\"code\":111"), "{text}");
     }
 }
 
 #[test]
 fn the_decision_is_made_here_again() {
-    let mut desk = Desk::open();
-    desk.job.git_info.protected = Some(false);
-    let text = desk.answer(r#"{"ask":"deploy","environment":"production"}"#);
+    let mut setup = Setup::open();
+    setup.job.git_info.protected = Some(false);
+    let text = setup.answer(r#"{"ask":"deploy","environment":"production"}"#);
     assert!(
         text.contains("\"code\":110") && text.contains("not protected"),
         "{text}"
     );
-    let text = Desk::open().answer(r#"{"ask":"deploy","environment":"staging"}"#);
+    let text = Setup::open().answer(r#"{"ask":"deploy","environment":"staging"}"#);
     assert!(
         text.contains("\"code\":111") && text.contains("it has: production"),
         "{text}"
@@ -187,9 +187,9 @@ fn the_decision_is_made_here_again() {
 
 #[test]
 fn a_rollout_ends_in_order_when_its_job_goes_away() {
-    let desk = Desk::open();
-    let listener = desk.listen();
-    let mut client = Client::connect(desk.socket()).unwrap();
+    let setup = Setup::open();
+    let listener = setup.listen();
+    let mut client = Client::connect(setup.socket()).unwrap();
     client
         .write_all(b"{\"ask\":\"deploy\",\"environment\":null}\n")
         .unwrap();
@@ -197,7 +197,7 @@ fn a_rollout_ends_in_order_when_its_job_goes_away() {
     let (wish, watched) = watch::channel(Wish::GoOn);
     let fake = Fake::default();
     block_on(async {
-        let service = desk.service();
+        let service = setup.service();
         let serving = service.serve(listener, &fake, watched);
         let work = async {
             while fake.events.borrow().is_empty() {
@@ -216,13 +216,13 @@ fn a_rollout_ends_in_order_when_its_job_goes_away() {
 
 #[test]
 fn a_wish_to_stop_reaches_the_rollout_which_still_ends_in_order() {
-    let desk = Desk::open();
-    let listener = desk.listen();
-    let client = ask(&desk.socket(), r#"{"ask":"deploy","environment":null}"#);
+    let setup = Setup::open();
+    let listener = setup.listen();
+    let client = ask(&setup.socket(), r#"{"ask":"deploy","environment":null}"#);
     let (wish, watched) = watch::channel(Wish::GoOn);
     let fake = Fake::default();
     block_on(async {
-        let service = desk.service();
+        let service = setup.service();
         let serving = service.serve(listener, &fake, watched);
         let work = async {
             while fake.events.borrow().is_empty() {
@@ -233,5 +233,5 @@ fn a_wish_to_stop_reaches_the_rollout_which_still_ends_in_order() {
         assert_eq!(tokio::join!(serving, work).0.unwrap(), 0);
     });
     assert_eq!(*fake.events.borrow(), ["begun", "stopping", "ended"]);
-    assert!(client.join().unwrap().contains("\"outcome\":\"done\""));
+    assert!(client.join().unwrap().contains("\"code\":0"));
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time;
 
-use super::{super::Context, Scene, gate, note::Note};
+use super::{super::context::Context, Scene, gate, note::Note};
 use crate::{config::DockerLane, failure::Failure};
 
 /// How often, and how far apart, it is looked again after a driver that was killed while it had

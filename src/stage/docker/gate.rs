@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{super::Context, Scene};
+use super::{super::context::Context, Scene};
 use crate::{
     config::{DockerApi, DockerLane, Registry},
     docker::{
@@ -19,7 +19,7 @@ use crate::{
     failure::Failure,
     gate::{self, Gate, Pushed, Scope, Workspace},
     job::Job,
-    lease,
+    runner,
     store::ledger::{Ledger, Record},
 };
 
@@ -106,7 +106,7 @@ fn scope(context: &Context<'_>, lane: &DockerLane, scene: &Scene, slot: &str) ->
         // So that `gc` finds it too, and nobody takes it for a container of the lane.
         labels: BTreeMap::from([
             (name::JOB.into(), names.key().into()),
-            (name::RUNNER.into(), lease::of_caller()),
+            (name::RUNNER.into(), runner::of_caller()),
             (name::ROLE.into(), String::new()),
         ]),
         network: names.network(),

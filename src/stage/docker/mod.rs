@@ -14,7 +14,7 @@ pub(super) use run::run;
 
 use futures_util::future::join_all;
 
-use super::Context;
+use super::context::Context;
 use crate::{
     config::DockerLane,
     docker::{
@@ -22,7 +22,7 @@ use crate::{
         name::{self, Names, Role},
     },
     failure::Failure,
-    lease,
+    runner,
 };
 
 /// The engine, and what it holds of the job.
@@ -37,7 +37,7 @@ impl Scene {
         let engine = Engine::connect(&lane.docker_host)
             .await
             .map_err(EngineError::into_failure)?;
-        let names = Names::new(&context.job, lease::of_caller());
+        let names = Names::new(&context.job, runner::of_caller());
         let label = engine::job_label(names.key());
         let containers = engine
             .find(&label)

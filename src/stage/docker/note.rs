@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{super::Context, Scene};
+use super::{super::context::Context, Scene};
 use crate::failure::Failure;
 
 /// The note of one job.

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{
-    super::Context,
+    super::context::Context,
     Scene,
     note::Note,
     provide::{allowed, provide, provide_helper},

@@ -2,7 +2,7 @@
 
 use std::{fs::File, path::Path};
 
-use super::super::{Context, bad_reference};
+use super::super::context::Context;
 use crate::{
     config::{DockerLane, PullPolicy},
     docker::{
@@ -16,7 +16,8 @@ use crate::{
 
 /// The reference, if one of the admin's globs covers it.
 pub(super) fn allowed(text: &str, globs: &[String], key: &str) -> Result<Reference, Failure> {
-    let reference = Reference::parse_or_id(text).map_err(bad_reference)?;
+    let reference =
+        Reference::parse_or_id(text).map_err(|error| Failure::build(JobCode::Malformed, error))?;
     if reference.is_allowed(globs) {
         return Ok(reference);
     }

@@ -5,7 +5,7 @@ use std::{fs, path::Path, time::Duration};
 use futures_util::StreamExt;
 use tokio::{select, time};
 
-use super::{super::Context, Scene, gate, note::Note};
+use super::{super::context::Context, Scene, gate, note::Note};
 use crate::{
     config::DockerLane,
     docker::{
@@ -14,7 +14,7 @@ use crate::{
         spec::{self, Container, Network},
     },
     failure::Failure,
-    job::{Phase, Place},
+    job::Phase,
 };
 
 /// How long the job's processes have between SIGTERM and SIGKILL.
@@ -39,9 +39,10 @@ pub(in crate::stage) async fn run(
         Failure::system(error).during(&format!("reading the script {}", script.display()))
     })?;
     let scene = Scene::open(context, lane).await?;
-    match phase.place() {
-        Place::Helper => run_in_helper(context, &scene, phase, script).await,
-        Place::User => run_in_build(context, lane, &scene, script).await,
+    if phase.is_author_s() {
+        run_in_build(context, lane, &scene, script).await
+    } else {
+        run_in_helper(context, &scene, phase, script).await
     }
 }
 

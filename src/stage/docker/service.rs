@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 use futures_util::future::{join_all, try_join_all};
 use tokio::{net::TcpStream, time};
 
-use super::{super::Context, Scene, provide};
+use super::{super::context::Context, Scene, provide};
 use crate::{
     config::DockerLane,
     docker::{

@@ -11,15 +11,18 @@ use std::{
 use tokio::time::{Instant, sleep};
 
 use super::{environ, plan::Plan, spawn::SpawnError};
-use crate::sys::{process, tree};
+use crate::{
+    failure::Failure,
+    sys::{process, tree},
+};
 
 /// How long killed processes may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(10);
 const GLANCE: Duration = Duration::from_millis(20);
 
-/// Why a place could not be made or removed.
+/// Why folders could not be made or removed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum PlaceError {
+pub(super) enum FolderError {
     #[error("cannot make {path} for the job")]
     Make {
         path: PathBuf,
@@ -44,20 +47,32 @@ pub(super) enum PlaceError {
     },
 }
 
+impl From<FolderError> for Failure {
+    fn from(error: FolderError) -> Self {
+        match error {
+            FolderError::Make { .. }
+            | FolderError::Remove { .. }
+            | FolderError::Processes { .. }
+            | FolderError::Look(_)
+            | FolderError::Kill { .. } => Self::system(error),
+        }
+    }
+}
+
 /// The sandbox's /etc/passwd.
 pub(super) fn accounts(plan: &Plan) -> PathBuf {
-    plan.place.join("passwd")
+    plan.folder.join("passwd")
 }
 
 /// The sandbox's /etc/group.
 pub(super) fn groups(plan: &Plan) -> PathBuf {
-    plan.place.join("group")
+    plan.folder.join("group")
 }
 
 /// Makes the folders anew, empty, whatever an earlier attempt left.
-pub(super) fn make(plan: &Plan, uid: u32) -> Result<(), PlaceError> {
+pub(super) fn make(plan: &Plan, uid: u32) -> Result<(), FolderError> {
     remove(plan)?;
-    folder_of_root(&plan.place)?;
+    folder_of_root(&plan.folder)?;
     folder_of_root(&plan.programs)?;
     for folder in [&plan.builds, &plan.home, &plan.temporary] {
         folder_of(folder, uid)?;
@@ -72,33 +87,33 @@ pub(super) fn make(plan: &Plan, uid: u32) -> Result<(), PlaceError> {
         &with_line("/etc/group", &environ::group_line(uid)),
         0o644,
     )?;
-    // Last: it says that the place is complete.
+    // Last: it says that all folders are there.
     write(&plan.lock, "", 0o600)
 }
 
 /// Kills until nothing of the uid runs and nobody can start anything any more.
-pub(super) async fn empty_of_processes<K>(plan: &Plan, uid: u32, kill: K) -> Result<(), PlaceError>
+pub(super) async fn empty_of_processes<K>(plan: &Plan, uid: u32, kill: K) -> Result<(), FolderError>
 where
     K: AsyncFn() -> Result<(), SpawnError>,
 {
     let deadline = Instant::now() + PATIENCE;
-    let failed = |source| PlaceError::Remove {
+    let failed = |source| FolderError::Remove {
         path: plan.lock.clone(),
         source,
     };
     loop {
         let is_idle = !process::uids_in_use()
-            .map_err(PlaceError::Look)?
+            .map_err(FolderError::Look)?
             .contains(&uid);
         if is_idle && is_deserted(&plan.lock).map_err(failed)? {
             return Ok(());
         }
         if Instant::now() > deadline {
-            return Err(PlaceError::Processes { uid });
+            return Err(FolderError::Processes { uid });
         }
         kill()
             .await
-            .map_err(|source| PlaceError::Kill { uid, source })?;
+            .map_err(|source| FolderError::Kill { uid, source })?;
         sleep(GLANCE).await;
     }
 }
@@ -119,9 +134,9 @@ fn is_deserted(lock: &Path) -> io::Result<bool> {
 }
 
 /// Removes the folders. Those that are not there count as removed.
-pub(super) fn remove(plan: &Plan) -> Result<(), PlaceError> {
-    for folder in [&plan.sockets, &plan.place] {
-        tree::remove(folder).map_err(|source| PlaceError::Remove {
+pub(super) fn remove(plan: &Plan) -> Result<(), FolderError> {
+    for folder in [&plan.sockets, &plan.folder] {
+        tree::remove(folder).map_err(|source| FolderError::Remove {
             path: folder.clone(),
             source,
         })?;
@@ -129,15 +144,15 @@ pub(super) fn remove(plan: &Plan) -> Result<(), PlaceError> {
     Ok(())
 }
 
-fn folder_of_root(path: &Path) -> Result<(), PlaceError> {
-    tree::make(path, tree::PASSABLE).map_err(|source| PlaceError::Make {
+fn folder_of_root(path: &Path) -> Result<(), FolderError> {
+    tree::make(path, tree::PASSABLE).map_err(|source| FolderError::Make {
         path: path.to_owned(),
         source,
     })
 }
 
-fn folder_of(path: &Path, uid: u32) -> Result<(), PlaceError> {
-    let failed = |source| PlaceError::Make {
+fn folder_of(path: &Path, uid: u32) -> Result<(), FolderError> {
+    let failed = |source| FolderError::Make {
         path: path.to_owned(),
         source,
     };
@@ -145,8 +160,8 @@ fn folder_of(path: &Path, uid: u32) -> Result<(), PlaceError> {
     chown(path, Some(uid), Some(uid)).map_err(failed)
 }
 
-fn write(path: &Path, text: &str, mode: u32) -> Result<(), PlaceError> {
-    let failed = |source| PlaceError::Make {
+fn write(path: &Path, text: &str, mode: u32) -> Result<(), FolderError> {
+    let failed = |source| FolderError::Make {
         path: path.to_owned(),
         source,
     };

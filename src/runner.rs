@@ -1,4 +1,5 @@
-//! The lease of a job's things: the runner process that drives the job. When it is gone, so is the job.
+//! The runner process that drives a job, as it is written on everything made for the job. When the
+//! process is gone, so is the job.
 
 use std::{fs, os::unix::process::parent_id};
 
@@ -7,10 +8,10 @@ pub fn of_caller() -> String {
     identity(parent_id()).unwrap_or_default()
 }
 
-/// True while the very process that the lease names is alive.
-pub fn is_alive(lease: &str) -> bool {
-    let pid = lease.split('-').next().and_then(|pid| pid.parse().ok());
-    pid.is_some_and(|pid| identity(pid).as_deref() == Some(lease))
+/// True while the very process that `runner` names is alive.
+pub fn is_alive(runner: &str) -> bool {
+    let pid = runner.split('-').next().and_then(|pid| pid.parse().ok());
+    pid.is_some_and(|pid| identity(pid).as_deref() == Some(runner))
 }
 
 fn identity(pid: u32) -> Option<String> {
@@ -25,18 +26,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lease_lives_as_long_as_its_process() {
+    fn a_runner_is_alive_as_long_as_its_process() {
         assert!(is_alive(&of_caller()));
         let mut child = std::process::Command::new("sleep")
             .arg("60")
             .spawn()
             .unwrap();
-        let lease = identity(child.id()).unwrap();
-        assert!(is_alive(&lease));
+        let runner = identity(child.id()).unwrap();
+        assert!(is_alive(&runner));
         assert!(!is_alive(&format!("{}-1", child.id())));
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(!is_alive(&lease));
+        assert!(!is_alive(&runner));
         assert!(!is_alive(""));
     }
 }

@@ -8,14 +8,15 @@ use url::Url;
 
 use crate::job::Job;
 
-/// A broker's whole life.
-#[derive(Deserialize)]
-pub(super) struct Duty {
+/// Who a broker is, and what it is started for. A task is written as a bare JSON value, because a job
+/// is written without its secrets.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Start<T> {
     /// The account that owns the secrets.
     pub(super) uid: u32,
     pub(super) gid: u32,
     pub(super) config: PathBuf,
-    pub(super) task: Task,
+    pub(super) task: T,
 }
 
 /// The one thing that a broker is for.
@@ -32,15 +33,6 @@ pub(super) enum Task {
     Recover { environment: String, is_quiet: bool },
     /// Say how the environment is.
     Status { environment: String },
-}
-
-/// A duty as it is written down: the job as a bare JSON value.
-#[derive(Serialize)]
-pub(super) struct Letter<'a> {
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-    pub(super) config: &'a PathBuf,
-    pub(super) task: Value,
 }
 
 pub(super) fn serve(lane: &str, job: &Job, uid: u32) -> Value {
@@ -121,15 +113,15 @@ mod tests {
     fn what_is_written_can_be_read() {
         let config = PathBuf::from("/etc/dockmaster/config.toml");
         for task in [recover("production", true), status("production")] {
-            let letter = Letter {
+            let written = Start {
                 uid: 1,
                 gid: 2,
-                config: &config,
+                config: config.clone(),
                 task,
             };
-            let duty: Duty =
-                serde_json::from_value(serde_json::to_value(&letter).unwrap()).unwrap();
-            assert_eq!((duty.uid, duty.gid, &duty.config), (1, 2, &config));
+            let text = serde_json::to_string(&written).unwrap();
+            let read: Start<Task> = serde_json::from_str(&text).unwrap();
+            assert_eq!((read.uid, read.gid, &read.config), (1, 2, &config));
         }
     }
 }

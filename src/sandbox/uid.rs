@@ -1,5 +1,5 @@
 //! Which job has which uid: one small file per live job, named after the uid, holding the job's key
-//! and the runner that drives it.
+//! and the runner process that drives it.
 //!
 //! A uid is never given out while any process has it, whoever left that process behind.
 
@@ -12,15 +12,19 @@ use std::{
 
 use nix::unistd::{Uid, User};
 
-use crate::sys::{process, tree};
+use crate::{
+    failure::Failure,
+    runner,
+    sys::{process, tree},
+};
 
 /// Why there is no uid for a job.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum LeaseError {
+pub(super) enum UidError {
     #[error("all {count} uids from {first} on are taken by live jobs")]
     Exhausted { first: u32, count: usize },
-    #[error("cannot keep the record of uids in {path}")]
-    Record {
+    #[error("cannot keep the list of uids in {path}")]
+    List {
         path: PathBuf,
         #[source]
         source: io::Error,
@@ -29,16 +33,26 @@ pub(super) enum LeaseError {
     Processes(#[source] io::Error),
 }
 
-/// What a record says.
+impl From<UidError> for Failure {
+    fn from(error: UidError) -> Self {
+        match error {
+            UidError::Exhausted { .. } | UidError::List { .. } | UidError::Processes(_) => {
+                Self::system(error)
+            }
+        }
+    }
+}
+
+/// What such a file says.
 struct Holder {
     uid: u32,
     key: String,
-    /// The runner process, as `crate::lease` names it.
+    /// The runner process, as `runner` names it.
     runner: String,
 }
 
 /// The uid that `key` has, if it has one.
-pub(super) fn find(folder: &Path, key: &str) -> Result<Option<u32>, LeaseError> {
+pub(super) fn find(folder: &Path, key: &str) -> Result<Option<u32>, UidError> {
     let holders = holders(folder)?;
     Ok(holders
         .into_iter()
@@ -47,8 +61,8 @@ pub(super) fn find(folder: &Path, key: &str) -> Result<Option<u32>, LeaseError> 
 }
 
 /// The keys of jobs whose runner is gone: nobody will ever clean up after them.
-pub(super) fn orphans(folder: &Path) -> Result<Vec<String>, LeaseError> {
-    let is_orphan = |holder: &Holder| !crate::lease::is_alive(&holder.runner);
+pub(super) fn orphans(folder: &Path) -> Result<Vec<String>, UidError> {
+    let is_orphan = |holder: &Holder| !runner::is_alive(&holder.runner);
     Ok(holders(folder)?
         .into_iter()
         .filter(is_orphan)
@@ -56,19 +70,19 @@ pub(super) fn orphans(folder: &Path) -> Result<Vec<String>, LeaseError> {
         .collect())
 }
 
-fn holders(folder: &Path) -> Result<Vec<Holder>, LeaseError> {
-    let record = |source| LeaseError::Record {
+fn holders(folder: &Path) -> Result<Vec<Holder>, UidError> {
+    let failed = |source| UidError::List {
         path: folder.to_owned(),
         source,
     };
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(record(error)),
+        Err(error) => return Err(failed(error)),
     };
     let mut holders = Vec::new();
     for entry in entries {
-        let entry = entry.map_err(record)?;
+        let entry = entry.map_err(failed)?;
         let name = entry.file_name();
         let Some(uid) = name.to_str().and_then(|name| name.parse().ok()) else {
             continue;
@@ -85,19 +99,19 @@ fn holders(folder: &Path) -> Result<Vec<Holder>, LeaseError> {
 }
 
 /// Gives `key` a uid out of `range`; the one it has, if it has one.
-pub(super) fn take(folder: &Path, key: &str, range: Range<u32>) -> Result<u32, LeaseError> {
+pub(super) fn take(folder: &Path, key: &str, range: Range<u32>) -> Result<u32, UidError> {
     if let Some(uid) = find(folder, key)? {
         return Ok(uid);
     }
-    let record = |source| LeaseError::Record {
+    let failed = |source| UidError::List {
         path: folder.to_owned(),
         source,
     };
-    tree::make(folder, tree::PRIVATE).map_err(record)?;
-    let busy = process::uids_in_use().map_err(LeaseError::Processes)?;
-    // Written whole under another name first: a record is never seen half.
+    tree::make(folder, tree::PRIVATE).map_err(failed)?;
+    let busy = process::uids_in_use().map_err(UidError::Processes)?;
+    // Written whole under another name first: nobody reads half of it.
     let draft = folder.join(format!(".{key}"));
-    write(&draft, key).map_err(record)?;
+    write(&draft, key).map_err(failed)?;
     let free = range
         .clone()
         .filter(|uid| !busy.contains(uid) && !has_account(*uid));
@@ -107,11 +121,11 @@ pub(super) fn take(folder: &Path, key: &str, range: Range<u32>) -> Result<u32, L
             let is_taken = |error: &io::Error| error.kind() == io::ErrorKind::AlreadyExists;
             !linked.as_ref().is_err_and(is_taken)
         });
-    fs::remove_file(&draft).map_err(record)?;
+    fs::remove_file(&draft).map_err(failed)?;
     match taken {
         Some((uid, Ok(()))) => Ok(uid),
-        Some((_, Err(error))) => Err(record(error)),
-        None => Err(LeaseError::Exhausted {
+        Some((_, Err(error))) => Err(failed(error)),
+        None => Err(UidError::Exhausted {
             first: range.start,
             count: range.len(),
         }),
@@ -119,10 +133,10 @@ pub(super) fn take(folder: &Path, key: &str, range: Range<u32>) -> Result<u32, L
 }
 
 /// Gives the uid back. The caller has seen that no process has it any more.
-pub(super) fn release(folder: &Path, uid: u32) -> Result<(), LeaseError> {
+pub(super) fn release(folder: &Path, uid: u32) -> Result<(), UidError> {
     let path = folder.join(uid.to_string());
     match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(LeaseError::Record {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(UidError::List {
             path,
             source: error,
         }),
@@ -138,8 +152,8 @@ fn write(path: &Path, key: &str) -> io::Result<()> {
         .truncate(true)
         .mode(0o600)
         .open(path)?;
-    let record = format!("{key}\n{}", crate::lease::of_caller());
-    io::Write::write_all(&mut file, record.as_bytes())
+    let text = format!("{key}\n{}", runner::of_caller());
+    io::Write::write_all(&mut file, text.as_bytes())
 }
 
 /// True for a uid that belongs to somebody on this host.

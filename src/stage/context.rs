@@ -1,0 +1,70 @@
+//! What every stage knows of its call, its configuration and its job.
+
+use std::path::PathBuf;
+
+use crate::{
+    call::Call,
+    cancel::Cancel,
+    config::{Config, Lane},
+    failure::Failure,
+    job::Job,
+    log::Log,
+};
+
+/// Where a stage is called from: what `app` read from the outside.
+#[derive(Debug, Clone)]
+pub(crate) struct Setting {
+    pub(crate) call: Call,
+    pub(crate) config: PathBuf,
+    pub(crate) lane: String,
+    /// The PATH of the runner's host.
+    pub(crate) path: String,
+    /// The dockmaster executable.
+    pub(crate) program: PathBuf,
+}
+
+/// One stage of one job.
+pub(super) struct Context<'a> {
+    pub(super) call: Call,
+    pub(super) config: Config,
+    pub(super) lane: Lane,
+    pub(super) lane_name: String,
+    pub(super) job: Job,
+    pub(super) log: &'a Log,
+    pub(super) cancel: Cancel,
+    pub(super) path: String,
+    pub(super) program: PathBuf,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn open(setting: Setting, log: &'a Log) -> Result<Self, Failure> {
+        let config = Config::load(&setting.config)?;
+        let lane = config.lane(&setting.lane)?.clone();
+        let job = Job::read(setting.call.job_response_file.as_deref())?;
+        let cancel = Cancel::listen()
+            .map_err(|error| Failure::system(error).during("listening for signals"))?;
+        Ok(Self {
+            call: setting.call,
+            config,
+            lane,
+            lane_name: setting.lane,
+            job,
+            log,
+            cancel,
+            path: setting.path,
+            program: setting.program,
+        })
+    }
+
+    /// Stops waiting for `work` when somebody wants to stop: for stages that can be dropped anywhere,
+    /// since cleanup finds all they made.
+    pub(super) async fn until_cancelled<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        tokio::select! {
+            result = work => result,
+            () = self.cancel.requested() => Err(Failure::system("cancelled")),
+        }
+    }
+}
