@@ -11,13 +11,20 @@ use nix::{
     unistd::{Pid, User},
 };
 
-use super::kit::{BROKER, Lane, brokers, is_skipped, wait_until};
+use super::fixture::{BROKER, Lane, brokers, wait_until};
 
-#[test]
-fn a_job_that_pushed_nothing_is_told_so() {
-    if is_skipped() {
-        return;
-    }
+testbed::tests![(); [Root];
+    a_job_that_pushed_nothing_is_told_so,
+    an_environment_that_the_lane_does_not_have_is_the_author_s_mistake,
+    only_the_job_s_own_uid_reaches_the_broker,
+    a_broker_runs_as_its_own_user_and_ends_with_the_phase,
+    a_broker_ends_by_itself_when_the_driver_s_group_is_killed,
+    a_broker_that_died_is_named_even_if_the_script_goes_on,
+    cleanup_does_not_pass_over_an_environment_that_cannot_be_read,
+    an_admin_is_told_that_there_is_nothing_to_recover,
+];
+
+fn a_job_that_pushed_nothing_is_told_so(_: &()) {
     let lane = Lane::install();
     let job = lane.job(1);
     job.prepare().is_good();
@@ -33,11 +40,7 @@ fn a_job_that_pushed_nothing_is_told_so() {
     job.cleanup().is_good();
 }
 
-#[test]
-fn an_environment_that_the_lane_does_not_have_is_the_author_s_mistake() {
-    if is_skipped() {
-        return;
-    }
+fn an_environment_that_the_lane_does_not_have_is_the_author_s_mistake(_: &()) {
     let lane = Lane::install();
     let job = lane.job(2);
     job.prepare().is_good();
@@ -47,11 +50,7 @@ fn an_environment_that_the_lane_does_not_have_is_the_author_s_mistake() {
     job.cleanup().is_good();
 }
 
-#[test]
-fn only_the_job_s_own_uid_reaches_the_broker() {
-    if is_skipped() {
-        return;
-    }
+fn only_the_job_s_own_uid_reaches_the_broker(_: &()) {
     let lane = Lane::install();
     let job = lane.job(3);
     job.prepare().is_good();
@@ -68,8 +67,11 @@ fn only_the_job_s_own_uid_reaches_the_broker() {
         fs::metadata(&socket).unwrap().permissions().mode() & 0o777,
         0o600
     );
+    // Where every uid can reach it.
+    let program = lane.path("dockmaster");
+    fs::copy(env!("CARGO_BIN_EXE_dockmaster"), &program).unwrap();
     for uid in [lane.first_uid + 1, 0] {
-        let asked = Command::new(env!("CARGO_BIN_EXE_dockmaster"))
+        let asked = Command::new(&program)
             .arg("deploy")
             .env_clear()
             .env("DOCKMASTER_SOCKET", &socket)
@@ -81,16 +83,12 @@ fn only_the_job_s_own_uid_reaches_the_broker() {
         assert!(!text.contains("no image"), "{text}");
         assert_eq!(asked.status.code(), Some(1), "{text}");
     }
-    fs::write(job.place().join("home/done"), "").unwrap();
+    fs::write(job.own_folder().join("home/done"), "").unwrap();
     running.wait();
     job.cleanup().is_good();
 }
 
-#[test]
-fn a_broker_runs_as_its_own_user_and_ends_with_the_phase() {
-    if is_skipped() {
-        return;
-    }
+fn a_broker_runs_as_its_own_user_and_ends_with_the_phase(_: &()) {
     let lane = Lane::install();
     let job = lane.job(4);
     job.prepare().is_good();
@@ -105,17 +103,13 @@ fn a_broker_runs_as_its_own_user_and_ends_with_the_phase() {
             && status.contains("NoNewPrivs:\t1")
             && status.contains("Groups:\t \n")
     });
-    fs::write(job.place().join("home/done"), "").unwrap();
+    fs::write(job.own_folder().join("home/done"), "").unwrap();
     assert_eq!(running.wait().code, Some(0));
     assert!(brokers(&lane).is_empty());
     job.cleanup().is_good();
 }
 
-#[test]
-fn a_broker_ends_by_itself_when_the_driver_s_group_is_killed() {
-    if is_skipped() {
-        return;
-    }
+fn a_broker_ends_by_itself_when_the_driver_s_group_is_killed(_: &()) {
     let lane = Lane::install();
     let job = lane.job(5);
     job.prepare().is_good();
@@ -128,11 +122,7 @@ fn a_broker_ends_by_itself_when_the_driver_s_group_is_killed() {
     job.cleanup().is_good();
 }
 
-#[test]
-fn a_broker_that_died_is_named_even_if_the_script_goes_on() {
-    if is_skipped() {
-        return;
-    }
+fn a_broker_that_died_is_named_even_if_the_script_goes_on(_: &()) {
     let lane = Lane::install();
     let job = lane.job(7);
     job.prepare().is_good();
@@ -141,18 +131,14 @@ fn a_broker_that_died_is_named_even_if_the_script_goes_on() {
     wait_until("a broker", || brokers(&lane).len() == 1);
     let broker = Pid::from_raw(brokers(&lane)[0].cast_signed());
     kill(broker, Signal::SIGKILL).unwrap();
-    fs::write(job.place().join("home/done"), "").unwrap();
+    fs::write(job.own_folder().join("home/done"), "").unwrap();
     let ended = running.wait();
     assert_eq!(ended.code, Some(0), "{}", ended.text);
     ended.says("WARNING: the broker ended unexpectedly (signal: 9");
     job.cleanup().is_good();
 }
 
-#[test]
-fn cleanup_does_not_pass_over_an_environment_that_cannot_be_read() {
-    if is_skipped() {
-        return;
-    }
+fn cleanup_does_not_pass_over_an_environment_that_cannot_be_read(_: &()) {
     let lane = Lane::install();
     let job = lane.job(8);
     job.prepare().is_good();
@@ -164,11 +150,7 @@ fn cleanup_does_not_pass_over_an_environment_that_cannot_be_read() {
     assert!(lane.leased().is_empty());
 }
 
-#[test]
-fn an_admin_is_told_that_there_is_nothing_to_recover() {
-    if is_skipped() {
-        return;
-    }
+fn an_admin_is_told_that_there_is_nothing_to_recover(_: &()) {
     let lane = Lane::install();
     let recovered = Command::new(env!("CARGO_BIN_EXE_dockmaster"))
         .arg("--config")

@@ -14,7 +14,15 @@ use testbed::{
     spec::JobBuilder,
 };
 
-use super::kit::{Job, Lane, is_skipped};
+use super::fixture::{Job, Lane};
+
+testbed::tests![(); [Root];
+    the_checkout_is_the_commit_whatever_the_author_sets,
+    a_tag_that_was_moved_meanwhile_does_not_move_the_job,
+    the_token_stays_neither_in_the_checkout_nor_in_the_log,
+    hooks_and_templates_of_the_host_do_not_run,
+    a_repository_that_is_not_there_is_the_host_s_turn_and_can_be_tried_again,
+];
 
 /// A GitLab with one project: v1.0.0, and a later commit on master.
 struct Server {
@@ -64,11 +72,7 @@ fn variable(key: &str, value: &str) -> Value {
     json!({"key": key, "value": value, "public": true})
 }
 
-#[test]
-fn the_checkout_is_the_commit_whatever_the_author_sets() {
-    if is_skipped() {
-        return;
-    }
+fn the_checkout_is_the_commit_whatever_the_author_sets(_: &()) {
     let (server, lane) = (Server::start(), Lane::install());
     let mut job = server.job(&lane, 501);
     let later = server.later.clone();
@@ -93,11 +97,7 @@ fn the_checkout_is_the_commit_whatever_the_author_sets() {
     job.cleanup().is_good();
 }
 
-#[test]
-fn a_tag_that_was_moved_meanwhile_does_not_move_the_job() {
-    if is_skipped() {
-        return;
-    }
+fn a_tag_that_was_moved_meanwhile_does_not_move_the_job(_: &()) {
     let (server, lane) = (Server::start(), Lane::install());
     let job = server.job(&lane, 502);
     let bare = server.project.repository();
@@ -121,11 +121,7 @@ fn a_tag_that_was_moved_meanwhile_does_not_move_the_job() {
     job.cleanup().is_good();
 }
 
-#[test]
-fn the_token_stays_neither_in_the_checkout_nor_in_the_log() {
-    if is_skipped() {
-        return;
-    }
+fn the_token_stays_neither_in_the_checkout_nor_in_the_log(_: &()) {
     let (server, lane) = (Server::start(), Lane::install());
     let job = server.job(&lane, 503);
     let token = job.response["token"].as_str().unwrap().to_owned();
@@ -139,11 +135,7 @@ fn the_token_stays_neither_in_the_checkout_nor_in_the_log() {
     job.cleanup().is_good();
 }
 
-#[test]
-fn hooks_and_templates_of_the_host_do_not_run() {
-    if is_skipped() {
-        return;
-    }
+fn hooks_and_templates_of_the_host_do_not_run(_: &()) {
     let (server, lane) = (Server::start(), Lane::install());
     let job = server.job(&lane, 504);
     job.prepare().is_good();
@@ -156,11 +148,7 @@ fn hooks_and_templates_of_the_host_do_not_run() {
     job.cleanup().is_good();
 }
 
-#[test]
-fn a_repository_that_is_not_there_is_the_host_s_turn_and_can_be_tried_again() {
-    if is_skipped() {
-        return;
-    }
+fn a_repository_that_is_not_there_is_the_host_s_turn_and_can_be_tried_again(_: &()) {
     let (server, lane) = (Server::start(), Lane::install());
     let mut job = server.job(&lane, 505);
     let good = job.response["git_info"]["repo_url"].clone();

@@ -2,13 +2,18 @@
 
 use std::fs;
 
-use super::kit::{CANARY, Lane, is_skipped};
+use super::fixture::{CANARY, Lane};
 
-#[test]
-fn a_job_runs_under_a_uid_of_its_own_with_nothing_of_the_driver_s() {
-    if is_skipped() {
-        return;
-    }
+testbed::tests![(); [Root];
+    a_job_runs_under_a_uid_of_its_own_with_nothing_of_the_driver_s,
+    a_job_finds_no_key_wherever_it_looks,
+    a_job_sees_no_process_but_its_own,
+    temporary_files_live_as_long_as_the_job_and_no_longer,
+    a_script_s_code_is_the_job_s,
+    caches_are_left_alone_and_artifacts_need_their_program,
+];
+
+fn a_job_runs_under_a_uid_of_its_own_with_nothing_of_the_driver_s(_: &()) {
     let lane = Lane::install();
     let job = lane.job(1);
     job.prepare().is_good();
@@ -44,11 +49,7 @@ fn a_job_runs_under_a_uid_of_its_own_with_nothing_of_the_driver_s() {
     job.cleanup().is_good();
 }
 
-#[test]
-fn a_job_finds_no_key_wherever_it_looks() {
-    if is_skipped() {
-        return;
-    }
+fn a_job_finds_no_key_wherever_it_looks(_: &()) {
     let lane = Lane::install();
     let job = lane.job(2);
     job.prepare().is_good();
@@ -74,11 +75,7 @@ fn a_job_finds_no_key_wherever_it_looks() {
     job.cleanup().is_good();
 }
 
-#[test]
-fn a_job_sees_no_process_but_its_own() {
-    if is_skipped() {
-        return;
-    }
+fn a_job_sees_no_process_but_its_own(_: &()) {
     let lane = Lane::install();
     let job = lane.job(3);
     job.prepare().is_good();
@@ -92,11 +89,7 @@ fn a_job_sees_no_process_but_its_own() {
     job.cleanup().is_good();
 }
 
-#[test]
-fn temporary_files_live_as_long_as_the_job_and_no_longer() {
-    if is_skipped() {
-        return;
-    }
+fn temporary_files_live_as_long_as_the_job_and_no_longer(_: &()) {
     let lane = Lane::install();
     let (one, other) = (lane.job(4), lane.job(5));
     one.prepare().is_good();
@@ -114,11 +107,7 @@ fn temporary_files_live_as_long_as_the_job_and_no_longer() {
     assert!(!std::path::Path::new("/tmp/note").exists());
 }
 
-#[test]
-fn a_script_s_code_is_the_job_s() {
-    if is_skipped() {
-        return;
-    }
+fn a_script_s_code_is_the_job_s(_: &()) {
     let lane = Lane::install();
     let job = lane.job(6);
     job.prepare().is_good();
@@ -136,11 +125,7 @@ fn a_script_s_code_is_the_job_s() {
     job.cleanup().is_good();
 }
 
-#[test]
-fn caches_are_left_alone_and_artifacts_need_their_program() {
-    if is_skipped() {
-        return;
-    }
+fn caches_are_left_alone_and_artifacts_need_their_program(_: &()) {
     let lane = Lane::install();
     let job = lane.job(7);
     job.prepare().is_good();

@@ -2,13 +2,17 @@
 
 use nix::sys::signal::Signal;
 
-use super::kit::{Lane, is_alive, is_skipped, wait_until};
+use super::fixture::{Lane, is_alive, wait_until};
 
-#[test]
-fn what_a_job_leaves_running_is_gone_with_the_phase() {
-    if is_skipped() {
-        return;
-    }
+testbed::tests![(); [Root];
+    what_a_job_leaves_running_is_gone_with_the_phase,
+    a_cancelled_job_hears_of_it_and_the_lane_works_on,
+    a_job_that_ignores_the_signal_is_ended_all_the_same,
+    a_killed_driver_takes_the_job_with_it,
+    cleanup_ends_a_phase_that_still_runs,
+];
+
+fn what_a_job_leaves_running_is_gone_with_the_phase(_: &()) {
     let lane = Lane::install();
     let job = lane.job(1);
     job.prepare().is_good();
@@ -19,11 +23,7 @@ fn what_a_job_leaves_running_is_gone_with_the_phase() {
     job.cleanup().is_good();
 }
 
-#[test]
-fn a_cancelled_job_hears_of_it_and_the_lane_works_on() {
-    if is_skipped() {
-        return;
-    }
+fn a_cancelled_job_hears_of_it_and_the_lane_works_on(_: &()) {
     let lane = Lane::install();
     let job = lane.job(2);
     job.prepare().is_good();
@@ -43,11 +43,7 @@ fn a_cancelled_job_hears_of_it_and_the_lane_works_on() {
     job.cleanup().is_good();
 }
 
-#[test]
-fn a_job_that_ignores_the_signal_is_ended_all_the_same() {
-    if is_skipped() {
-        return;
-    }
+fn a_job_that_ignores_the_signal_is_ended_all_the_same(_: &()) {
     let lane = Lane::install();
     let job = lane.job(3);
     job.prepare().is_good();
@@ -59,11 +55,7 @@ fn a_job_that_ignores_the_signal_is_ended_all_the_same() {
     job.cleanup().is_good();
 }
 
-#[test]
-fn a_killed_driver_takes_the_job_with_it() {
-    if is_skipped() {
-        return;
-    }
+fn a_killed_driver_takes_the_job_with_it(_: &()) {
     let lane = Lane::install();
     let job = lane.job(4);
     job.prepare().is_good();
@@ -76,11 +68,7 @@ fn a_killed_driver_takes_the_job_with_it() {
     job.cleanup().is_good();
 }
 
-#[test]
-fn cleanup_ends_a_phase_that_still_runs() {
-    if is_skipped() {
-        return;
-    }
+fn cleanup_ends_a_phase_that_still_runs(_: &()) {
     let lane = Lane::install();
     let job = lane.job(5);
     job.prepare().is_good();

@@ -15,7 +15,7 @@ use std::{
 
 use nix::{
     sys::signal::{Signal, killpg},
-    unistd::{Pid, User, geteuid},
+    unistd::{Pid, User},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -25,16 +25,6 @@ pub(crate) const CANARY: &str = "canary-5f1d9c";
 pub(crate) const SHA: &str = "2b6202bd58b44c83de153e847af7aa646f7f055e";
 pub(crate) const BROKER: &str = "nobody";
 const UIDS: u32 = 4;
-
-/// Says why the calling test does nothing here.
-pub(crate) fn is_skipped() -> bool {
-    let is_skipped = !geteuid().is_root();
-    if is_skipped {
-        let line = b"skipped: the deploy lane needs root\n";
-        std::io::Write::write_all(&mut std::io::stderr(), line).unwrap();
-    }
-    is_skipped
-}
 
 /// Looks until it is so, or fails.
 #[track_caller]
@@ -144,8 +134,8 @@ impl Job<'_> {
         self.lane.path(&format!("runner/{}", self.id))
     }
 
-    /// The job's own place.
-    pub(crate) fn place(&self) -> PathBuf {
+    /// What is made for it.
+    pub(crate) fn own_folder(&self) -> PathBuf {
         let jobs = self.lane.path("state/jobs");
         let prefix = format!("p42-j{}-", self.id);
         let entries = fs::read_dir(&jobs)

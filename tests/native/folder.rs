@@ -1,16 +1,21 @@
-//! Places and uids: who gets one, and what is left afterwards.
+//! Folders and uids: who gets one, and what is left afterwards.
 
 use std::fs;
 
 use serde_json::json;
 
-use super::kit::{Lane, Squatter, is_skipped};
+use super::fixture::{Lane, Squatter};
 
-#[test]
-fn a_job_without_the_right_is_refused_before_anything_is_made() {
-    if is_skipped() {
-        return;
-    }
+testbed::tests![(); [Root];
+    a_job_without_the_right_is_refused_before_anything_is_made,
+    cleanup_leaves_nothing_and_can_be_repeated,
+    what_a_dead_runner_left_is_removed_and_nothing_else,
+    links_that_a_job_left_do_not_lead_cleanup_away,
+    a_uid_is_not_given_out_while_a_process_has_it,
+    more_jobs_than_uids_are_the_host_s_turn,
+];
+
+fn a_job_without_the_right_is_refused_before_anything_is_made(_: &()) {
     let lane = Lane::install();
     for (path, value, reason) in [
         ("/git_info/protected", json!(false), "is not protected"),
@@ -37,11 +42,7 @@ fn a_job_without_the_right_is_refused_before_anything_is_made() {
     }
 }
 
-#[test]
-fn cleanup_leaves_nothing_and_can_be_repeated() {
-    if is_skipped() {
-        return;
-    }
+fn cleanup_leaves_nothing_and_can_be_repeated(_: &()) {
     let lane = Lane::install();
     let job = lane.job(2);
     job.cleanup().is_good();
@@ -62,17 +63,13 @@ fn cleanup_leaves_nothing_and_can_be_repeated() {
     ended.says("not prepared");
 }
 
-#[test]
-fn what_a_dead_runner_left_is_removed_and_nothing_else() {
-    if is_skipped() {
-        return;
-    }
+fn what_a_dead_runner_left_is_removed_and_nothing_else(_: &()) {
     let lane = Lane::install();
     let (dead, alive) = (lane.job(8), lane.job(9));
     dead.prepare().is_good();
     alive.prepare().is_good();
-    let place = dead.place();
-    let key = place.file_name().unwrap().to_str().unwrap();
+    let folder = dead.own_folder();
+    let key = folder.file_name().unwrap().to_str().unwrap();
     // This test is the runner of both, so one record is made to name a runner that is gone.
     let record = lane.path("state/uids").join(lane.first_uid.to_string());
     fs::write(&record, format!("{key}\n1-1")).unwrap();
@@ -85,16 +82,12 @@ fn what_a_dead_runner_left_is_removed_and_nothing_else() {
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains(key), "{text}");
-    assert!(!place.exists() && !record.exists());
-    assert!(alive.place().exists());
+    assert!(!folder.exists() && !record.exists());
+    assert!(alive.own_folder().exists());
     alive.cleanup().is_good();
 }
 
-#[test]
-fn links_that_a_job_left_do_not_lead_cleanup_away() {
-    if is_skipped() {
-        return;
-    }
+fn links_that_a_job_left_do_not_lead_cleanup_away(_: &()) {
     let lane = Lane::install();
     let foreign = lane.path("foreign");
     fs::create_dir(&foreign).unwrap();
@@ -107,7 +100,7 @@ fn links_that_a_job_left_do_not_lead_cleanup_away() {
     job.step(&script).is_good();
     // The first component of the temp root, as the next phase will look for it in the job's /tmp.
     let own = lane.path("").file_name().unwrap().to_owned();
-    let trap = job.place().join("tmp").join(own);
+    let trap = job.own_folder().join("tmp").join(own);
     fs::remove_dir_all(&trap).unwrap();
     std::os::unix::fs::symlink(&foreign, &trap).unwrap();
     let ended = job.step("echo never");
@@ -118,11 +111,7 @@ fn links_that_a_job_left_do_not_lead_cleanup_away() {
     assert_eq!(fs::read_to_string(foreign.join("canary")).unwrap(), "alive");
 }
 
-#[test]
-fn a_uid_is_not_given_out_while_a_process_has_it() {
-    if is_skipped() {
-        return;
-    }
+fn a_uid_is_not_given_out_while_a_process_has_it(_: &()) {
     let lane = Lane::install();
     let squatter = Squatter::start(lane.first_uid);
     let job = lane.job(4);
@@ -139,11 +128,7 @@ fn a_uid_is_not_given_out_while_a_process_has_it() {
     job.cleanup().is_good();
 }
 
-#[test]
-fn more_jobs_than_uids_are_the_host_s_turn() {
-    if is_skipped() {
-        return;
-    }
+fn more_jobs_than_uids_are_the_host_s_turn(_: &()) {
     let lane = Lane::install();
     let jobs: Vec<_> = (10..14).map(|id| lane.job(id)).collect();
     for job in &jobs {
