@@ -9,6 +9,7 @@ use futures_util::stream::unfold;
 use http_body_util::{BodyExt, BodyStream, StreamBody};
 use hyper::Response;
 use hyper::body::Frame;
+use hyper::header::CONTENT_LENGTH;
 use serde_json::{Value, json};
 
 use super::daemon::{Body, full};
@@ -108,7 +109,9 @@ impl Handler {
         };
         let outgoing = call.to(&call.route.name)?;
         let outgoing = outgoing.header(&call.asked.headers, REGISTRY_AUTH);
-        let response = outgoing.send(self.engine()).await?;
+        let mut response = outgoing.send(self.engine()).await?;
+        // A failure that is told instead has another length.
+        response.headers_mut().remove(CONTENT_LENGTH);
         let watch = Watch::new(name.familiar());
         let watching = Watching {
             own: Arc::clone(&self.own),

@@ -6,6 +6,8 @@ mod context;
 mod deploy;
 mod docker;
 
+pub use docker::job_scope;
+
 use std::path::PathBuf;
 
 pub(crate) use context::Setting;

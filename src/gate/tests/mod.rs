@@ -1,2 +1,4 @@
 mod body;
+mod daemon;
+mod own;
 mod route;

@@ -1,26 +1,21 @@
 //! The job's own Docker socket: opened for each of the user's phases, swept at cleanup.
 
 use std::{
-    collections::BTreeMap,
     fs, io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
-use super::{super::context::Context, Scene};
+use super::{
+    super::context::Context,
+    Scene,
+    scope::{binds, folder, job_scope, record},
+};
 use crate::{
-    config::{DockerApi, DockerLane, Registry},
-    docker::{
-        name::{self, Names},
-        reference::Reference,
-        spec::Mount,
-    },
+    config::{DockerApi, DockerLane},
+    docker::{name, spec::Mount},
     failure::Failure,
-    gate::{self, Gate, Pushed, Scope, Workspace},
-    job::Job,
-    runner,
-    store::ledger::{Ledger, Record},
+    gate::{self, Gate},
 };
 
 /// Where clients in the job's container look for Docker.
@@ -36,13 +31,13 @@ pub(super) fn open(
     if lane.docker_api == DockerApi::None {
         return Ok(None);
     }
-    let folder = folder(context, &scene.names);
+    let folder = folder(&context.config, &scene.names);
     let made = fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(&folder);
     made.map_err(|error| Failure::system(error).during(&format!("making {}", folder.display())))?;
-    let scope = scope(context, lane, scene, slot);
+    let scope = job_scope(&context.config, lane, &context.job, slot);
     Ok(Some(Gate::bind(
         socket(&folder),
         scope,
@@ -56,7 +51,7 @@ pub(super) fn mounts(context: &Context<'_>, lane: &DockerLane, scene: &Scene) ->
     match lane.docker_api {
         DockerApi::None => Vec::new(),
         DockerApi::Gate => {
-            let source = socket(&folder(context, &scene.names))
+            let source = socket(&folder(&context.config, &scene.names))
                 .to_string_lossy()
                 .into_owned();
             vec![Mount::Socket {
@@ -69,7 +64,7 @@ pub(super) fn mounts(context: &Context<'_>, lane: &DockerLane, scene: &Scene) ->
 
 /// Removes what the job made through its gate. Nothing made is fine.
 pub(super) async fn sweep(context: &Context<'_>, scene: &Scene) -> Result<(), Failure> {
-    let folder = folder(context, &scene.names);
+    let folder = folder(&context.config, &scene.names);
     if !folder.exists() {
         return Ok(());
     }
@@ -92,86 +87,6 @@ pub(super) async fn sweep(context: &Context<'_>, scene: &Scene) -> Result<(), Fa
     }
 }
 
-fn scope(context: &Context<'_>, lane: &DockerLane, scene: &Scene, slot: &str) -> Scope {
-    let names = &scene.names;
-    let folder = folder(context, names);
-    let workspace = |path: &Path, what| Workspace {
-        path: path.to_string_lossy().into_owned(),
-        volume: Names::volume(slot, what),
-    };
-    let globs = lane.images.clone();
-    let host = context.config.registry.as_ref().map(registry_prefix);
-    Scope {
-        label: (name::MADE.into(), names.key().into()),
-        // So that `gc` finds it too, and nobody takes it for a container of the lane.
-        labels: BTreeMap::from([
-            (name::JOB.into(), names.key().into()),
-            (name::RUNNER.into(), runner::of_caller()),
-            (name::ROLE.into(), String::new()),
-        ]),
-        network: names.network(),
-        cgroup_parent: None,
-        workspaces: vec![
-            workspace(&lane.builds_dir, "builds"),
-            workspace(&lane.cache_dir, "cache"),
-        ],
-        binds_dir: binds(&folder),
-        record: record(&folder),
-        images: Arc::new(move |text| {
-            Reference::parse(text).is_ok_and(|reference| reference.is_allowed(&globs))
-        }),
-        // A tag that is built again, in the registry that this company ships from. Any other name
-        // that was here before is somebody else's base image.
-        may_move: Arc::new(move |text| {
-            host.as_deref()
-                .is_some_and(|prefix| text.starts_with(prefix))
-        }),
-        on_push: ledger(context),
-    }
-}
-
-/// Writes each pushed digest down, for the deploy of this very commit.
-fn ledger(context: &Context<'_>) -> gate::PushSink {
-    let ledger = Ledger::new(&context.config.state_dir);
-    let job = context.job.clone();
-    Arc::new(move |pushed| {
-        ledger
-            .append(&entry(&job, pushed))
-            .map_err(|error| Failure::system(error).to_string())
-    })
-}
-
-fn entry(job: &Job, pushed: &Pushed) -> Record {
-    Record {
-        project: job.job_info.project_id,
-        commit: job.git_info.sha.clone(),
-        reference: job.git_info.reference.clone(),
-        is_protected: job.is_protected(),
-        pipeline: job.job_info.pipeline_id,
-        job: job.id,
-        image: pushed.image.clone(),
-        tag: pushed.tag.clone(),
-        digest: pushed.digest.clone(),
-        at: jiff::Timestamp::now(),
-    }
-}
-
-fn registry_prefix(registry: &Registry) -> String {
-    format!("{}/", registry.host)
-}
-
-fn folder(context: &Context<'_>, names: &Names) -> PathBuf {
-    context.config.run_dir.join("gates").join(names.key())
-}
-
 fn socket(folder: &Path) -> PathBuf {
     folder.join("docker.sock")
-}
-
-fn record(folder: &Path) -> PathBuf {
-    folder.join("images")
-}
-
-fn binds(folder: &Path) -> PathBuf {
-    folder.join("binds")
 }

@@ -6,11 +6,13 @@ mod note;
 mod prepare;
 mod provide;
 mod run;
+mod scope;
 mod service;
 
 pub(super) use cleanup::cleanup;
 pub(super) use prepare::prepare;
 pub(super) use run::run;
+pub use scope::job_scope;
 
 use futures_util::future::join_all;
 

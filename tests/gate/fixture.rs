@@ -1,96 +1,86 @@
 //! One job's gate in front of the real engine, and real clients that use it.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use dockmaster::gate::{Gate, Pushed, Scope, Workspace, sweep};
+use dockmaster::config::{Config, Lane};
+use dockmaster::gate::{Gate, Scope, sweep};
+use dockmaster::stage::job_scope;
+use dockmaster::store::ledger::{Ledger, Record};
 
+const PROJECT: i64 = 7;
 const ENGINE: &str = "/var/run/docker.sock";
 pub(crate) const CLIENT: &str = "/usr/bin/docker";
 
 /// A gate with everything a job brings.
-pub(crate) struct Bench {
+pub(crate) struct Job {
     pub(crate) label: (String, String),
-    /// An image that was there before the job.
+    /// An image that was there before the job, and that the lane allows.
     pub(crate) base: String,
     prefix: String,
     folder: tempfile::TempDir,
-    network: String,
-    volume: String,
-    pushed: Arc<Mutex<Vec<Pushed>>>,
-    is_failing: Arc<AtomicBool>,
+    scope: Scope,
+    ledger: Ledger,
+    state_dir: PathBuf,
     serving: RefCell<Option<(tokio::sync::oneshot::Sender<()>, JoinHandle<()>)>>,
 }
 
-impl Bench {
-    /// Opens one, or says why this machine cannot.
-    pub(crate) fn open(subject: &str) -> Option<Self> {
-        if !docker(&["version"]).run().is_good {
-            skip("no Docker Engine answers");
-            return None;
-        }
+/// Jobs of this machine, each with a number of its own.
+#[derive(Default)]
+pub(crate) struct Jobs {
+    opened: AtomicUsize,
+}
+
+impl Jobs {
+    /// A job of the docker lane, and its gate.
+    pub(crate) fn open(&self, subject: &str) -> Job {
+        let number = self.opened.fetch_add(1, Ordering::SeqCst);
         let prefix = format!("dmgate-test-{}-{subject}", std::process::id());
         let folder = tempfile::Builder::new()
             .prefix("dmgate-test-")
             .tempdir()
             .unwrap();
-        let base = import(folder.path(), &prefix);
-        let network = format!("{prefix}-job");
-        docker(&["network", "create", &network]).good();
-        let volume = format!("{prefix}-builds");
-        docker(&["volume", "create", &volume]).good();
-        let bench = Self {
-            label: ("dockmaster.gate".to_owned(), prefix.clone()),
+        let config = config(folder.path());
+        let id = std::process::id() as usize * 1000 + number;
+        let job = serde_json::from_value(serde_json::json!({
+            "id": id,
+            "job_info": { "project_id": PROJECT, "pipeline_id": 1 },
+            "git_info": { "sha": "0".repeat(40), "ref": "v1", "ref_type": "tag", "protected": true },
+        }));
+        let Lane::Docker(lane) = config.lane("docker").unwrap() else {
+            unreachable!()
+        };
+        let scope = job_scope(&config, lane, &job.unwrap(), &prefix);
+        fs::create_dir_all(scope.record.parent().unwrap()).unwrap();
+        let base = import(folder.path(), "dmgate-test", &prefix);
+        docker(&["network", "create", &scope.network]).good();
+        docker(&["volume", "create", &scope.workspaces[0].volume]).good();
+        let opened = Job {
+            label: scope.label.clone(),
             base,
             prefix,
             folder,
-            network,
-            volume,
-            pushed: Arc::default(),
-            is_failing: Arc::default(),
+            scope,
+            ledger: Ledger::new(&config.state_dir),
+            state_dir: config.state_dir.clone(),
             serving: RefCell::new(None),
         };
-        bench.serve();
-        Some(bench)
+        opened.serve();
+        opened
     }
+}
 
-    fn scope(&self) -> Scope {
-        let (pushed, is_failing) = (Arc::clone(&self.pushed), Arc::clone(&self.is_failing));
-        Scope {
-            label: self.label.clone(),
-            labels: BTreeMap::from([("dockmaster.test".to_owned(), "gate".to_owned())]),
-            network: self.network.clone(),
-            cgroup_parent: None,
-            workspaces: vec![Workspace {
-                path: "/builds".to_owned(),
-                volume: self.volume.clone(),
-            }],
-            binds_dir: self.folder.path().join("binds"),
-            record: self.record(),
-            images: Arc::new(|_| true),
-            may_move: Arc::new(|name| name.contains("movable")),
-            on_push: Arc::new(move |push| {
-                if is_failing.load(Ordering::SeqCst) {
-                    return Err("the disk is full".to_owned());
-                }
-                pushed.lock().unwrap().push(push.clone());
-                Ok(())
-            }),
-        }
-    }
-
+impl Job {
     fn serve(&self) {
-        let (socket, scope) = (self.socket(), self.scope());
+        let (socket, scope) = (self.socket(), self.scope.clone());
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let (ready, is_ready) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
@@ -115,7 +105,7 @@ impl Bench {
     pub(crate) fn sweep(&self) {
         let swept = runtime().block_on(async {
             let label = (self.label.0.as_str(), self.label.1.as_str());
-            sweep(Path::new(ENGINE), label, &self.record())
+            sweep(Path::new(ENGINE), label, &self.scope.record)
                 .await
                 .unwrap()
         });
@@ -135,14 +125,16 @@ impl Bench {
         self.folder.path().join("docker.sock")
     }
 
-    fn record(&self) -> PathBuf {
-        self.folder.path().join("names")
-    }
-
     /// The job's workspace on the host.
     pub(crate) fn workspace(&self) -> PathBuf {
-        let inspected =
-            docker(&["volume", "inspect", "-f", "{{.Mountpoint}}", &self.volume]).good();
+        let inspected = docker(&[
+            "volume",
+            "inspect",
+            "-f",
+            "{{.Mountpoint}}",
+            &self.scope.workspaces[0].volume,
+        ])
+        .good();
         PathBuf::from(inspected.stdout.trim())
     }
 
@@ -170,10 +162,10 @@ impl Bench {
     }
 
     /// Gives the job's client a plugin of this machine's.
-    pub(crate) fn use_plugin(&self, path: &str) {
+    pub(crate) fn use_plugin(&self, path: &Path) {
         let folder = self.folder.path().join("cli-plugins");
         fs::create_dir_all(&folder).unwrap();
-        let name = Path::new(path).file_name().unwrap();
+        let name = path.file_name().unwrap();
         std::os::unix::fs::symlink(path, folder.join(name)).unwrap();
     }
 
@@ -189,7 +181,9 @@ impl Bench {
     pub(crate) fn raw(&self, request: &str) -> String {
         let mut stream = UnixStream::connect(self.socket()).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
-        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        if !request.contains("Connection: close") {
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+        }
         stream
             .set_read_timeout(Some(Duration::from_secs(20)))
             .unwrap();
@@ -216,16 +210,25 @@ impl Bench {
             .concat()
     }
 
-    pub(crate) fn pushed(&self) -> Vec<Pushed> {
-        self.pushed.lock().unwrap().clone()
+    /// What the ledger has.
+    pub(crate) fn pushed(&self) -> Vec<Record> {
+        self.ledger.read(PROJECT).unwrap()
     }
 
+    /// Makes the ledger a file, so that nothing can be written to it.
     pub(crate) fn fail_pushes(&self) {
-        self.is_failing.store(true, Ordering::SeqCst);
+        fs::remove_dir_all(self.state_dir.join("ledger")).unwrap();
+        fs::write(self.state_dir.join("ledger"), "").unwrap();
+    }
+
+    /// An image of the host that the lane does not allow.
+    pub(crate) fn closed_image(&self) -> String {
+        let folder = self.folder.path().join("closed");
+        import(&folder, "dmgate-closed", &self.prefix)
     }
 
     /// A registry of the test's own.
-    pub(crate) fn registry(&self) -> Option<Registry> {
+    pub(crate) fn registry(&self) -> Registry {
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -238,36 +241,33 @@ impl Bench {
             data.display()
         );
         fs::write(&config, text).unwrap();
-        let started = Command::new("docker-registry")
+        let child = Command::new("docker-registry")
             .arg("serve")
             .arg(&config)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            .spawn();
-        let Ok(child) = started else {
-            skip("no docker-registry on this machine");
-            return None;
-        };
+            .spawn()
+            .unwrap();
         until("the registry answers", || {
             std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
         });
-        Some(Registry { port, child })
+        Registry { port, child }
     }
 }
 
-impl Drop for Bench {
+impl Drop for Job {
     fn drop(&mut self) {
         self.close();
         if std::thread::panicking() {
             let label = (self.label.0.as_str(), self.label.1.as_str());
             runtime()
-                .block_on(sweep(Path::new(ENGINE), label, &self.record()))
+                .block_on(sweep(Path::new(ENGINE), label, &self.scope.record))
                 .ok();
         } else {
             self.sweep();
         }
-        docker(&["network", "rm", &self.network]).run();
-        docker(&["volume", "rm", &self.volume]).run();
+        docker(&["network", "rm", &self.scope.network]).run();
+        docker(&["volume", "rm", &self.scope.workspaces[0].volume]).run();
         docker(&["rmi", &self.base]).run();
     }
 }
@@ -284,7 +284,9 @@ impl Registry {
         let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         let request = format!(
             "HEAD /v2/{repository}/manifests/{tag} HTTP/1.1\r\nHost: registry\r\nConnection: close\r\n\
-             Accept: application/vnd.docker.distribution.manifest.v2+json\r\n\r\n"
+             Accept: application/vnd.docker.distribution.manifest.v2+json, \
+             application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
+             application/vnd.docker.distribution.manifest.list.v2+json\r\n\r\n"
         );
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
@@ -410,11 +412,6 @@ impl Ran {
     }
 }
 
-/// Says why a test cannot run here.
-pub(crate) fn skip(reason: &str) {
-    eprintln!("skipped: {reason}");
-}
-
 /// A client that goes past the gate.
 pub(crate) fn docker(arguments: &[&str]) -> Client {
     Client::new(CLIENT, arguments).env("DOCKER_HOST", &format!("unix://{ENGINE}"))
@@ -435,22 +432,6 @@ pub(crate) fn unlabelled(word: &str) -> String {
         .filter(|line| line.contains(word))
         .collect::<Vec<_>>()
         .join("\n")
-}
-
-/// Where this machine has a plugin of the Docker client.
-pub(crate) fn plugin(name: &str) -> Option<String> {
-    // Another folder to look in, where the machine's own client shall not find it.
-    let more = std::env::var("DOCKMASTER_TEST_PLUGINS").unwrap_or_default();
-    let folders = [
-        more.as_str(),
-        "/usr/libexec/docker/cli-plugins",
-        "/usr/local/lib/docker/cli-plugins",
-    ];
-    let paths = folders.iter().map(|folder| Path::new(folder).join(name));
-    let found = paths
-        .into_iter()
-        .find(|path| path.is_absolute() && path.exists());
-    found.map(|path| path.display().to_string())
 }
 
 /// Whether any process of this machine has this word in its command.
@@ -477,12 +458,26 @@ fn runtime() -> tokio::runtime::Runtime {
         .unwrap()
 }
 
+/// The configuration of the code server.
+fn config(folder: &Path) -> Config {
+    let text = format!(
+        "state-dir = '{0}/state'\nrun-dir = '{0}/run'\n[registry]\nhost = 'registry.test'\n\
+         [lanes.docker]\nkind = 'docker'\ndocker-api = 'gate'\nimages = ['dmgate-test/*', 'dmgate-test-*', '**/test/app']\n",
+        folder.display()
+    );
+    let path = folder.join("config.toml");
+    fs::write(&path, text).unwrap();
+    Config::load(&path).unwrap()
+}
+
 /// An image of busybox with a few folders.
-fn import(folder: &Path, prefix: &str) -> String {
+fn import(folder: &Path, repository: &str, prefix: &str) -> String {
     let root = folder.join("root");
     for name in ["bin", "tmp", "etc"] {
         fs::create_dir_all(root.join(name)).unwrap();
     }
+    // So that no two images have one id.
+    fs::write(root.join("etc/name"), format!("{repository}/{prefix}")).unwrap();
     fs::copy("/usr/bin/busybox", root.join("bin/busybox")).unwrap();
     for name in ["sh", "cat", "sleep", "true", "ls", "mkdir", "echo", "test"] {
         std::os::unix::fs::symlink("busybox", root.join("bin").join(name)).unwrap();
@@ -496,7 +491,7 @@ fn import(folder: &Path, prefix: &str) -> String {
         .arg(".")
         .status();
     assert!(packed.unwrap().success());
-    let name = format!("dmgate-test/{prefix}:1");
+    let name = format!("{repository}/{prefix}:1");
     docker(&["import", archive.to_str().unwrap(), &name]).good();
     name
 }

@@ -1,0 +1,102 @@
+//! What a job may see and do through its gate, from what GitLab and the admin say.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::{
+    config::{Config, DockerLane, Registry},
+    docker::{
+        name::{self, Names},
+        reference::Reference,
+    },
+    failure::Failure,
+    gate::{PushSink, Pushed, Scope, Workspace},
+    job::Job,
+    runner,
+    store::ledger::{Ledger, Record},
+};
+
+/// The scope of a job that runs in this slot.
+pub fn job_scope(config: &Config, lane: &DockerLane, job: &Job, slot: &str) -> Scope {
+    let names = Names::new(job, runner::of_caller());
+    let folder = folder(config, &names);
+    let workspace = |path: &Path, what| Workspace {
+        path: path.to_string_lossy().into_owned(),
+        volume: Names::volume(slot, what),
+    };
+    let globs = lane.images.clone();
+    let host = config.registry.as_ref().map(registry_prefix);
+    Scope {
+        label: (name::MADE.into(), names.key().into()),
+        // So that `gc` finds it too, and nobody takes it for a container of the lane.
+        labels: BTreeMap::from([
+            (name::JOB.into(), names.key().into()),
+            (name::RUNNER.into(), runner::of_caller()),
+            (name::ROLE.into(), String::new()),
+        ]),
+        network: names.network(),
+        cgroup_parent: None,
+        workspaces: vec![
+            workspace(&lane.builds_dir, "builds"),
+            workspace(&lane.cache_dir, "cache"),
+        ],
+        binds_dir: binds(&folder),
+        record: record(&folder),
+        images: Arc::new(move |text| {
+            Reference::parse(text).is_ok_and(|reference| reference.is_allowed(&globs))
+        }),
+        // A tag that is built again, in the registry that this company ships from. Any other name
+        // that was here before is somebody else's base image.
+        may_move: Arc::new(move |text| {
+            host.as_deref()
+                .is_some_and(|prefix| text.starts_with(prefix))
+        }),
+        on_push: ledger(config, job),
+    }
+}
+
+/// Writes each pushed digest down, for the deploy of this very commit.
+fn ledger(config: &Config, job: &Job) -> PushSink {
+    let ledger = Ledger::new(&config.state_dir);
+    let job = job.clone();
+    Arc::new(move |pushed| {
+        ledger
+            .append(&entry(&job, pushed))
+            .map_err(|error| Failure::system(error).to_string())
+    })
+}
+
+fn entry(job: &Job, pushed: &Pushed) -> Record {
+    Record {
+        project: job.job_info.project_id,
+        commit: job.git_info.sha.clone(),
+        reference: job.git_info.reference.clone(),
+        is_protected: job.is_protected(),
+        pipeline: job.job_info.pipeline_id,
+        job: job.id,
+        image: pushed.image.clone(),
+        tag: pushed.tag.clone(),
+        digest: pushed.digest.clone(),
+        at: jiff::Timestamp::now(),
+    }
+}
+
+fn registry_prefix(registry: &Registry) -> String {
+    format!("{}/", registry.host)
+}
+
+/// The folder of a job's gate.
+pub(super) fn folder(config: &Config, names: &Names) -> PathBuf {
+    config.run_dir.join("gates").join(names.key())
+}
+
+pub(super) fn record(folder: &Path) -> PathBuf {
+    folder.join("images")
+}
+
+pub(super) fn binds(folder: &Path) -> PathBuf {
+    folder.join("binds")
+}

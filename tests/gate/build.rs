@@ -1,0 +1,173 @@
+//! Builds and projects through the gate, by clients of each generation.
+
+use std::fs;
+
+use testbed::trial::{newer_client, plugin};
+
+use crate::fixture::{CLIENT, Jobs, docker, is_running, unlabelled, until};
+
+const BUILDERS: [&str; 2] = ["0", "1"];
+
+testbed::tests![Jobs; [Root, Engine]; an_image_is_built_run_and_gone_after_the_sweep, a_build_that_is_broken_off_ends_and_leaves_no_container: [Buildx], buildx_builds_through_its_own_interface: [Buildx], a_newer_client_builds_runs_and_removes: [NewerClient], compose_runs_a_project: [Compose]];
+
+fn an_image_is_built_run_and_gone_after_the_sweep(jobs: &Jobs) {
+    let job = jobs.open("build");
+    for builder in BUILDERS {
+        let tag = job.name(&format!("app{builder}"));
+        let context = job.context(&format!(
+            "FROM {}\nCOPY hello /hello\nRUN cat /hello > /copy\n",
+            job.base
+        ));
+        let built = job
+            .client(&["build", "-t", &tag, &context])
+            .env("DOCKER_BUILDKIT", builder)
+            .run();
+        assert!(built.is_good, "builder {builder}: {}", built.text());
+        let ran = job.client(&["run", "--rm", &tag, "cat", "/copy"]).run();
+        assert_eq!(ran.stdout, "hello\n", "{}", ran.text());
+        let listed = job.client(&["images", "-q", &tag]).run();
+        assert!(!listed.stdout.is_empty(), "the image is listed");
+        let inspected = job.client(&["inspect", "--type", "image", &tag]).run();
+        assert!(
+            inspected.stdout.contains(&job.label.0),
+            "the image carries the label"
+        );
+    }
+    job.client(&["run", "-d", &job.name("app0"), "sleep", "100"])
+        .good();
+    job.sweep();
+    assert_eq!(job.labelled(), "", "something is left");
+    for builder in BUILDERS {
+        let tag = job.name(&format!("app{builder}"));
+        assert!(
+            !docker(&["image", "inspect", &tag]).run().is_good,
+            "{tag} is left"
+        );
+    }
+    job.sweep();
+}
+
+fn a_build_that_is_broken_off_ends_and_leaves_no_container(jobs: &Jobs) {
+    let job = jobs.open("abort");
+    // A plugin outlives its client, so buildx is started by itself.
+    let buildx = plugin("docker-buildx").unwrap().display().to_string();
+    for (client, builder) in [(CLIENT, "0"), (CLIENT, "1"), (&buildx, "x")] {
+        let marker = job.name(&format!("marker{builder}"));
+        let dockerfile = format!("FROM {}\nRUN sleep 100; echo {marker}\n", job.base);
+        let (tag, context) = (job.name("never"), job.context(&dockerfile));
+        let build = job.program(client, &["build", "-t", &tag, &context]);
+        let mut child = build.env("DOCKER_BUILDKIT", builder).start();
+        until("the step runs", || is_running(&marker));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        until("the step has ended", || !is_running(&marker));
+        until("the step is gone", || unlabelled(&marker).is_empty());
+    }
+}
+
+fn buildx_builds_through_its_own_interface(jobs: &Jobs) {
+    let job = jobs.open("buildx");
+    let plugin = plugin("docker-buildx").unwrap();
+    job.use_plugin(&plugin);
+    let buildx = |arguments: &[&str]| {
+        let mut all = vec!["buildx"];
+        all.extend(arguments);
+        job.client(&all)
+    };
+    let tag = job.name("app");
+    let dockerfile = format!(
+        "FROM {}\nCOPY hello /hello\nRUN cat /hello > /copy\n",
+        job.base
+    );
+    let context = job.context(&dockerfile);
+    buildx(&["build", "-t", &tag, &context]).good();
+    let ran = job.line(&format!("run --rm {tag} cat /copy")).run();
+    assert_eq!(ran.stdout, "hello\n", "{}", ran.text());
+    let labels = docker(&["image", "inspect", "-f", "{{.Config.Labels}}", &tag]).good();
+    assert!(labels.stdout.contains(&job.label.1), "{}", labels.text());
+    for (arguments, word) in [
+        (vec!["--network", "host"], "force-network-mode"),
+        (vec!["--allow", "security.insecure"], "security.insecure"),
+        (
+            vec!["--label", "dockmaster.gate=8"],
+            "label:dockmaster.gate",
+        ),
+    ] {
+        let mut all = vec!["build"];
+        all.extend(arguments);
+        all.push(&context);
+        let refused = buildx(&all).run();
+        assert!(
+            !refused.is_good && refused.stderr.contains(word),
+            "{}",
+            refused.text()
+        );
+    }
+    assert!(!buildx(&["prune", "-f"]).run().is_good);
+    job.sweep();
+    assert!(!docker(&["image", "inspect", &tag]).run().is_good);
+}
+
+fn a_newer_client_builds_runs_and_removes(jobs: &Jobs) {
+    let job = jobs.open("newer");
+    let client = newer_client().unwrap();
+    let client = client.to_str().unwrap();
+    let newer = |arguments: &[&str]| job.program(client, arguments);
+    let tag = job.name("app");
+    let context = job.context(&format!("FROM {}\nCOPY hello /hello\n", job.base));
+    newer(&["build", "-t", &tag, &context])
+        .env("DOCKER_BUILDKIT", "0")
+        .good();
+    let ran = newer(&["run", "-i", "--rm", &tag, "cat", "/hello", "-"])
+        .stdin("in\n")
+        .run();
+    assert_eq!(ran.stdout, "hello\nin\n", "{}", ran.text());
+    newer(&["tag", &tag, &format!("{tag}:other")]).good();
+    newer(&["rmi", &format!("{tag}:other")]).good();
+    newer(&["info"]).good();
+    let refused = newer(&["run", "--rm", "--privileged", &tag, "true"]).run();
+    assert!(
+        refused.stderr.contains("HostConfig.Privileged"),
+        "{}",
+        refused.text()
+    );
+}
+
+fn compose_runs_a_project(jobs: &Jobs) {
+    let job = jobs.open("compose");
+    let project = job.context("");
+    let file = format!(
+        "version: '3.8'\nservices:\n  db: {{image: '{base}', command: [sleep, '60'], volumes: ['data:/data'],\n    \
+         healthcheck: {{test: ['CMD', 'true'], interval: 1s}}}}\n  web: {{image: '{base}', command: [sleep, '60'],\n    \
+         depends_on: [db], ports: ['18182:80'], restart: unless-stopped, environment: {{A: '${{A}}'}}}}\nvolumes: {{data: {{}}}}\n",
+        base = job.base
+    );
+    fs::write(format!("{project}/docker-compose.yml"), file).unwrap();
+    let name = job.name("project").replace('-', "");
+    let compose = |arguments: &[&str]| {
+        let path = format!("{project}/docker-compose.yml");
+        let mut all = vec!["-f", &path, "-p", &name];
+        all.extend(arguments);
+        job.program("docker-compose", &all).env("A", "one")
+    };
+    compose(&["up", "-d"]).good();
+    let seen = compose(&[
+        "exec",
+        "-T",
+        "web",
+        "sh",
+        "-c",
+        "echo $A; busybox ping -c 1 db > /dev/null && echo met",
+    ])
+    .run();
+    assert_eq!(seen.stdout, "one\nmet\n", "{}", seen.text());
+    // The first generation joins the parts of a name by `_`, the second by `-`.
+    let listed = compose(&["ps"]).good().stdout.replace('_', "-");
+    assert!(listed.contains("web-1"), "{listed}");
+    // A changed setting makes compose rename the old container and make a new one.
+    compose(&["up", "-d"]).env("A", "two").good();
+    let seen = compose(&["exec", "-T", "web", "sh", "-c", "echo $A"]).good();
+    assert_eq!(seen.stdout, "two\n");
+    compose(&["down", "-v", "-t", "0"]).good();
+    assert_eq!(job.labelled(), "", "compose left something");
+}

@@ -1,0 +1,30 @@
+//! The gate in front of the machine's real Docker Engine, used by real Docker clients, with the scope that
+//! a job of the docker lane has.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod build;
+mod container;
+mod fixture;
+mod host;
+mod image;
+mod other;
+
+use std::process::ExitCode;
+
+use testbed::trial::{self, Arguments};
+
+fn main() -> ExitCode {
+    let tests = [
+        build::TESTS,
+        container::TESTS,
+        host::TESTS,
+        image::TESTS,
+        other::TESTS,
+    ];
+    trial::run(
+        &Arguments::from_args(),
+        || Ok(fixture::Jobs::default()),
+        &tests,
+    )
+}
