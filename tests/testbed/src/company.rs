@@ -1,5 +1,8 @@
 //! The whole company: its infrastructure, its GitLab, an installed dockmaster and a runner that drives it.
 
+pub mod application;
+pub mod client;
+
 use std::{net::IpAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};

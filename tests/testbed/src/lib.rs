@@ -1,5 +1,8 @@
 //! Real parts that tests and the demo share.
 //!
+//! Folders by subject: `machine` (this one and its engine), `production` (hosts, registry, balancer), `code_server` (GitLab
+//! and its runner), `company` (all of it together), `show` (demo, bench), `trial` (how tests are run).
+//!
 //! This crate knows dockmaster only from outside: its files, its arguments, its environment. It must never
 //! depend on the package under test.
 //!
@@ -31,26 +34,15 @@
 //! # }
 //! ```
 
-pub mod application;
-pub mod background;
-pub mod balancer;
-pub mod bench;
-pub mod client;
-pub mod command;
+pub mod code_server;
 pub mod company;
-pub mod demo;
-pub mod docker_client;
-pub mod fleet;
-pub mod gitlab;
-pub mod helper;
-pub mod image;
-pub mod infrastructure;
-pub mod installation;
 pub mod machine;
-pub mod network;
-pub mod registry;
-pub mod runner;
-pub mod script;
-pub mod serve;
-pub mod spec;
+pub mod production;
+pub mod show;
 pub mod trial;
+
+pub use code_server::{gitlab, helper, installation, runner, script, spec};
+pub use company::{application, client};
+pub use machine::{background, command, network, serve};
+pub use production::{balancer, docker_client, fleet, image, infrastructure, registry};
+pub use show::{bench, demo};

@@ -1,6 +1,11 @@
 //! The machine under the testbed: its packages, its Docker Engine, one temp root, and the promise that nothing
 //! of the testbed stays behind. Knows no part that runs on it.
 
+pub mod background;
+pub mod command;
+pub mod network;
+pub mod serve;
+
 mod engine;
 mod sweep;
 

@@ -4,16 +4,19 @@
 //! gitlab-runner, which no package brings.
 //!
 //! A *fixture* is what tests stand on: `fixture.rs` beside a suite's `main.rs` makes it. One fixture for all tests of
-//! a suite is made by the first test that runs, and dropped after the last; a suite without one names `()`.
+//! a suite is made by the first test that runs, and dropped after the last; a suite without one names `NoFixture`.
 //!
 //! ```no_run
+//! use testbed::trial::{self, NoFixture};
 //! mod shell {
-//!     testbed::tests![(); [Root]; a_shell_runs, a_build_runs: [Engine, Buildx]];
-//!     fn a_shell_runs(_: &()) {}
-//!     fn a_build_runs(_: &()) {}
+//!     testbed::tests![NoFixture; [Root]; a_shell_runs, a_build_runs: [Engine, Buildx]];
+//!     use testbed::trial::NoFixture;
+//!     fn a_shell_runs(_: &NoFixture) {}
+//!     fn a_build_runs(_: &NoFixture) {}
 //! }
 //! fn main() -> std::process::ExitCode {
-//!     testbed::trial::run(&testbed::trial::Arguments::from_args(), || Ok(()), &[shell::TESTS])
+//!     let arguments = trial::Arguments::from_args();
+//!     trial::run(&arguments, NoFixture::make, &[shell::TESTS])
 //! }
 //! ```
 
@@ -29,6 +32,16 @@ use anyhow::Result;
 pub use libtest_mimic::Arguments;
 use libtest_mimic::{Completion, Failed, Trial};
 pub use need::{Need, newer_client, plugin};
+
+/// For a suite whose tests share nothing.
+#[derive(Debug)]
+pub struct NoFixture;
+
+impl NoFixture {
+    pub fn make() -> Result<Self> {
+        Ok(Self)
+    }
+}
 
 /// A test: its path, what it needs, and what it does with the suite's fixture.
 pub struct Test<F: 'static> {

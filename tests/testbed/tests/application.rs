@@ -1,19 +1,21 @@
-//! The stand-in for Node.js does what the real one does with the application, where there is a real one.
-
-#![expect(
-    clippy::unwrap_used,
-    reason = "clippy knows tests by their attribute, not by their folder"
-)]
+//! The stand-in for Node.js does what the real one does with the application.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command};
 use std::time::Duration;
 
 use testbed::application::Application;
 use testbed::background::wait_until;
 use testbed::serve::{accepts, free_port};
+use testbed::trial::NoFixture;
+
+testbed::tests![
+    NoFixture; [];
+    the_stand_in_answers_its_version_and_finishes_requests_when_it_is_told_to_end,
+    the_real_one_does_the_same: [Node],
+];
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const SOON: Duration = Duration::from_secs(10);
@@ -81,7 +83,8 @@ fn receive(mut stream: TcpStream) -> (String, String) {
 }
 
 fn check(node: &str) {
-    let directory = std::env::temp_dir().join(format!("application-{}", std::process::id()));
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("application");
     Application::new("v1.2.3")
         .write(&directory, "base")
         .unwrap();
@@ -96,22 +99,12 @@ fn check(node: &str) {
     assert_eq!(service.get("/").0, "200");
     assert_eq!(service.get("/health").0, "503");
     assert_eq!(service.end(), ("1.2.4".into(), Some(0)));
-    std::fs::remove_dir_all(&directory).unwrap();
 }
 
-#[test]
-fn the_service_answers_its_version_and_finishes_requests_when_it_is_told_to_end() {
+fn the_stand_in_answers_its_version_and_finishes_requests_when_it_is_told_to_end(_: &NoFixture) {
     check(env!("CARGO_BIN_EXE_stand-in-node"));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let real: Option<PathBuf> = std::env::split_paths(&path)
-        .map(|folder| folder.join("node"))
-        .find(|node| node.exists());
-    match real {
-        Some(node) => check(node.to_str().unwrap()),
-        None => writeln!(
-            std::io::stderr(),
-            "only the stand-in: there is no node here"
-        )
-        .unwrap(),
-    }
+}
+
+fn the_real_one_does_the_same(_: &NoFixture) {
+    check("node");
 }

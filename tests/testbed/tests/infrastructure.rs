@@ -1,11 +1,6 @@
 //! Boots everything once and shows that each part is what it claims to be. One test, because booting is what
 //! takes the time; each claim is a function of its own.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "clippy knows tests by their attribute, not by their folder"
-)]
-
 use std::io::Write;
 use std::time::{Duration, Instant};
 
@@ -17,11 +12,16 @@ use testbed::docker_client::DockerClient;
 use testbed::image;
 use testbed::infrastructure::{FIRST_RELEASE, Infrastructure, REPOSITORY};
 use testbed::machine;
+use testbed::trial::NoFixture;
+
+testbed::tests![
+    NoFixture; [Testbed];
+    everything_boots_does_what_it_claims_and_is_gone_at_drop,
+];
 
 const SOON: Duration = Duration::from_secs(10);
 
-#[test]
-fn everything_boots_does_what_it_claims_and_is_gone_at_drop() {
+fn everything_boots_does_what_it_claims_and_is_gone_at_drop(_: &NoFixture) {
     let start = Instant::now();
     let tell = |step: &str| {
         let _ = writeln!(std::io::stderr(), "{:>6.2?} {step}", start.elapsed());

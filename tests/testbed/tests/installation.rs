@@ -3,9 +3,14 @@
 use std::os::unix::fs::MetadataExt;
 
 use testbed::installation::Installation;
+use testbed::trial::NoFixture;
 
-#[test]
-fn an_installation_is_the_shipped_configuration_and_goes_without_a_trace() {
+testbed::tests![
+    NoFixture; [Root];
+    an_installation_is_the_shipped_configuration_and_goes_without_a_trace,
+];
+
+fn an_installation_is_the_shipped_configuration_and_goes_without_a_trace(_: &NoFixture) {
     // Any program will do: nothing here runs it.
     let installation = Installation::new("/bin/true".as_ref()).unwrap();
     let root = installation.root().to_owned();

@@ -1,10 +1,5 @@
 //! A testbed that is ended, kindly or not, leaves nothing that the next one does not remove.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "clippy knows tests by their attribute, not by their folder"
-)]
-
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -14,15 +9,19 @@ use testbed::command::docker_lines;
 use testbed::machine::{LABEL, Machine, reap};
 use testbed::network::Network;
 use testbed::registry::Registry;
+use testbed::trial::NoFixture;
 
-const CHILD: &str = "TESTBED_TEST_CHILD";
+testbed::tests![
+    NoFixture; [Testbed];
+    a_testbed_told_to_end_removes_everything,
+    a_killed_testbed_is_swept_by_the_next,
+];
 
-/// Not a test by itself: what the others start in a process that they then end.
-#[test]
-fn child() {
-    if std::env::var_os(CHILD).is_none() {
-        return;
-    }
+/// The argument that makes this program the child.
+pub(crate) const CHILD: &str = "--child";
+
+/// What the tests start in a process that they then end.
+pub(crate) fn child() -> ! {
     let machine = Machine::start().unwrap();
     let network = Network::create().unwrap();
     let registry = Registry::start(&machine, network.gateway).unwrap();
@@ -37,8 +36,7 @@ fn child() {
 /// The child and its registry's address.
 fn start_child() -> (Child, String) {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["child", "--exact", "--nocapture"])
-        .env(CHILD, "1")
+        .arg(CHILD)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -77,16 +75,14 @@ fn assert_nothing_left(process: u32, registry: &str) {
     wait_until("the registry's end", Duration::from_secs(5), gone).unwrap();
 }
 
-#[test]
-fn a_testbed_told_to_end_removes_everything() {
+fn a_testbed_told_to_end_removes_everything(_: &NoFixture) {
     let (mut child, registry) = start_child();
     assert_eq!(networks(child.id()).len(), 1);
     assert_eq!(end(&mut child, "-TERM"), Some(143));
     assert_nothing_left(child.id(), &registry);
 }
 
-#[test]
-fn a_killed_testbed_is_swept_by_the_next() {
+fn a_killed_testbed_is_swept_by_the_next(_: &NoFixture) {
     let (mut child, registry) = start_child();
     assert_eq!(end(&mut child, "-KILL"), None);
     assert_eq!(networks(child.id()).len(), 1);

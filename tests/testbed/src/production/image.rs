@@ -48,7 +48,7 @@ pub fn prepare(machine: &Machine) -> Result<Images> {
     let client = ensure(machine, "docker", RECIPE, &entrypoint, rootfs::docker)?;
     lend(&client, DOCKER)?;
     let node = machine::program("stand-in-node")?;
-    let recipe = fingerprint(include_bytes!("bin/stand-in-node.rs"));
+    let recipe = fingerprint(include_bytes!("../bin/stand-in-node.rs"));
     let base = ensure(
         machine,
         "application-base",

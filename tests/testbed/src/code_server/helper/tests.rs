@@ -112,3 +112,13 @@ fn an_archive_brings_back_files_permissions_links_and_empty_folders() {
     );
     assert!(at("out/empty").is_dir());
 }
+
+#[test]
+fn a_missing_cache_is_a_warning_and_ends_as_a_failure() {
+    let options = options(&["--file", "/nowhere/cache.zip"]);
+    let error = super::restore(&options).unwrap_err();
+    assert_eq!(
+        super::last_line(&error),
+        "\x1b[0;33mWARNING: Cache file does not exist                \x1b[0;m"
+    );
+}

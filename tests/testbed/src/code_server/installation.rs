@@ -22,9 +22,9 @@ use crate::machine;
 use crate::runner::Runner;
 use user::BrokerUser;
 
-const CONFIG: &str = include_str!("../../../runner-config/dockmaster.toml");
-const ENVIRONMENT: &str = include_str!("../../../runner-config/environments/production.toml");
-const RUNNER: &str = include_str!("../../../runner-config/gitlab-runner.toml");
+const CONFIG: &str = include_str!("../../../../runner-config/dockmaster.toml");
+const ENVIRONMENT: &str = include_str!("../../../../runner-config/environments/production.toml");
+const RUNNER: &str = include_str!("../../../../runner-config/gitlab-runner.toml");
 
 /// The tags of the company's `.gitlab-ci.yml`, by lane.
 pub const DOCKER_TAG: &str = "devops_test_docker";

@@ -33,7 +33,7 @@ pub fn main(arguments: impl Iterator<Item = String>) -> ExitCode {
     match run(&arguments.collect::<Vec<_>>()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(&format!("\x1b[31;1mFATAL: {error:#}\x1b[0;m"));
+            say(&last_line(&error));
             ExitCode::FAILURE
         }
     }
@@ -51,6 +51,23 @@ fn run(arguments: &[String]) -> Result<()> {
         "cache-extractor" => restore(&Options::parse(rest)?),
         other => bail!("unknown sub-command {other}"),
     }
+}
+
+/// What the real program ends with in yellow, though it ends as a failure.
+#[derive(Debug)]
+struct Warning(&'static str);
+
+impl std::fmt::Display for Warning {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.0)
+    }
+}
+
+fn last_line(error: &anyhow::Error) -> String {
+    if error.is::<Warning>() {
+        return format!("\x1b[0;33m{:<50}\x1b[0;m", format!("WARNING: {error}"));
+    }
+    format!("\x1b[31;1mFATAL: {error:#}\x1b[0;m")
 }
 
 /// Where the real program writes its lines, too.
@@ -170,7 +187,7 @@ fn restore(options: &Options) -> Result<()> {
     let content = match std::fs::read(file) {
         Ok(content) => content,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            bail!("Cache file does not exist")
+            bail!(Warning("Cache file does not exist"))
         }
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
     };

@@ -12,7 +12,7 @@ use crate::command::{DOCKER, attempt, docker, feed};
 use crate::machine;
 use crate::registry::Registry;
 
-const BOOT: &str = include_str!("../../host-boot.sh");
+const BOOT: &str = include_str!("../../../host-boot.sh");
 
 /// More than the gigabyte a rollout wants to find free, and little enough to be filled quickly.
 const DISK: &str = "/var/lib/docker:rw,mode=0711,size=1536m";
@@ -101,7 +101,10 @@ impl Host {
             "--ip",
             &ip,
         ]);
-        arguments.extend(["--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE"]);
+        arguments.extend(["--cap-add", "ALL"]);
+        if takes_all_literally(&docker(&["version", "--format", "{{.Server.Version}}"])?) {
+            arguments.extend(["--cap-drop", "SYS_RESOURCE"]);
+        }
         arguments.extend(["--security-opt", "seccomp=unconfined"]);
         arguments.extend([
             "--security-opt",
@@ -294,5 +297,28 @@ impl Host {
             .exec("tail -n 20 /var/log/dockerd.log")
             .unwrap_or_default();
         format!("{}: {}\n{engine}", self.name, own.unwrap_or_default())
+    }
+}
+
+/// Whether an engine asks the kernel for every capability there is: then the one that a machine's root may lack has
+/// to be left out. From 26 on `ALL` means all that the engine has, and leaving out one that it lacks is refused.
+fn takes_all_literally(version: &str) -> bool {
+    let major = version
+        .split('.')
+        .next()
+        .and_then(|major| major.parse::<u32>().ok());
+    major.is_none_or(|major| major < 26)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::takes_all_literally;
+
+    #[test]
+    fn the_engine_s_generation_decides_which_capabilities_are_asked_for() {
+        assert!(takes_all_literally("20.10.24+dfsg1"));
+        assert!(takes_all_literally("25.0.3"));
+        assert!(!takes_all_literally("26.1.5+dfsg1"));
+        assert!(!takes_all_literally("29.0.0"));
     }
 }

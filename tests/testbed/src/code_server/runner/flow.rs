@@ -449,8 +449,8 @@ impl Session {
         self.log.open_section(&section, &phase.heading());
         if argument == "build_script" {
             self.log.warning(
-                "Starting with version 20.0 the 'build_script' stage will be replaced with \
-                 'step_script': https://gitlab.com/gitlab-org/gitlab-runner/-/issues/26426",
+                "Starting with version 17.0 the 'build_script' stage will be replaced with \
+                 'step_script': https://gitlab.com/groups/gitlab-org/-/epics/6112",
             );
         }
         let result = self

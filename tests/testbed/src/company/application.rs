@@ -6,10 +6,10 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-const DOCKERFILE: &str = include_str!("../app/Dockerfile");
-const PACKAGE: &str = include_str!("../app/package.json");
-const SERVICE: &str = include_str!("../app/bin/www.js");
-const IGNORE: &str = include_str!("../app/.dockerignore");
+const DOCKERFILE: &str = include_str!("../../app/Dockerfile");
+const PACKAGE: &str = include_str!("../../app/package.json");
+const SERVICE: &str = include_str!("../../app/bin/www.js");
+const IGNORE: &str = include_str!("../../app/.dockerignore");
 
 /// The port it listens on in its container and on every host.
 pub const PORT: u16 = 3131;

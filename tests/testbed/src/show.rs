@@ -1,0 +1,4 @@
+//! Programs for people: the demo and the bench.
+
+pub mod bench;
+pub mod demo;
