@@ -22,6 +22,8 @@ ca-certificates:/usr/sbin/update-ca-certificates
 debian-archive-keyring:/usr/share/keyrings/debian-archive-keyring.gpg
 gcc:/usr/bin/cc
 libc6-dev:/usr/include/stdio.h
+nodejs:/usr/bin/node
+shellcheck:/usr/bin/shellcheck
 "
 
 say() {
@@ -89,21 +91,54 @@ without_starting_services() {
     return "$result"
 }
 
+# Fetches a Docker client and its buildx plugin of Debian's next release, which this one does not have. They are
+# kept out of the way of the machine's own, and the testbed finds them by DOCKMASTER_TEST_CLIENTS.
+install_clients() {
+    DOCKMASTER_TEST_CLIENTS=/var/cache/dockmaster-tests/clients
+    export DOCKMASTER_TEST_CLIENTS
+    if [ -x "$DOCKMASTER_TEST_CLIENTS/docker-buildx" ]; then
+        return 0
+    fi
+    say "Fetching a newer Docker client"
+    site=$(apt-get indextargets --format '$(CODENAME) $(ORIGIN) $(SITE)' 'Created-By: Packages' |
+        sed -n 's/^bookworm Debian //p' | head -n 1)
+    if [ -z "$site" ]; then
+        say "apt knows no source of Debian 12 (bookworm), so there is no newer client: tests that need one are left out."
+        return 0
+    fi
+    work=$(mktemp -d)
+    mkdir -p "$work/lists/partial" "$work/archives/partial" "$DOCKMASTER_TEST_CLIENTS"
+    chmod 755 "$work"
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $site trixie main" >"$work/sources.list"
+    next="-o Dir::Etc::SourceList=$work/sources.list -o Dir::Etc::SourceParts=/dev/null -o Dir::State::Lists=$work/lists"
+    # Word splitting is wanted: $next is a list.
+    # shellcheck disable=SC2086
+    (
+        cd "$work"
+        apt_run apt-get $next -o APT::Sandbox::User=root -o Dir::Cache="$work" update
+        apt_run apt-get $next -o APT::Sandbox::User=root -o Dir::Cache="$work" download docker-cli docker-buildx
+        for package in ./*.deb; do dpkg -x "$package" root; done
+        mv root/usr/bin/docker root/usr/libexec/docker/cli-plugins/docker-buildx "$DOCKMASTER_TEST_CLIENTS"
+    )
+    rm -rf "$work"
+}
+
 # Finds cargo, also where rustup puts it and no login shell has said so.
 require_cargo() {
+    wanted=$(sed -n 's/^channel = "\(.*\)"$/\1/p' rust-toolchain.toml)
     if ! command -v cargo >/dev/null && [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]; then
         PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
         export PATH
     fi
     if ! command -v cargo >/dev/null; then
-        say "There is no Rust toolchain here. dockmaster needs Rust 1.95 or newer; Debian 12's own is too old."
+        say "There is no Rust toolchain here. dockmaster needs Rust $wanted or newer; Debian 12's own is too old."
         say "  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal -c clippy,rustfmt"
         say "Then open a new shell and run this again."
         return 1
     fi
     version=$(rustc --version | cut -d ' ' -f 2)
-    if [ "$(printf '1.95.0\n%s\n' "$version" | sort -V | head -n 1)" != 1.95.0 ]; then
-        say "Rust $version is too old: dockmaster needs 1.95 or newer. Try: rustup update stable"
+    if [ "$(printf '%s\n%s\n' "$wanted" "$version" | sort -V | head -n 1)" != "$wanted" ]; then
+        say "Rust $version is too old: dockmaster needs $wanted or newer. Try: rustup update"
         return 1
     fi
 }
