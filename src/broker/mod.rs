@@ -4,6 +4,7 @@
 //! It decides itself, from facts that root hands it, and serves until its control pipe closes.
 
 pub(crate) mod client;
+mod clock;
 pub(crate) mod driver;
 mod open;
 mod protocol;

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::{
+    clock::RealClock,
     serve,
     voice::{Story, Voice},
 };
@@ -15,10 +16,9 @@ use crate::{
     host,
     policy::Grant,
     rollout::{
-        clock::RealClock,
-        engine::{self, Error, Order},
+        engine::{self, Order},
         journal::{Outcome, Owner},
-        port::{Narrator, Ports, Release, Wish},
+        port::{Cancel, Narrator, Ports, Release, Wish},
         report::Report,
         world::{Settings, World},
     },
@@ -34,6 +34,17 @@ impl Ports for Live {
     type Journal = RunFile;
     type Clock = RealClock;
     type Narrator = Voice;
+    type Cancel = watch::Receiver<Wish>;
+}
+
+impl Cancel for watch::Receiver<Wish> {
+    fn wish(&self) -> Wish {
+        *self.borrow()
+    }
+
+    async fn stopped(&self) {
+        serve::stopped(self.clone()).await;
+    }
 }
 
 /// The real rollouts.
@@ -86,7 +97,7 @@ impl serve::Rollouts for Rollouts<'_> {
         if let Err(error) = runs.prune() {
             tracing::warn!(%error, "old journals stay");
         }
-        told(&report.map_err(not_begun)?, &world.narrator)
+        told(&report?, &world.narrator)
     }
 }
 
@@ -107,9 +118,7 @@ pub(super) async fn recover(
     }
     let world = world(config, &environment, voice, wish)?;
     let settings = settings(&runs, &environment)?;
-    let reports = engine::recover(&world, &settings, &earlier)
-        .await
-        .map_err(not_begun)?;
+    let reports = engine::recover(&world, &settings, &earlier).await?;
     let stuck = reports
         .into_iter()
         .find(|report| report.outcome == Outcome::Stuck);
@@ -180,13 +189,6 @@ fn choose(records: Vec<Record>, commit: &str, image: &str, pipeline: i64) -> Opt
 fn unleased(error: LeaseError) -> Failure {
     match error.class() {
         Class::Build => Failure::build(JobCode::Leased, error),
-        Class::System => Failure::system(error),
-    }
-}
-
-fn not_begun(error: Error) -> Failure {
-    match error.class() {
-        Class::Build => Failure::build(JobCode::Stuck, error),
         Class::System => Failure::system(error),
     }
 }

@@ -1,23 +1,24 @@
 //! How an environment is: for a person, at any hour. Changes nothing.
 
-use futures_util::future::join_all;
+use std::{collections::BTreeMap, time::Duration};
+
 use tokio::sync::watch;
 
-use super::{
-    open::{self, Live},
-    voice::Voice,
-};
+use super::{open, voice::Voice};
 use crate::{
     config::Config,
-    failure::{self, Failure},
+    failure::Failure,
     rollout::{
-        journal::Run,
+        journal::{Outcome, Run},
         narrate,
-        port::{Balancer, Container, Health, Narrator, Pool, Release, Remote, Weight, Wish},
-        world::World,
+        port::{Container, Health, Narrator, Release, Survey, Weight, Wish},
+        world::Glance,
     },
     store::{Lease, Runs},
 };
+
+/// What does not answer within this is told as unknown.
+const LIMIT: Duration = Duration::from_secs(8);
 
 /// Says it line by line. `true` when nothing needs a person.
 pub(super) async fn status(config: &Config, name: &str) -> Result<bool, Failure> {
@@ -27,102 +28,217 @@ pub(super) async fn status(config: &Config, name: &str) -> Result<bool, Failure>
     let world = open::world(config, &environment, Voice::Admin, wish)?;
     let runs = Runs::new(&config.state_dir, name);
     let versions = runs.versions().map_err(Failure::system)?;
-    let weights = match &world.balancer {
-        None => Weights::NoBalancer,
-        Some(balancer) => match balancer.pool().await {
-            Ok(pool) => Weights::Read(pool),
-            Err(error) => {
-                world.narrator.say(&failure::chain(&error));
-                Weights::Unread
-            }
-        },
-    };
-    let mut is_well = tell_hosts(&world, &weights, &versions).await;
+    let glance = world.glance(LIMIT).await;
+    let (mut is_well, lines) = told(&glance, &versions);
+    for line in lines {
+        world.narrator.say(&line);
+    }
     if let Some(holder) = Lease::holder(&config.state_dir, name) {
         world
             .narrator
             .say(&format!("{name} is being changed by {holder}"));
-    } else if let Some(run) = runs.newest().map_err(Failure::system)? {
-        is_well &= tell_run(&run, name, &world.narrator);
+        return Ok(is_well);
+    }
+    if let Some(line) = mixed(&glance, &versions) {
+        is_well = false;
+        world.narrator.say(&format!("{name} is mixed: {line}"));
+    }
+    if let Some(run) = runs.newest().map_err(Failure::system)? {
+        is_well &= !run.is_open();
+        for line in told_run(&run, name) {
+            world.narrator.say(&line);
+        }
     }
     Ok(is_well)
 }
 
-/// What the balancer says; the hosts are told of whether it answers or not.
-enum Weights {
-    NoBalancer,
-    Unread,
-    Read(Pool),
+/// The balancer's error if there is one, then a line a host; `false` when a person has to look.
+fn told(glance: &Glance, versions: &[Release]) -> (bool, Vec<String>) {
+    let mut lines = Vec::new();
+    let mut is_well = true;
+    if let Some(Err(why)) = &glance.pool {
+        lines.push(format!("the balancer cannot be read: {why}"));
+    }
+    for (host, survey) in &glance.surveys {
+        let (has_weight, weight) = told_weight(glance, host);
+        let (is_serving, state) = told_state(survey, versions);
+        is_well &= has_weight && is_serving;
+        lines.push(format!("{host}  {weight}, {state}"));
+    }
+    (is_well, lines)
 }
 
-impl Weights {
-    /// A host's, for people; `false` when a person has to look at it.
-    fn of(&self, host: &str) -> (bool, String) {
-        match self {
-            Self::NoBalancer => (true, "no balancer".into()),
-            Self::Unread => (false, "weight unknown".into()),
-            Self::Read(pool) => match pool.weights.get(host) {
-                None => (false, "not at the balancer".into()),
-                Some(weight) => (*weight != Weight::ZERO, format!("weight {weight}")),
-            },
+fn told_weight(glance: &Glance, host: &str) -> (bool, String) {
+    match &glance.pool {
+        None => (true, "no balancer".into()),
+        Some(Err(_)) => (false, "weight unknown".into()),
+        Some(Ok(pool)) => match pool.weights.get(host) {
+            None => (false, "not at the balancer".into()),
+            Some(weight) => (*weight != Weight::ZERO, format!("weight {weight}")),
+        },
+    }
+}
+
+fn told_state(survey: &Result<Survey, String>, versions: &[Release]) -> (bool, String) {
+    match survey.as_ref().map(|survey| &survey.container) {
+        Err(why) => (false, why.clone()),
+        Ok(None) => (false, "nothing runs".into()),
+        Ok(Some(container)) => told_container(container, versions),
+    }
+}
+
+fn told_container(container: &Container, versions: &[Release]) -> (bool, String) {
+    let (is_serving, health) = match (container.is_running, container.health) {
+        (false, _) => (false, "not running"),
+        (true, Health::Starting) => (false, "starting"),
+        (true, Health::Healthy) => (true, "healthy"),
+        (true, Health::Unhealthy) => (false, "unhealthy"),
+        (true, Health::None) => (true, "no health check"),
+    };
+    let release = narrate::release_of(container, versions);
+    (is_serving, format!("{release}, {health}"))
+}
+
+/// Which hosts run which release, where that is not one for all.
+fn mixed(glance: &Glance, versions: &[Release]) -> Option<String> {
+    let mut hosts: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (host, survey) in &glance.surveys {
+        if let Ok(Survey {
+            container: Some(container),
+            ..
+        }) = survey
+        {
+            let release = narrate::release_of(container, versions);
+            hosts.entry(release).or_default().push(host);
         }
     }
-}
-
-async fn tell_hosts(world: &World<Live>, weights: &Weights, versions: &[Release]) -> bool {
-    let looks = world
-        .hosts
+    let told = hosts
         .iter()
-        .map(async |(host, remote)| (host, remote.survey().await));
-    let mut is_well = true;
-    for (host, survey) in join_all(looks).await {
-        let (is_in_service, weight) = weights.of(host);
-        is_well &= is_in_service;
-        let text = match survey {
-            Ok(survey) => {
-                let container = survey.container.as_ref();
-                is_well &= container.is_some_and(is_serving);
-                container.map_or("nothing runs".to_owned(), |container| {
-                    running(container, versions)
-                })
-            }
-            Err(error) => {
-                is_well = false;
-                failure::chain(&error)
-            }
-        };
-        world.narrator.say(&format!("{host}  {weight}, {text}"));
-    }
-    is_well
+        .map(|(release, hosts)| format!("{release} on {}", hosts.join(", ")));
+    (hosts.len() > 1).then(|| told.collect::<Vec<_>>().join("; "))
 }
 
-fn is_serving(container: &Container) -> bool {
-    container.is_running && matches!(container.health, Health::Healthy | Health::None)
-}
-
-fn running(container: &Container, versions: &[Release]) -> String {
-    let health = match (container.is_running, container.health) {
-        (false, _) => "not running",
-        (true, Health::Starting) => "starting",
-        (true, Health::Healthy) => "healthy",
-        (true, Health::Unhealthy) => "unhealthy",
-        (true, Health::None) => "no health check",
-    };
-    format!("{}, {health}", narrate::release_of(container, versions))
-}
-
-/// The last run; `false` when it was left open.
-fn tell_run(run: &Run, environment: &str, narrator: &Voice) -> bool {
+fn told_run(run: &Run, environment: &str) -> Vec<String> {
     let what = format!(
         "the last rollout, {} by job {}",
         run.release.version, run.owner.job
     );
-    if !run.is_open() {
-        narrator.say(&format!("{what}, has ended"));
-        return true;
+    let Some(outcome) = run.outcome else {
+        let why = run.stuck.as_deref().unwrap_or("it was cut off");
+        return vec![
+            format!("{what}, is open: {why}"),
+            format!("next: dockmaster rollout recover {environment}"),
+        ];
+    };
+    let end = match outcome {
+        Outcome::Done => "is done",
+        Outcome::Undone => "failed and was undone",
+        Outcome::Stopped => "was stopped between hosts: deploy again to go on",
+        Outcome::Stuck => "was stuck, and a later one took over",
+    };
+    vec![format!("{what}, {end}")]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::{journal::Event, port::Pool};
+
+    fn release(version: &str) -> Release {
+        Release {
+            image: "h/app".into(),
+            digest: format!("sha256:{version}"),
+            version: version.into(),
+        }
     }
-    let why = run.stuck.as_deref().unwrap_or("it was cut off");
-    narrator.say(&format!("{what}, is open: {why}"));
-    narrator.say(&format!("next: dockmaster rollout recover {environment}"));
-    false
+
+    fn seen(version: &str) -> Survey {
+        let reference = release(version).reference();
+        let container = Container {
+            id: "c".into(),
+            reference: reference.clone(),
+            image: version.into(),
+            digests: vec![reference],
+            is_running: true,
+            health: Health::Healthy,
+            restarts: 0,
+        };
+        Survey {
+            container: Some(container),
+            leftovers: Vec::new(),
+            compose: String::new(),
+            free_bytes: 0,
+            is_switching: false,
+        }
+    }
+
+    fn glance(pool: Result<Pool, String>, versions: [&str; 2]) -> Glance {
+        Glance {
+            pool: Some(pool),
+            surveys: ["app-1", "app-2"]
+                .map(str::to_owned)
+                .into_iter()
+                .zip(versions.map(|version| Ok(seen(version))))
+                .collect(),
+        }
+    }
+
+    fn versions() -> [Release; 2] {
+        ["v1", "v2"].map(release)
+    }
+
+    #[test]
+    fn a_balancer_that_does_not_answer_hides_no_host() {
+        let glance = glance(Err("no answer within 8.0 s".into()), ["v1", "v1"]);
+        let (is_well, lines) = told(&glance, &versions());
+        assert!(!is_well);
+        assert_eq!(
+            lines,
+            [
+                "the balancer cannot be read: no answer within 8.0 s",
+                "app-1  weight unknown, v1, healthy",
+                "app-2  weight unknown, v1, healthy",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_host_without_weight_needs_a_person() {
+        let weight = |number| Weight::new(number).unwrap();
+        let weights = [("app-1", 100), ("app-2", 0)];
+        let pool = Pool {
+            weights: weights.map(|(h, w)| (h.to_owned(), weight(w))).into(),
+            strangers: Vec::new(),
+        };
+        let (is_well, lines) = told(&glance(Ok(pool), ["v1", "v1"]), &versions());
+        assert!(!is_well);
+        assert_eq!(lines[1], "app-2  weight 0, v1, healthy");
+    }
+
+    #[test]
+    fn a_mixed_fleet_is_called_mixed() {
+        let one = |versions_| mixed(&glance(Err(String::new()), versions_), &versions());
+        assert_eq!(one(["v1", "v1"]), None);
+        assert_eq!(
+            one(["v2", "v1"]).as_deref(),
+            Some("v1 on app-2; v2 on app-1")
+        );
+    }
+
+    #[test]
+    fn a_stopped_rollout_is_not_called_done() {
+        let mut run = Run::fold(&[Event::Opened {
+            run: "r".into(),
+            release: release("v2"),
+            owner: crate::rollout::journal::Owner::default(),
+            hosts: Vec::new(),
+        }])
+        .unwrap();
+        assert_eq!(told_run(&run, "production").len(), 2);
+        run.outcome = Some(Outcome::Stopped);
+        assert_eq!(
+            told_run(&run, "production"),
+            ["the last rollout, v2 by job 0, was stopped between hosts: deploy again to go on"]
+        );
+    }
 }

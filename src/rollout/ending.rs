@@ -50,7 +50,8 @@ impl Ending {
     ) -> Report {
         work.is_settling = true;
         // What cannot be seen now is told as unknown: everything that matters was seen before.
-        let fleet = work.world.fleet().await.unwrap_or_default();
+        let looks = work.world.look(work.patience()).await;
+        let fleet = looks.fleet().unwrap_or_default();
         let rows = report::rows(&work.run, &fleet, &failed, &work.settings.versions);
         let outcome = outcome(&work.run, &failed, trouble.as_ref());
         let took = work.world.now().saturating_sub(self.began);

@@ -9,17 +9,17 @@ use futures_util::future::join_all;
 
 use super::{
     ending::Ending,
-    journal::{Direction, Event, Journal, Mark, Outcome, Owner, Run},
+    journal::{Direction, Event, Mark, Outcome, Owner, Run},
     narrate,
     plan::{self, Fleet, Planned, Refusal, Wanted},
-    port::{HostName, Narrator, Ports, Release, Remote, Weight, Wish},
+    port::{HostName, Journal, Narrator, Ports, Release, Remote, Weight},
     report::Report,
     resume::Failed,
     step::{Trouble, Work},
-    world::{Settings, Source, World},
+    world::{Awaited, GaveUp, Patience, Settings, Source, World},
 };
 use crate::{
-    failure::{self, Class},
+    failure::{self, Failure, JobCode},
     paint,
 };
 
@@ -54,17 +54,20 @@ pub enum Error {
     /// An earlier rollout of the same release is stuck, and trying again changes nothing.
     #[error("an earlier rollout of this very release is {summary}")]
     StillStuck { summary: String },
+    #[error("stopped (asked to stop): nothing was touched")]
+    Stopped,
 }
 
-impl Error {
-    pub fn class(&self) -> Class {
-        match self {
-            Self::Refused(_)
-            | Self::Balancer { .. }
-            | Self::Host { .. }
-            | Self::Pull { .. }
-            | Self::Journal { .. } => Class::System,
-            Self::StillStuck { .. } => Class::Build,
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Refused(_)
+            | Error::Balancer { .. }
+            | Error::Host { .. }
+            | Error::Pull { .. }
+            | Error::Journal { .. }
+            | Error::Stopped => Self::system(error),
+            Error::StillStuck { .. } => Self::build(JobCode::Stuck, error),
         }
     }
 }
@@ -83,6 +86,9 @@ pub struct Earlier<J> {
     pub run: Run,
     pub journal: J,
 }
+
+/// Nothing was touched yet by this process, so it may be told to stop.
+const RECOVER: Patience = Patience::LOOK.within(Duration::from_mins(1));
 
 /// Puts right what earlier runs left open, newest first.
 pub async fn recover<P: Ports>(
@@ -105,9 +111,9 @@ pub async fn recover<P: Ports>(
         };
         let section = format!("recover_{}", run.id);
         world.narrator.open_section(&section, &title);
-        let failed = work.settle().await;
+        let failed = Box::pin(work.settle(RECOVER)).await;
         world.narrator.close_section(&section);
-        let failed = failed.map_err(|source| Error::Balancer { source })?;
+        let failed = failed.map_err(unread)?;
         reports.push(Ending::new(&work).report(&mut work, None, failed).await);
     }
     Ok(reports)
@@ -121,6 +127,57 @@ pub async fn roll_out<P: Ports>(
     earlier: &[Earlier<P::Journal>],
 ) -> Result<Report, Error> {
     let began = world.now();
+    let (version, hosts) = (&order.release.version, world.hosts.len());
+    let title = format!(
+        "{}: {version} on {}, looking at them first",
+        settings.environment,
+        narrate::count(hosts, "host")
+    );
+    world.narrator.say(&paint::bold(&title));
+    let (mut work, hosts) = match Box::pin(prepare(world, settings, order, earlier)).await {
+        Ok(opened) => opened,
+        Err(NotBegun::Current(summary)) => {
+            world.narrator.say(&paint::green(&summary));
+            return Ok(untouched(order, Outcome::Done, &summary));
+        }
+        Err(NotBegun::Failed(Error::Stopped)) => {
+            let summary = Error::Stopped.to_string();
+            world.narrator.say(&paint::bold(&summary));
+            return Ok(untouched(order, Outcome::Stopped, &summary));
+        }
+        Err(NotBegun::Failed(error)) => return Err(error),
+    };
+    let mut ending = Ending::new(&work);
+    ending.began = began;
+    let trouble = Box::pin(work.change_all(&hosts)).await.err();
+    let failed = match &trouble {
+        None => Ok(Vec::new()),
+        Some(trouble) => work.turn_back(trouble).await,
+    };
+    let failed = failed.unwrap_or_else(|gave_up| work.given_up(&gave_up.into_source()));
+    Ok(ending.report(&mut work, trouble, failed).await)
+}
+
+/// Why no run was opened.
+enum NotBegun {
+    /// Every host runs the release already.
+    Current(String),
+    Failed(Error),
+}
+
+impl From<Error> for NotBegun {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Everything before the first change: recovers, plans, pulls, and opens the journal.
+async fn prepare<'a, P: Ports>(
+    world: &'a World<P>,
+    settings: &'a Settings,
+    order: &'a Order<P::Journal>,
+    earlier: &[Earlier<P::Journal>],
+) -> Result<(Work<'a, P>, Vec<Planned>), NotBegun> {
     let Inherited { carried, stuck } = inherit(world, settings, order, earlier).await?;
     let wanted = Wanted {
         release: &order.release,
@@ -129,36 +186,23 @@ pub async fn roll_out<P: Ports>(
         hosts: world.names(),
         carried: &carried,
     };
-    let hosts = plan::plan(&wanted, &look(world).await?)?;
-    tell(world, settings, order, &hosts);
+    let plan = async || -> Result<_, Error> { Ok(plan::plan(&wanted, &look(world).await?)?) };
+    let hosts = plan().await?;
     if hosts.iter().all(|planned| planned.is_current) {
-        let summary = format!(
+        return Err(NotBegun::Current(format!(
             "{} runs {} on all {} already: nothing to do",
             settings.environment,
             order.release.version,
             narrate::count(hosts.len(), "host")
-        );
-        world.narrator.say(&paint::green(&summary));
-        return Ok(untouched(order, Outcome::Done, &summary));
+        )));
     }
-    if !pull(world, &order.release, &hosts).await? {
-        let summary = "stopped (asked to stop): nothing was touched";
-        world.narrator.say(&paint::bold(summary));
-        return Ok(untouched(order, Outcome::Stopped, summary));
-    }
+    tell(world, settings, order, &hosts);
+    pull(world, &order.release, &hosts).await?;
     // Pulling may have taken minutes: what is captured must be what is there now.
-    let hosts = plan::plan(&wanted, &look(world).await?)?;
-    let mut work = open(world, settings, order, &hosts).await?;
+    let hosts = plan().await?;
+    let work = open(world, settings, order, &hosts).await?;
     supersede(&order.run, &stuck).await?;
-    let mut ending = Ending::new(&work);
-    ending.began = began;
-    let trouble = work.change_all(&hosts).await.err();
-    let failed = match &trouble {
-        None => Ok(Vec::new()),
-        Some(trouble) => work.turn_back(trouble).await,
-    };
-    let failed = failed.unwrap_or_else(|source| work.given_up(&source));
-    Ok(ending.report(&mut work, trouble, failed).await)
+    Ok((work, hosts))
 }
 
 /// What earlier runs leave to this one.
@@ -202,16 +246,24 @@ async fn inherit<'a, P: Ports>(
 
 /// Looks at everything; all must answer before anything begins.
 async fn look<P: Ports>(world: &World<P>) -> Result<Fleet, Error> {
-    let pool = world.pool().await;
-    let pool = pool.map_err(|source| Error::Balancer { source })?;
+    let looks = world.look(Patience::LOOK).await;
+    let pool = looks.pool.map_err(unread)?;
     let mut surveys = BTreeMap::new();
-    for (host, survey) in world.surveys().await {
+    for (host, survey) in looks.surveys {
         match survey {
             Ok(survey) => surveys.insert(host, survey),
-            Err(source) => return Err(Error::Host { host, source }),
+            Err(GaveUp::Stopped) => return Err(Error::Stopped),
+            Err(GaveUp::Failed(source)) => return Err(Error::Host { host, source }),
         };
     }
     Ok(Fleet { pool, surveys })
+}
+
+fn unread(gave_up: GaveUp<Source>) -> Error {
+    match gave_up {
+        GaveUp::Stopped => Error::Stopped,
+        GaveUp::Failed(source) => Error::Balancer { source },
+    }
 }
 
 fn tell<P: Ports>(
@@ -222,14 +274,11 @@ fn tell<P: Ports>(
 ) {
     let release = &order.release;
     let changed = hosts.iter().filter(|planned| !planned.is_current).count();
-    let title = format!(
-        "{}: {} on {}, one at a time",
-        settings.environment,
-        release.version,
-        narrate::count(changed, "host")
-    );
-    world.narrator.say(&paint::bold(&title));
+    let changed = narrate::count(changed, "host");
     world.narrator.say(&release.reference());
+    world
+        .narrator
+        .say(&format!("{changed} to change, one at a time"));
     for planned in hosts {
         let was = planned.previous.as_ref();
         let was = was.map(|container| narrate::release_of(container, &settings.versions));
@@ -249,42 +298,25 @@ fn tell<P: Ports>(
     }
 }
 
-/// Pulls on every host that needs it; false when somebody wanted it to end meanwhile.
+/// Pulls on every host that needs it.
 async fn pull<P: Ports>(
     world: &World<P>,
     release: &Release,
     hosts: &[Planned],
-) -> Result<bool, Error> {
+) -> Result<(), Error> {
     let section = "rollout_pull";
     let title = format!("pull {} on every host", release.version);
     world.narrator.open_section(section, &title);
     let pulls = hosts.iter().filter(|planned| !planned.is_current);
     let pulls = join_all(pulls.map(|planned| pull_on(world, release, &planned.host)));
-    let mut cancel = world.cancel.clone();
-    let cancelled = async {
-        // A sender that is gone wishes nothing more.
-        if cancel.wait_for(|wish| *wish > Wish::GoOn).await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    let results = tokio::select! {
-        biased;
-        results = pulls => Some(results),
-        () = cancelled => None,
-    };
+    let results = pulls.await;
     world.narrator.close_section(section);
-    for result in results.iter().flatten() {
-        if let Err(error) = result {
+    for error in results.iter().filter_map(|result| result.as_ref().err()) {
+        if !matches!(error, Error::Stopped) {
             world.narrator.say(&paint::red(&failure::chain(error)));
         }
     }
-    match results {
-        None => Ok(false),
-        Some(results) => results
-            .into_iter()
-            .collect::<Result<(), _>>()
-            .map(|()| true),
-    }
+    results.into_iter().collect()
 }
 
 async fn pull_on<P: Ports>(world: &World<P>, release: &Release, host: &str) -> Result<(), Error> {
@@ -293,12 +325,21 @@ async fn pull_on<P: Ports>(world: &World<P>, release: &Release, host: &str) -> R
     let Some(remote) = world.remote(host) else {
         return Ok(());
     };
-    let pulled = world.retry(async || remote.pull(release, &say).await).await;
-    pulled.map_err(|error| Error::Pull {
-        host: host.into(),
-        reference: release.reference(),
-        source: error.into(),
-    })?;
+    let pull = async || remote.pull(release, &say).await;
+    match world
+        .retry(Patience::LOOK, Awaited::of(host, ""), pull)
+        .await
+    {
+        Ok(()) => {}
+        Err(GaveUp::Stopped) => return Err(Error::Stopped),
+        Err(GaveUp::Failed(error)) => {
+            return Err(Error::Pull {
+                host: host.into(),
+                reference: release.reference(),
+                source: error.into(),
+            });
+        }
+    }
     let waited = narrate::duration(world.now().saturating_sub(began));
     world.say(host, &format!("has the image, by digest ({waited})"));
     Ok(())
@@ -399,7 +440,7 @@ impl<P: Ports> Work<'_, P> {
     }
 
     /// Goes back, or only to the next step edge when nothing failed.
-    async fn turn_back(&mut self, trouble: &Trouble) -> Result<Vec<Failed>, Source> {
+    async fn turn_back(&mut self, trouble: &Trouble) -> Result<Vec<Failed>, GaveUp<Source>> {
         self.is_settling = true;
         let why = failure::chain(trouble);
         self.world.narrator.say(&paint::red(&why));
@@ -423,7 +464,7 @@ impl<P: Ports> Work<'_, P> {
         }
         let section = "rollout_settle";
         self.world.narrator.open_section(section, title);
-        let failed = self.settle().await;
+        let failed = Box::pin(self.settle(Patience::SETTLE)).await;
         self.world.narrator.close_section(section);
         failed
     }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::port::{Container, Health, Release, Survey};
+use super::state::{Container, Health, Release, Survey};
 
 /// A container that restarts this often is in a loop.
 const LOOP: u64 = 3;

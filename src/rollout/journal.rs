@@ -2,25 +2,11 @@
 //!
 //! `Run::fold` is pure: a journal read twice says the same. Knows no file.
 
-#![expect(
-    async_fn_in_trait,
-    reason = "one thread drives all: no future needs to be Send"
-)]
-
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::port::{Container, HostName, Release, Weight};
-
-/// Where events go.
-pub trait Journal {
-    type Error: std::error::Error + Send + Sync + 'static;
-
-    /// Adds one event; when it returns, the event survives a power cut. After an error it may or
-    /// may not be there.
-    async fn append(&self, event: &Event) -> Result<(), Self::Error>;
-}
+use super::state::{Container, HostName, Release, Weight};
 
 /// For whom a rollout runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

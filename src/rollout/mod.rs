@@ -1,6 +1,5 @@
 //! The deploy engine: pure plans and the rollout that carries them out through ports.
 
-pub mod clock;
 pub mod drain;
 mod ending;
 pub mod engine;
@@ -11,6 +10,7 @@ pub mod plan;
 pub mod port;
 pub mod report;
 pub mod resume;
+pub mod state;
 pub mod step;
 mod weight;
 pub mod world;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::port::{Container, Release};
+use super::state::{Container, Release};
 use crate::paint;
 
 /// `3.4 s`, `2 min 5 s`.
@@ -52,7 +52,7 @@ pub fn release_of(container: &Container, versions: &[Release]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rollout::port::Health;
+    use crate::rollout::state::Health;
 
     #[test]
     fn durations_read_as_people_say_them() {

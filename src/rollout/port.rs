@@ -9,12 +9,10 @@
     reason = "one thread drives all: no future needs to be Send"
 )]
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
-
-use super::journal::Journal;
+use super::journal::Event;
+pub use super::state::{Container, Health, HostName, Pool, Release, Survey, Weight};
 
 /// The set of ports that one world brings: what the engine is generic over.
 pub trait Ports {
@@ -23,6 +21,7 @@ pub trait Ports {
     type Journal: Journal;
     type Clock: Clock;
     type Narrator: Narrator;
+    type Cancel: Cancel;
 }
 
 /// An adapter's error.
@@ -45,62 +44,6 @@ impl Retry {
     pub const SOON: Self = Self::After(Duration::ZERO);
 }
 
-/// A host's name in the environment's file.
-pub type HostName = String;
-
-/// A backend's share of the requests: 0 (none) to 100.
-///
-/// Never optional, never defaulted: Aliyun takes a weight left out for 100.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Weight(u8);
-
-impl Weight {
-    pub const ZERO: Self = Self(0);
-
-    /// A weight of at most 100.
-    pub fn new(value: u8) -> Option<Self> {
-        (value <= 100).then_some(Self(value))
-    }
-
-    /// The number, 0 to 100.
-    pub fn value(self) -> u8 {
-        self.0
-    }
-}
-
-impl fmt::Display for Weight {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(out)
-    }
-}
-
-/// A release: an image that can never change, `repository@sha256:…`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Release {
-    /// `host[:port]/project/name`.
-    pub image: String,
-    /// `sha256:…` of the manifest.
-    pub digest: String,
-    /// What people call it, `v1.1.0`.
-    pub version: String,
-}
-
-impl Release {
-    /// How Docker names it.
-    pub fn reference(&self) -> String {
-        format!("{}@{}", self.image, self.digest)
-    }
-}
-
-/// All backends behind the balancer.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Pool {
-    /// The environment's hosts.
-    pub weights: BTreeMap<HostName, Weight>,
-    /// Members that the environment does not name; they count as capacity and are never touched.
-    pub strangers: Vec<(String, Weight)>,
-}
-
 /// The load balancer's weights.
 pub trait Balancer {
     type Error: Fault;
@@ -110,55 +53,6 @@ pub trait Balancer {
 
     /// Sets one host's weight, absolutely. Success means accepted, not yet applied.
     async fn set_weight(&self, host: &str, weight: Weight) -> Result<(), Self::Error>;
-}
-
-/// A container's health, by the image's HEALTHCHECK.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Health {
-    Starting,
-    Healthy,
-    Unhealthy,
-    /// The image has no HEALTHCHECK.
-    None,
-}
-
-/// The service's container on a host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Container {
-    /// The full id.
-    pub id: String,
-    /// What compose was told to run: a tag, a digest or an image id.
-    pub reference: String,
-    /// `sha256:…`, the id of the image it runs: names it even when its tag has moved on.
-    pub image: String,
-    /// `repository@sha256:…` of the image it runs, as far as the host knows.
-    pub digests: Vec<String>,
-    pub is_running: bool,
-    pub health: Health,
-    pub restarts: u64,
-}
-
-impl Container {
-    /// True when it runs exactly that release.
-    pub fn runs(&self, release: &Release) -> bool {
-        self.digests.contains(&release.reference())
-    }
-}
-
-/// What a host looks like.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Survey {
-    /// The service's container; `None` when there is none yet.
-    pub container: Option<Container>,
-    /// Names of half-made containers that an interrupted compose left.
-    pub leftovers: Vec<String>,
-    /// "docker-compose 1.29.2", "docker compose 2.26.1".
-    pub compose: String,
-    /// Bytes free where the engine keeps its images.
-    pub free_bytes: u64,
-    /// True while an attempt started by `switch` still runs on the host.
-    pub is_switching: bool,
 }
 
 /// One production host.
@@ -189,6 +83,15 @@ pub trait Remote {
     /// Waits until the service's container may have changed since the last `survey` (started,
     /// died, health), at most for `limit`. Returning early is allowed.
     async fn change(&self, limit: Duration) -> Result<(), Self::Error>;
+}
+
+/// Where a run's events go.
+pub trait Journal {
+    type Error: std::error::Error + Send + Sync + 'static;
+
+    /// Adds one event; when it returns, the event survives a power cut. After an error it may or
+    /// may not be there.
+    async fn append(&self, event: &Event) -> Result<(), Self::Error>;
 }
 
 /// Time, so that tests need not wait for it.
@@ -227,5 +130,10 @@ pub enum Wish {
     StopNow,
 }
 
-/// Where the wish is read. A sender that is gone wishes nothing more.
-pub type Cancel = watch::Receiver<Wish>;
+/// Where the wish is read.
+pub trait Cancel {
+    fn wish(&self) -> Wish;
+
+    /// Returns once somebody wants an end; never when nobody can want one any more.
+    async fn stopped(&self);
+}

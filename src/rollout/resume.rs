@@ -12,7 +12,7 @@ use super::{
     plan::Fleet,
     port::{Clock, Health, HostName, Narrator, Ports, Weight},
     step::{Trouble, Work, drift, is_as_before, unwell},
-    world::{Source, Ticker},
+    world::{GaveUp, Patience, Source, Ticker},
 };
 use crate::{failure, paint};
 
@@ -136,9 +136,12 @@ pub(super) type Failed = (HostName, String);
 
 impl<P: Ports> Work<'_, P> {
     /// Puts everything right that can be; what could not is returned.
-    pub(super) async fn settle(&mut self) -> Result<Vec<Failed>, Source> {
+    pub(super) async fn settle(
+        &mut self,
+        patience: Patience,
+    ) -> Result<Vec<Failed>, GaveUp<Source>> {
         self.is_settling = true;
-        let fleet = self.observe().await?;
+        let fleet = self.observe(patience).await?;
         let mut failed: Vec<Failed> = Vec::new();
         for (host, action) in decide(&self.run, &fleet) {
             if !failed.is_empty() && takes_out(&fleet, &host, &action) {
@@ -265,33 +268,21 @@ impl<P: Ports> Work<'_, P> {
     }
 
     /// Looks at everything, once no switch of ours is under way any more.
-    pub(super) async fn observe(&self) -> Result<Fleet, Source> {
+    pub(super) async fn observe(&self, patience: Patience) -> Result<Fleet, GaveUp<Source>> {
         let world = self.world;
         let began = world.now();
         let deadline = began + self.settings.care.healthy_deadline;
         let mut ticker = Ticker::after(began);
         loop {
-            let fleet = world.fleet().await;
+            let fleet = world.look(patience).await.fleet()?;
             let now = world.now();
-            let is_due = ticker.is_due(now);
-            match fleet {
-                Err(source) if now >= deadline => return Err(source),
-                Err(source) if is_due => {
-                    let why = failure::chain(&*source);
-                    let text = format!("the balancer is asked again: {why}");
-                    world.narrator.say(&text);
-                }
-                Err(_) => {}
-                Ok(fleet) => {
-                    let busy = self.busy(&fleet);
-                    if busy.is_empty() || now >= deadline {
-                        return Ok(fleet);
-                    }
-                    if is_due {
-                        let text = format!("compose is still at work on {}", busy.join(", "));
-                        world.narrator.say(&text);
-                    }
-                }
+            let busy = self.busy(&fleet);
+            if busy.is_empty() || now >= deadline {
+                return Ok(fleet);
+            }
+            if ticker.is_due(now) {
+                let text = format!("compose is still at work on {}", busy.join(", "));
+                world.narrator.say(&text);
             }
             world.clock.sleep(Duration::from_secs(1)).await;
         }

@@ -8,16 +8,16 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{
     drain::{self, Drain},
     health::{self, Expected, Proof},
-    journal::{Captured, Direction, Event, Journal, Run, Step},
+    journal::{Captured, Direction, Event, Run, Step},
     narrate,
     plan::{Floor, Refusal},
     port::{
-        Clock, Container, Fault, Health, HostName, Narrator, Ports, Remote, Retry, Survey, Weight,
-        Wish,
+        Clock, Container, Fault, Health, HostName, Journal, Narrator, Ports, Remote, Retry, Survey,
+        Weight, Wish,
     },
-    world::{Settings, Source, Ticker, World},
+    world::{Awaited, GaveUp, Patience, Settings, Source, Ticker, World},
 };
-use crate::failure::{self, Class};
+use crate::failure;
 
 /// Between two looks at weights or connections.
 const LOOK: Duration = Duration::from_millis(500);
@@ -57,20 +57,6 @@ pub enum Trouble {
     },
     #[error("asked to stop")]
     Cancelled,
-}
-
-impl Trouble {
-    pub fn class(&self) -> Class {
-        match self {
-            Self::Journal { .. } | Self::Cancelled => Class::System,
-            Self::Balancer { .. }
-            | Self::Unapplied { .. }
-            | Self::Drift { .. }
-            | Self::Floor(_)
-            | Self::Host { .. }
-            | Self::Unwell { .. } => Class::Build,
-        }
-    }
 }
 
 /// One run at work.
@@ -135,6 +121,13 @@ impl<P: Ports> Work<'_, P> {
         Ok(())
     }
 
+    pub(super) fn patience(&self) -> Patience {
+        Patience {
+            hears_stop: !self.is_settling,
+            ..Patience::LOOK
+        }
+    }
+
     fn is_hurried(&self) -> bool {
         self.world.wish() == Wish::StopNow
     }
@@ -173,8 +166,8 @@ impl<P: Ports> Work<'_, P> {
 
     /// Asks for the capacity that would be left, with fresh eyes.
     async fn keep_floor(&self, host: &str) -> Result<(), Trouble> {
-        let fleet = self.world.fleet().await;
-        let fleet = fleet.map_err(|source| balancer(host, source))?;
+        let looks = self.world.look(self.patience()).await;
+        let fleet = looks.fleet().map_err(|gave_up| balancer(host, gave_up))?;
         let originals: BTreeMap<_, _> = self
             .run
             .captured
@@ -189,17 +182,18 @@ impl<P: Ports> Work<'_, P> {
     }
 
     pub(super) async fn weight(&self, host: &str) -> Result<Weight, Trouble> {
-        let pool = self.world.pool().await;
-        let pool = pool.map_err(|source| balancer(host, source))?;
+        let pool = self.world.pool(self.patience()).await;
+        let pool = pool.map_err(|gave_up| balancer(host, gave_up))?;
         let weight = pool.and_then(|pool| pool.weights.get(host).copied());
-        weight.ok_or_else(|| balancer(host, "it is not a member of the pool".into()))
+        let missing = || GaveUp::Failed("it is not a member of the pool".into());
+        weight.ok_or_else(|| balancer(host, missing()))
     }
 
     async fn wait_until_drained(&self, host: &str, way: Direction) -> Result<(), Trouble> {
         let world = self.world;
         let began = world.now();
-        let survey = world.survey(host).await;
-        let survey = survey.map_err(|source| on(host, "looking at its container", source))?;
+        let survey = world.survey(self.patience(), host).await;
+        let survey = survey.map_err(|gave_up| on(host, "looking at its container", gave_up))?;
         let (Some(container), Some(remote)) = (survey.container, world.remote(host)) else {
             return Ok(());
         };
@@ -210,7 +204,7 @@ impl<P: Ports> Work<'_, P> {
             let count = match remote.connections(&container.id).await {
                 Ok(count) => Ok(count),
                 Err(error) if error.retry() != Retry::Never || way == Direction::Undo => Err(error),
-                Err(error) => return Err(on(host, "counting connections", error.into())),
+                Err(error) => return Err(failed_on(host, "counting connections", error)),
             };
             let now = world.now();
             let waited = narrate::duration(now.saturating_sub(began));
@@ -220,7 +214,7 @@ impl<P: Ports> Work<'_, P> {
                     Ok(left) => format!("waited {waited}: {} will be cut", connections(left)),
                     // Going back must not fail for want of a number.
                     Err(_) if way == Direction::Undo => format!("waited {waited}, unseen"),
-                    Err(error) => return Err(on(host, "counting connections", error.into())),
+                    Err(error) => return Err(failed_on(host, "counting connections", error)),
                 }),
                 drain::Verdict::Wait if self.is_hurried() => {
                     Some("not waited for its connections any longer".into())
@@ -288,9 +282,12 @@ impl<P: Ports> Work<'_, P> {
         };
         let began = world.now();
         let attempt = self.run.attempt();
-        let switch = world.retry(async || remote.switch(&attempt, reference).await);
-        let switched = world.narrated(host, "compose is at work", switch).await;
-        switched.map_err(|error| on(host, "compose", error.into()))?;
+        let awaited = Awaited::of(host, "compose is at work");
+        let switch = async || remote.switch(&attempt, reference).await;
+        // Compose goes on without us, so a wish to stop changes nothing here.
+        let patience = Patience::SETTLE.within(Patience::LOOK.budget);
+        let switched = world.retry(patience, awaited, switch).await;
+        switched.map_err(|gave_up| on(host, "compose", gave_up.boxed()))?;
         let waited = narrate::duration(world.now().saturating_sub(began));
         world.say(host, &format!("compose is done after {waited}"));
         Ok(())
@@ -316,7 +313,7 @@ impl<P: Ports> Work<'_, P> {
             let verdict = match seen {
                 Ok(survey) => proof.look(&survey, now),
                 Err(error) if error.retry() != Retry::Never && now < deadline => proof.lose_sight(),
-                Err(error) => return Err(on(host, "watching its health", error.into())),
+                Err(error) => return Err(failed_on(host, "watching its health", error)),
             };
             let limit = match verdict {
                 health::Verdict::Proven => {
@@ -411,22 +408,32 @@ pub(super) fn drift(host: &str, expected: Weight, seen: Weight) -> Trouble {
     }
 }
 
-pub(super) fn balancer(host: &str, source: Source) -> Trouble {
+pub(super) fn balancer(host: &str, gave_up: GaveUp<Source>) -> Trouble {
     let host = host.into();
-    Trouble::Balancer { host, source }
+    match gave_up {
+        GaveUp::Stopped => Trouble::Cancelled,
+        GaveUp::Failed(source) => Trouble::Balancer { host, source },
+    }
 }
 
-fn on(host: &str, what: &'static str, source: Source) -> Trouble {
-    let host = host.into();
-    Trouble::Host { host, what, source }
+fn on(host: &str, what: &'static str, gave_up: GaveUp<Source>) -> Trouble {
+    match gave_up {
+        GaveUp::Stopped => Trouble::Cancelled,
+        GaveUp::Failed(source) => failed_on(host, what, source),
+    }
+}
+
+fn failed_on(host: &str, what: &'static str, source: impl Into<Source>) -> Trouble {
+    Trouble::Host {
+        host: host.into(),
+        what,
+        source: source.into(),
+    }
 }
 
 fn unknown(host: &str) -> Trouble {
-    on(
-        host,
-        "looking for it",
-        "the environment has no such host any more".into(),
-    )
+    let why = "the environment has no such host any more";
+    failed_on(host, "looking for it", why)
 }
 
 fn connections(number: u64) -> String {

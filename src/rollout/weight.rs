@@ -1,41 +1,43 @@
 //! Moving one weight at the balancer: compared before it is set, read back after, set again where
 //! it was accepted and not applied. A third weight is somebody else's and is left alone.
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
 use super::{
-    narrate,
-    port::{Balancer, Clock, Fault, Ports, Retry, Weight},
+    port::{Balancer, Fault, Ports, Retry, Weight},
     step::{Trouble, Work, balancer, drift},
-    world::{Source, Ticker},
+    world::{Awaited, GaveUp, Patience},
 };
-use crate::failure;
 
 /// How long the balancer may refuse to take a host out.
 const OUT: Duration = Duration::from_mins(1);
-/// How long it may refuse to take one back: longer, for giving up leaves a healthy host dark.
-const BACK: Duration = Duration::from_mins(5);
 /// A weight that was accepted and not applied is set again after this.
 const REWRITE: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(500);
 
-/// One weight on its way.
-struct Move<'a> {
-    host: &'a str,
-    from: Weight,
-    to: Weight,
-    /// When it was last accepted.
-    written: Option<Duration>,
+/// Why a weight is not there yet.
+#[derive(Debug, thiserror::Error)]
+enum MoveError<E> {
+    #[error("weight {0} is accepted and not applied yet")]
+    NotApplied(Weight),
+    #[error("somebody else moved it to {0}")]
+    Drift(Weight),
+    #[error("it is not a member of the pool")]
+    NotMember,
+    #[error("asked to stop")]
+    Stopped,
+    #[error(transparent)]
+    Balancer(E),
 }
 
-/// How a look at the balancer went.
-enum Look {
-    Applied,
-    /// Just set: worth another look at once.
-    Accepted,
-    NotYet,
-    /// The call failed and may succeed soon.
-    Busy(Source),
+impl<E: Fault> Fault for MoveError<E> {
+    fn retry(&self) -> Retry {
+        match self {
+            Self::NotApplied(_) => Retry::After(LOOK),
+            Self::Drift(_) | Self::NotMember | Self::Stopped => Retry::Never,
+            Self::Balancer(error) => error.retry(),
+        }
+    }
 }
 
 impl<P: Ports> Work<'_, P> {
@@ -49,85 +51,68 @@ impl<P: Ports> Work<'_, P> {
         let Some(port) = &self.world.balancer else {
             return Ok(());
         };
-        let world = self.world;
-        let began = world.now();
-        let deadline = began + if to > from { BACK } else { OUT };
-        let mut ticker = Ticker::after(began);
-        let mut weight = Move {
-            host,
-            from,
-            to,
-            written: None,
+        // Giving up leaves a healthy host at weight 0, so that way has more time. No write is
+        // dropped half-way: it could be applied after the next look.
+        let budget = if to > from {
+            Patience::SETTLE.budget
+        } else {
+            OUT
         };
-        loop {
-            let look = weight.look(port, world.now()).await?;
-            let now = world.now();
-            let waited = narrate::duration(now.saturating_sub(began));
-            match look {
-                Look::Applied => {
-                    world.say(host, &format!("weight {from} -> {to}, read back"));
+        let patience = Patience::SETTLE.within(budget);
+        let what = format!("waits for weight {to}");
+        let awaited = Awaited::of(host, &what);
+        let written = Cell::new(None);
+        let moved = self.world.retry(patience, awaited, async || {
+            if self.weight_is(port, host, from, to).await? {
+                return Ok(());
+            }
+            if to < from && self.go_on().is_err() {
+                return Err(MoveError::Stopped);
+            }
+            let now = self.world.now();
+            let is_due = |at: Duration| now.saturating_sub(at) >= REWRITE;
+            if written.get().is_none_or(is_due) {
+                let accepted = port.set_weight(host, to).await;
+                accepted.map_err(MoveError::Balancer)?;
+                written.set(Some(now));
+                if self.weight_is(port, host, from, to).await? {
                     return Ok(());
                 }
-                Look::Accepted => continue,
-                Look::Busy(source) if now >= deadline => return Err(balancer(host, source)),
-                Look::NotYet if now >= deadline => {
-                    let host = host.into();
-                    return Err(Trouble::Unapplied { host, wanted: to });
-                }
-                Look::Busy(source) if ticker.is_due(now) => {
-                    let why = failure::chain(&*source);
-                    world.say(
-                        host,
-                        &format!("the balancer is asked again: {why} ({waited})"),
-                    );
-                }
-                Look::NotYet if ticker.is_due(now) => {
-                    let text = format!("weight {to} is accepted and not applied yet ({waited})");
-                    world.say(host, &text);
-                }
-                Look::Busy(_) | Look::NotYet => {}
             }
-            if to < from {
-                self.go_on()?;
-            }
-            world.clock.sleep(LOOK).await;
-        }
-    }
-}
-
-impl Move<'_> {
-    async fn look<B: Balancer>(&mut self, port: &B, now: Duration) -> Result<Look, Trouble> {
-        let pool = match port.pool().await {
-            Ok(pool) => pool,
-            Err(error) => return self.judge(error),
-        };
-        let Some(seen) = pool.weights.get(self.host).copied() else {
-            let source = "it is not a member of the pool".into();
-            return Err(balancer(self.host, source));
-        };
-        if seen == self.to {
-            return Ok(Look::Applied);
-        }
-        if seen != self.from {
-            return Err(drift(self.host, self.from, seen));
-        }
-        let age = self.written.map(|at| now.saturating_sub(at));
-        if age.is_some_and(|age| age < REWRITE) {
-            return Ok(Look::NotYet);
-        }
-        match port.set_weight(self.host, self.to).await {
+            Err(MoveError::NotApplied(to))
+        });
+        match moved.await {
             Ok(()) => {
-                self.written = Some(now);
-                Ok(Look::Accepted)
+                let text = format!("weight {from} -> {to}, read back");
+                self.world.say(host, &text);
+                Ok(())
             }
-            Err(error) => self.judge(error),
+            Err(GaveUp::Stopped | GaveUp::Failed(MoveError::Stopped)) => Err(Trouble::Cancelled),
+            Err(GaveUp::Failed(MoveError::Drift(seen))) => Err(drift(host, from, seen)),
+            Err(GaveUp::Failed(MoveError::NotApplied(wanted))) => {
+                let host = host.into();
+                Err(Trouble::Unapplied { host, wanted })
+            }
+            Err(GaveUp::Failed(error @ (MoveError::NotMember | MoveError::Balancer(_)))) => {
+                Err(balancer(host, GaveUp::Failed(error.into())))
+            }
         }
     }
 
-    fn judge(&self, error: impl Fault) -> Result<Look, Trouble> {
-        if error.retry() != Retry::Never {
-            return Ok(Look::Busy(error.into()));
+    /// True once the balancer shows the new weight; a third one is an error.
+    async fn weight_is<B: Balancer>(
+        &self,
+        port: &B,
+        host: &str,
+        from: Weight,
+        to: Weight,
+    ) -> Result<bool, MoveError<B::Error>> {
+        let pool = port.pool().await.map_err(MoveError::Balancer)?;
+        match pool.weights.get(host).copied() {
+            Some(seen) if seen == to => Ok(true),
+            Some(seen) if seen == from => Ok(false),
+            Some(seen) => Err(MoveError::Drift(seen)),
+            None => Err(MoveError::NotMember),
         }
-        Err(balancer(self.host, error.into()))
     }
 }

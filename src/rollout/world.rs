@@ -1,23 +1,88 @@
-//! The world a rollout works in: its ports, how carefully, and the looks that change nothing.
+//! The world a rollout works in: its ports, the one place that tries again, and the looks that
+//! change nothing.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
-use futures_util::future::join_all;
+use futures_util::future::{Either, join, join_all, pending, select};
 
 use super::{
     narrate,
     plan::Fleet,
     port::{
-        Balancer, Cancel, Clock, Fault, HostName, Narrator, Pool, Ports, Remote, Retry, Survey,
-        Wish,
+        Balancer, Cancel, Clock, Fault, HostName, Narrator, Pool, Ports, Release, Remote, Retry,
+        Survey, Wish,
     },
 };
-use crate::config::{Environment, Rollout};
+use crate::{
+    config::{Environment, Rollout},
+    failure,
+};
 
-/// How often a call is repeated while its errors say that it may succeed: for half a minute.
-const TRIES: u32 = 9;
 /// A reader of the log hears something at least this often.
 const PROGRESS: Duration = Duration::from_secs(3);
+/// The first pause before another try, and the longest, where the adapter names none.
+const PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long a failing call is tried again, and whether a wish to stop ends that.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// Counted from the first failure: a pull that worked for minutes is tried again too.
+    pub(super) budget: Duration,
+    pub(super) hears_stop: bool,
+}
+
+impl Patience {
+    /// While nothing is half-done.
+    pub(super) const LOOK: Self = Self {
+        budget: Duration::from_secs(30),
+        hears_stop: true,
+    };
+
+    /// While things are put right: a wish to stop must not leave them wrong.
+    pub(super) const SETTLE: Self = Self {
+        budget: Duration::from_mins(5),
+        hears_stop: false,
+    };
+
+    pub(super) const fn within(self, budget: Duration) -> Self {
+        Self { budget, ..self }
+    }
+}
+
+/// Why a call is not tried any longer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum GaveUp<E> {
+    #[error("asked to stop")]
+    Stopped,
+    #[error(transparent)]
+    Failed(E),
+}
+
+impl<E> GaveUp<E> {
+    pub(super) fn boxed(self) -> GaveUp<Source>
+    where
+        E: Into<Source>,
+    {
+        match self {
+            Self::Stopped => GaveUp::Stopped,
+            Self::Failed(error) => GaveUp::Failed(error.into()),
+        }
+    }
+}
+
+impl GaveUp<Source> {
+    /// The cause, for those who do not hear a wish to stop.
+    pub(super) fn into_source(self) -> Source {
+        match self {
+            Self::Stopped => "asked to stop".into(),
+            Self::Failed(source) => source,
+        }
+    }
+}
+
+/// What a call that was given up on left behind.
+pub(super) type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// The adapters of one environment.
 pub struct World<P: Ports> {
@@ -27,7 +92,7 @@ pub struct World<P: Ports> {
     pub hosts: Vec<(HostName, P::Remote)>,
     pub clock: P::Clock,
     pub narrator: P::Narrator,
-    pub cancel: Cancel,
+    pub cancel: P::Cancel,
 }
 
 /// How a rollout goes about it.
@@ -37,11 +102,11 @@ pub struct Settings {
     pub environment: String,
     pub care: Rollout,
     /// Releases known from before, so that a digest can be called by its version.
-    pub versions: Vec<super::port::Release>,
+    pub versions: Vec<Release>,
 }
 
 impl Settings {
-    pub fn new(environment: &Environment, versions: Vec<super::port::Release>) -> Self {
+    pub fn new(environment: &Environment, versions: Vec<Release>) -> Self {
         Self {
             environment: environment.name.clone(),
             care: environment.rollout.clone(),
@@ -69,6 +134,11 @@ impl Ticker {
         Self(now + PROGRESS)
     }
 
+    /// How long until it is due.
+    fn rest(&self, now: Duration) -> Duration {
+        self.0.saturating_sub(now)
+    }
+
     pub(super) fn is_due(&mut self, now: Duration) -> bool {
         let is_due = now >= self.0;
         if is_due {
@@ -78,16 +148,13 @@ impl Ticker {
     }
 }
 
-/// What a call that was given up on left behind.
-pub(super) type Source = Box<dyn std::error::Error + Send + Sync>;
-
 impl<P: Ports> World<P> {
     pub(super) fn now(&self) -> Duration {
         self.clock.now()
     }
 
     pub(super) fn wish(&self) -> Wish {
-        *self.cancel.borrow()
+        self.cancel.wish()
     }
 
     /// One line about one host; names are padded so that the texts stand in one column.
@@ -107,81 +174,229 @@ impl<P: Ports> World<P> {
         found.map(|(_, remote)| remote)
     }
 
-    /// Repeats a call, which must be safe to repeat, while its errors say that it may succeed.
+    /// Repeats a call, which must be safe to repeat, while its errors say that it may succeed, and
+    /// says every few seconds what it waits for. Nothing else in the program tries again.
     pub(super) async fn retry<T, E: Fault>(
         &self,
+        patience: Patience,
+        awaited: Awaited<'_>,
         call: impl AsyncFn() -> Result<T, E>,
-    ) -> Result<T, E> {
-        let mut tries = 1;
-        let mut pause = Duration::from_millis(500);
-        loop {
-            match call().await {
-                Err(error) if error.retry() != Retry::Never && tries < TRIES => tries += 1,
-                result => return result,
+    ) -> Result<T, GaveUp<E>> {
+        let stopped = async {
+            if !patience.hears_stop {
+                pending::<()>().await;
             }
-            self.clock.sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(5));
+            self.cancel.stopped().await;
+        };
+        match select(
+            pin!(self.try_again(patience.budget, awaited, call)),
+            pin!(stopped),
+        )
+        .await
+        {
+            Either::Left((result, _)) => result.map_err(GaveUp::Failed),
+            Either::Right(_) => Err(GaveUp::Stopped),
         }
     }
 
-    /// Awaits `work` and says every few seconds that it still goes on.
-    pub(super) async fn narrated<T>(
+    async fn try_again<T, E: Fault>(
         &self,
-        host: &str,
-        what: &str,
-        work: impl Future<Output = T>,
-    ) -> T {
-        let began = self.now();
-        let mut work = std::pin::pin!(work);
+        budget: Duration,
+        awaited: Awaited<'_>,
+        call: impl AsyncFn() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut wait = Wait::begin(self, awaited);
+        let mut deadline = None;
+        let mut pause = PAUSE;
         loop {
-            tokio::select! {
-                biased;
-                result = &mut work => return result,
-                () = self.clock.sleep(PROGRESS) => {
-                    let waited = narrate::duration(self.now().saturating_sub(began));
-                    self.say(host, &format!("{what} ({waited})"));
-                }
+            let error = match wait.narrate(call()).await {
+                Err(error) => error,
+                done => return done,
+            };
+            let Retry::After(asked) = error.retry() else {
+                return Err(error);
+            };
+            // What the adapter asks for counts as it is; else the pauses grow.
+            let rest = if asked > Duration::ZERO { asked } else { pause };
+            let deadline = *deadline.get_or_insert(self.now() + budget);
+            if self.now() + rest > deadline {
+                return Err(error);
+            }
+            wait.why = Some(failure::chain(&error));
+            wait.narrate(self.clock.sleep(rest)).await;
+            if asked == Duration::ZERO {
+                pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
     }
 
     /// All weights; `None` without a balancer.
-    pub(super) async fn pool(&self) -> Result<Option<Pool>, Source> {
+    pub(super) async fn pool(&self, patience: Patience) -> Result<Option<Pool>, GaveUp<Source>> {
         let Some(balancer) = &self.balancer else {
             return Ok(None);
         };
-        let pool = self.retry(async || balancer.pool().await).await;
-        pool.map(Some).map_err(Into::into)
+        let awaited = Awaited {
+            host: None,
+            what: "waits for the balancer's answer",
+        };
+        let pool = self.retry(patience, awaited, async || balancer.pool().await);
+        pool.await.map(Some).map_err(GaveUp::boxed)
     }
 
     /// Looks at one host.
-    pub(super) async fn survey(&self, host: &str) -> Result<Survey, Source> {
+    pub(super) async fn survey(
+        &self,
+        patience: Patience,
+        host: &str,
+    ) -> Result<Survey, GaveUp<Source>> {
         let Some(remote) = self.remote(host) else {
-            return Err(format!("{host} is not in the environment any more").into());
+            let text = format!("{host} is not in the environment any more");
+            return Err(GaveUp::Failed(text.into()));
         };
-        let survey = self.retry(async || remote.survey().await).await;
-        survey.map_err(Into::into)
+        let awaited = Awaited::of(host, "waits for its answer");
+        let survey = self.retry(patience, awaited, async || remote.survey().await);
+        survey.await.map_err(GaveUp::boxed)
     }
 
-    /// Looks at all hosts at once; one that cannot be seen comes with the reason.
-    pub(super) async fn surveys(&self) -> Vec<(HostName, Result<Survey, Source>)> {
-        let looks = self.hosts.iter().map(async |(name, _)| {
-            let survey = self.survey(name).await;
+    /// Looks at balancer and hosts at once; what cannot be seen comes with the reason.
+    pub(super) async fn look(&self, patience: Patience) -> Looks {
+        let hosts = patience.within(patience.budget.min(Patience::LOOK.budget));
+        let surveys = self.hosts.iter().map(async |(name, _)| {
+            let survey = self.survey(hosts, name).await;
             (name.clone(), survey)
         });
-        join_all(looks).await
+        let (pool, surveys) = join(self.pool(patience), join_all(surveys)).await;
+        Looks { pool, surveys }
     }
 
-    /// Balancer and hosts as they are now. Hosts that do not answer are left out.
-    pub(super) async fn fleet(&self) -> Result<Fleet, Source> {
-        let pool = self.pool().await?;
-        let surveys = self.surveys().await;
-        let answered = surveys
-            .into_iter()
-            .filter_map(|(host, survey)| Some((host, survey.ok()?)));
+    /// One look at everything that ends after `limit`, with what could be seen by then.
+    pub async fn glance(&self, limit: Duration) -> Glance {
+        let late = || format!("no answer within {}", narrate::duration(limit));
+        let pool = async {
+            match &self.balancer {
+                Some(balancer) => Some(match self.within(limit, balancer.pool()).await {
+                    Some(pool) => pool.map_err(|error| failure::chain(&error)),
+                    None => Err(late()),
+                }),
+                None => None,
+            }
+        };
+        let surveys = self.hosts.iter().map(async |(name, remote)| {
+            let survey = match self.within(limit, remote.survey()).await {
+                Some(survey) => survey.map_err(|error| failure::chain(&error)),
+                None => Err(late()),
+            };
+            (name.clone(), survey)
+        });
+        let awaited = Awaited {
+            host: None,
+            what: "waits for balancer and hosts",
+        };
+        let looks = join(pool, join_all(surveys));
+        let (pool, surveys) = Wait::begin(self, awaited).narrate(looks).await;
+        Glance { pool, surveys }
+    }
+
+    async fn within<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+        match select(pin!(work), pin!(self.clock.sleep(limit))).await {
+            Either::Left((result, _)) => Some(result),
+            Either::Right(_) => None,
+        }
+    }
+}
+
+/// What was seen within a time limit, and why the rest was not: for people.
+pub struct Glance {
+    /// `None` without a balancer.
+    pub pool: Option<Result<Pool, String>>,
+    pub surveys: Vec<(HostName, Result<Survey, String>)>,
+}
+
+/// What was seen, and why the rest was not.
+pub(super) struct Looks {
+    pub(super) pool: Result<Option<Pool>, GaveUp<Source>>,
+    pub(super) surveys: Vec<(HostName, Result<Survey, GaveUp<Source>>)>,
+}
+
+impl Looks {
+    /// What was seen. Hosts that do not answer are left out; without the weights there is nothing.
+    pub(super) fn fleet(self) -> Result<Fleet, GaveUp<Source>> {
+        let answered = self.surveys.into_iter();
+        let answered = answered.filter_map(|(host, survey)| Some((host, survey.ok()?)));
         Ok(Fleet {
-            pool,
+            pool: self.pool?,
             surveys: answered.collect(),
         })
+    }
+}
+
+/// What is waited for, as the log names it.
+#[derive(Clone, Copy)]
+pub(super) struct Awaited<'a> {
+    host: Option<&'a str>,
+    /// Empty where the call itself tells how far it is.
+    what: &'a str,
+}
+
+impl<'a> Awaited<'a> {
+    pub(super) fn of(host: &'a str, what: &'a str) -> Self {
+        Self {
+            host: Some(host),
+            what,
+        }
+    }
+}
+
+/// One wait, told every few seconds.
+struct Wait<'a, P: Ports> {
+    world: &'a World<P>,
+    awaited: Awaited<'a>,
+    /// Why the last try failed.
+    why: Option<String>,
+    began: Duration,
+    ticker: Ticker,
+}
+
+impl<'a, P: Ports> Wait<'a, P> {
+    fn begin(world: &'a World<P>, awaited: Awaited<'a>) -> Self {
+        let began = world.now();
+        Self {
+            world,
+            awaited,
+            why: None,
+            began,
+            ticker: Ticker::after(began),
+        }
+    }
+
+    async fn narrate<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let clock = &self.world.clock;
+        let mut work = pin!(work);
+        loop {
+            let rest = self.ticker.rest(clock.now());
+            match select(&mut work, pin!(clock.sleep(rest))).await {
+                Either::Left((result, _)) => return result,
+                Either::Right(_) => self.tell(),
+            }
+        }
+    }
+
+    fn tell(&mut self) {
+        let now = self.world.now();
+        if !self.ticker.is_due(now) {
+            return;
+        }
+        let waited = narrate::duration(now.saturating_sub(self.began));
+        let what = self.awaited.what;
+        let text = match &self.why {
+            None if what.is_empty() => return,
+            None => format!("{what} ({waited})"),
+            Some(why) if what.is_empty() => format!("is tried again: {why} ({waited})"),
+            Some(why) => format!("{what}, tried again: {why} ({waited})"),
+        };
+        match self.awaited.host {
+            Some(host) => self.world.say(host, &text),
+            None => self.world.narrator.say(&text),
+        }
     }
 }

@@ -16,8 +16,8 @@ use crate::{
     failure::Class,
     rollout::{
         engine::Earlier,
-        journal::{Event, Journal, Run},
-        port::Release,
+        journal::{Event, Run},
+        port::{Journal, Release},
     },
 };
 

@@ -14,13 +14,13 @@ use crate::{
     config::Rollout,
     rollout::{
         engine::{self, Earlier, Error, Order},
-        journal::{Event, Journal, Owner, Run, Step},
+        journal::{Event, Owner, Run, Step},
         port::{
-            Balancer, Clock, Container, Fault, Health, HostName, Narrator, Pool, Ports, Release,
-            Remote, Retry, Survey, Weight, Wish,
+            Balancer, Cancel, Clock, Container, Fault, Health, HostName, Journal, Narrator, Pool,
+            Ports, Release, Remote, Retry, Survey, Weight, Wish,
         },
         report::Report,
-        world::{Settings, World},
+        world::{Glance, Settings, World},
     },
 };
 
@@ -41,6 +41,10 @@ pub(super) enum Break {
     Sever,
     /// The balancer refuses everything from here on.
     Revoke,
+    /// The balancer cannot be reached from here on.
+    Close,
+    /// The answer takes that many seconds.
+    Hang(u64),
     /// The journal's disk is full from here on.
     Fill,
     /// Everything is killed just before.
@@ -124,6 +128,8 @@ pub(super) struct Sim {
     pub(super) hosts: RefCell<BTreeMap<HostName, SimHost>>,
     pub(super) journal: RefCell<Vec<(String, Event)>>,
     pub(super) lines: RefCell<Vec<String>>,
+    /// When each line was said.
+    pub(super) said_at: RefCell<Vec<Duration>>,
     pub(super) manners: RefCell<BTreeMap<String, Manner>>,
     pub(super) calls: RefCell<Vec<String>>,
     /// What breaks, and at which call.
@@ -134,6 +140,7 @@ pub(super) struct Sim {
     pub(super) violations: RefCell<Vec<String>>,
     originals: BTreeMap<HostName, u8>,
     is_revoked: Cell<bool>,
+    is_closed: Cell<bool>,
     is_full: Cell<bool>,
     /// The journal did not take the last event.
     is_unwritten: Cell<bool>,
@@ -141,6 +148,10 @@ pub(super) struct Sim {
     crash: Notify,
     wish: RefCell<watch::Sender<Wish>>,
     containers: Cell<u32>,
+    /// When the sleeps under way end.
+    sleepers: RefCell<Vec<Duration>>,
+    /// How many sleeps began or ended: somebody is awake.
+    slept: Cell<u32>,
 }
 
 pub(super) fn release(version: &str) -> Release {
@@ -174,12 +185,16 @@ impl Sim {
             violations: RefCell::default(),
             originals,
             is_revoked: Cell::default(),
+            is_closed: Cell::default(),
+            said_at: RefCell::default(),
             is_full: Cell::default(),
             is_unwritten: Cell::default(),
             is_crashed: Cell::default(),
             crash: Notify::new(),
             wish: RefCell::new(watch::Sender::new(Wish::GoOn)),
             containers: Cell::default(),
+            sleepers: RefCell::default(),
+            slept: Cell::default(),
         };
         for (host, _) in weights {
             let mut state = SimHost {
@@ -302,6 +317,8 @@ impl Sim {
                 Break::Stranger => self.meddle(host),
                 Break::Sever => self.edit(host, |host| host.is_severed = true),
                 Break::Revoke => self.is_revoked.set(true),
+                Break::Close => self.is_closed.set(true),
+                Break::Hang(seconds) => self.sleep(Duration::from_secs(seconds)).await,
                 Break::Fill => self.is_full.set(true),
                 Break::Stop => drop(self.wish.borrow().send_replace(Wish::Stop)),
                 Break::StopNow => drop(self.wish.borrow().send_replace(Wish::StopNow)),
@@ -312,6 +329,9 @@ impl Sim {
         let is_severed = self.hosts.borrow().get(host).is_some_and(|h| h.is_severed);
         let is_remote = !matches!(name, "pool" | "set_weight" | "append");
         if is_severed && is_remote {
+            return Err(transient());
+        }
+        if self.is_closed.get() && matches!(name, "pool" | "set_weight") {
             return Err(transient());
         }
         if self.is_revoked.get() && matches!(name, "pool" | "set_weight") {
@@ -380,6 +400,7 @@ impl Sim {
     pub(super) fn mend(&self) {
         self.revive();
         self.is_revoked.set(false);
+        self.is_closed.set(false);
         self.is_full.set(false);
         for host in self.hosts.borrow_mut().values_mut() {
             host.is_severed = false;
@@ -418,7 +439,7 @@ impl Sim {
                 .collect(),
             clock: SimClock(self.clone()),
             narrator: SimNarrator(self.clone()),
-            cancel: self.wish.borrow().subscribe(),
+            cancel: SimCancel(self.wish.borrow().subscribe()),
         }
     }
 
@@ -447,6 +468,34 @@ impl Sim {
         let world = self.world();
         let earlier = self.open_runs();
         self.until_killed(async { engine::recover(&world, &self.settings(), &earlier).await })
+    }
+
+    /// Looks once, for at most that long.
+    pub(super) fn glance(self: &Rc<Self>, limit: Duration) -> Glance {
+        let world = self.world();
+        self.until_killed(async { world.glance(limit).await })
+            .unwrap()
+    }
+
+    /// The clock jumps to the earliest end of a sleep once every call had time to answer.
+    async fn sleep(&self, duration: Duration) {
+        let sleeper = Sleeper::new(self, self.now.get() + duration);
+        let mut quiet = 0;
+        let mut slept = self.slept.get();
+        while self.now.get() < sleeper.until {
+            self.stay_dead().await;
+            tokio::task::yield_now().await;
+            quiet = if slept == self.slept.get() {
+                quiet + 1
+            } else {
+                0
+            };
+            slept = self.slept.get();
+            let is_next = self.sleepers.borrow().iter().min() == Some(&sleeper.until);
+            if quiet > TURNS && is_next {
+                self.now.set(sleeper.until);
+            }
+        }
     }
 
     fn settings(&self) -> Settings {
@@ -506,6 +555,22 @@ impl Ports for SimPorts {
     type Journal = SimJournal;
     type Clock = SimClock;
     type Narrator = SimNarrator;
+    type Cancel = SimCancel;
+}
+
+pub(super) struct SimCancel(watch::Receiver<Wish>);
+
+impl Cancel for SimCancel {
+    fn wish(&self) -> Wish {
+        *self.0.borrow()
+    }
+
+    async fn stopped(&self) {
+        let mut wish = self.0.clone();
+        if wish.wait_for(|wish| *wish > Wish::GoOn).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 pub(super) struct SimBalancer(Rc<Sim>);
@@ -731,9 +796,33 @@ impl Clock for SimClock {
     }
 
     async fn sleep(&self, duration: Duration) {
-        self.0.stay_dead().await;
-        tokio::task::yield_now().await;
-        self.0.now.set(self.0.now.get() + duration);
+        self.0.sleep(duration).await;
+    }
+}
+
+/// How many turns a call may take to answer.
+const TURNS: u32 = 8;
+
+/// One sleep that has not ended.
+struct Sleeper<'a> {
+    sim: &'a Sim,
+    until: Duration,
+}
+
+impl<'a> Sleeper<'a> {
+    fn new(sim: &'a Sim, until: Duration) -> Self {
+        sim.sleepers.borrow_mut().push(until);
+        sim.slept.set(sim.slept.get() + 1);
+        Self { sim, until }
+    }
+}
+
+impl Drop for Sleeper<'_> {
+    fn drop(&mut self) {
+        let mut sleepers = self.sim.sleepers.borrow_mut();
+        let own = sleepers.iter().position(|until| *until == self.until);
+        sleepers.swap_remove(own.unwrap());
+        self.sim.slept.set(self.sim.slept.get() + 1);
     }
 }
 
@@ -742,6 +831,7 @@ pub(super) struct SimNarrator(Rc<Sim>);
 impl Narrator for SimNarrator {
     fn say(&self, line: &str) {
         self.0.lines.borrow_mut().push(line.to_owned());
+        self.0.said_at.borrow_mut().push(self.0.now.get());
     }
 
     fn open_section(&self, _name: &str, title: &str) {

@@ -2,5 +2,6 @@
 
 mod faults;
 mod kit;
+mod retry;
 mod scenes;
 mod table;

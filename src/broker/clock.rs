@@ -2,17 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use super::port::Clock;
+use crate::rollout::port::Clock;
 
 /// The machine's own clock, on tokio's timer.
 #[derive(Debug, Clone, Copy)]
-pub struct RealClock {
+pub(super) struct RealClock {
     start: Instant,
 }
 
 impl RealClock {
     /// Starts counting.
-    pub fn start() -> Self {
+    pub(super) fn start() -> Self {
         Self {
             start: Instant::now(),
         }

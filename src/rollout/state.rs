@@ -1,0 +1,110 @@
+//! What hosts and balancer look like: weights, releases, containers. Plain values.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Deserialize, Serialize};
+
+/// A host's name in the environment's file.
+pub type HostName = String;
+
+/// A backend's share of the requests: 0 (none) to 100.
+///
+/// Never optional, never defaulted: Aliyun takes a weight left out for 100.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Weight(u8);
+
+impl Weight {
+    pub const ZERO: Self = Self(0);
+
+    /// A weight of at most 100.
+    pub fn new(value: u8) -> Option<Self> {
+        (value <= 100).then_some(Self(value))
+    }
+
+    /// The number, 0 to 100.
+    pub fn value(self) -> u8 {
+        self.0
+    }
+}
+
+impl fmt::Display for Weight {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(out)
+    }
+}
+
+/// A release: an image that can never change, `repository@sha256:…`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// `host[:port]/project/name`.
+    pub image: String,
+    /// `sha256:…` of the manifest.
+    pub digest: String,
+    /// What people call it, `v1.1.0`.
+    pub version: String,
+}
+
+impl Release {
+    /// How Docker names it.
+    pub fn reference(&self) -> String {
+        format!("{}@{}", self.image, self.digest)
+    }
+}
+
+/// All backends behind the balancer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pool {
+    /// The environment's hosts.
+    pub weights: BTreeMap<HostName, Weight>,
+    /// Members that the environment does not name; they count as capacity and are never touched.
+    pub strangers: Vec<(String, Weight)>,
+}
+
+/// A container's health, by the image's HEALTHCHECK.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Health {
+    Starting,
+    Healthy,
+    Unhealthy,
+    /// The image has no HEALTHCHECK.
+    None,
+}
+
+/// The service's container on a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Container {
+    /// The full id.
+    pub id: String,
+    /// What compose was told to run: a tag, a digest or an image id.
+    pub reference: String,
+    /// `sha256:…`, the id of the image it runs: names it even when its tag has moved on.
+    pub image: String,
+    /// `repository@sha256:…` of the image it runs, as far as the host knows.
+    pub digests: Vec<String>,
+    pub is_running: bool,
+    pub health: Health,
+    pub restarts: u64,
+}
+
+impl Container {
+    /// True when it runs exactly that release.
+    pub fn runs(&self, release: &Release) -> bool {
+        self.digests.contains(&release.reference())
+    }
+}
+
+/// What a host looks like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Survey {
+    /// The service's container; `None` when there is none yet.
+    pub container: Option<Container>,
+    /// Names of half-made containers that an interrupted compose left.
+    pub leftovers: Vec<String>,
+    /// "docker-compose 1.29.2", "docker compose 2.26.1".
+    pub compose: String,
+    /// Bytes free where the engine keeps its images.
+    pub free_bytes: u64,
+    /// True while an attempt started by `switch` still runs on the host.
+    pub is_switching: bool,
+}
