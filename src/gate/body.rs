@@ -12,6 +12,7 @@ use super::fields::{CONFIG, ENDPOINT, HOST, LOG, LOG_OPTIONS};
 use super::json;
 use super::mount::{self, Mount};
 use super::refusal::Denied;
+use super::security::security;
 
 /// A container that a job wants, as far as it may have it.
 #[derive(Debug, Clone, Default)]
@@ -273,55 +274,3 @@ fn namespace(field: &str, mode: &str, open: &[&str]) -> Result<Option<String>, D
         None => Err(forbidden(&format!("{field} {mode:?}"), "leave it out")),
     }
 }
-
-fn security(host: &Map<String, Value>) -> Result<(), Denied> {
-    for option in texts("HostConfig.SecurityOpt", host.get("SecurityOpt"))? {
-        if !option.starts_with("no-new-privileges") {
-            let name = format!("HostConfig.SecurityOpt {option:?}");
-            return Err(forbidden(
-                &name,
-                "only \"no-new-privileges\" is open to jobs",
-            ));
-        }
-    }
-    for capability in texts("HostConfig.CapAdd", host.get("CapAdd"))? {
-        let upper = capability.to_ascii_uppercase();
-        if !USUAL_CAPABILITIES.contains(&upper.strip_prefix("CAP_").unwrap_or(&upper)) {
-            let name = format!("HostConfig.CapAdd {capability:?}");
-            return Err(forbidden(
-                &name,
-                "only the engine's usual capabilities can be added back",
-            ));
-        }
-    }
-    // An empty list differs from an absent one here: it unmasks everything.
-    for name in ["MaskedPaths", "ReadonlyPaths"] {
-        if host.get(name).is_some_and(|value| !value.is_null()) {
-            return Err(forbidden(&format!("HostConfig.{name}"), "leave it out"));
-        }
-    }
-    match host.get("OomScoreAdj").and_then(Value::as_i64) {
-        Some(score) if score < 0 => Err(forbidden(
-            &format!("HostConfig.OomScoreAdj {score}"),
-            "it must not be negative",
-        )),
-        Some(_) | None => Ok(()),
-    }
-}
-
-const USUAL_CAPABILITIES: &[&str] = &[
-    "AUDIT_WRITE",
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "MKNOD",
-    "NET_BIND_SERVICE",
-    "NET_RAW",
-    "SETFCAP",
-    "SETGID",
-    "SETPCAP",
-    "SETUID",
-    "SYS_CHROOT",
-];

@@ -6,20 +6,19 @@
 
 use std::fs::{self, File};
 use std::io::{Error, ErrorKind};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hyper::Method;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sys::stat::{Mode, mkdirat};
+use nix::mount::{MntFlags, umount2};
 
 use super::error::GateError;
 use super::mount::Place;
 use super::own::Own;
 use super::refusal::Denied;
+use crate::sys::mount::{bind, open_beneath};
 
 /// Where clients look for a daemon; containers of a job find this gate there.
 const SOCKETS: &[&str] = &["/var/run/docker.sock", "/run/docker.sock"];
@@ -80,16 +79,9 @@ impl Binds {
     }
 
     fn mount(&self, root: &Path, relative: &str, makes_folder: bool) -> std::io::Result<PathBuf> {
-        let source = open(root, relative, makes_folder)?;
+        let source = open_beneath(root, Path::new(relative), makes_folder)?;
         let place = self.place_for(&source)?;
-        let opened = format!("/proc/self/fd/{}", source.as_raw_fd());
-        mount(
-            Some(opened.as_str()),
-            &place,
-            None::<&str>,
-            MsFlags::MS_BIND,
-            None::<&str>,
-        )?;
+        bind(&source, &place)?;
         Ok(place)
     }
 
@@ -113,31 +105,6 @@ impl Binds {
             }
         }
     }
-}
-
-/// Opens what lies at a path beneath a folder, and nowhere else.
-fn open(root: &Path, relative: &str, makes_folder: bool) -> std::io::Result<OwnedFd> {
-    let mut here: OwnedFd = File::open(root)?.into();
-    for part in relative.split('/') {
-        here = match beneath(&here, part) {
-            Err(Errno::ENOENT) if makes_folder => {
-                match mkdirat(here.as_fd(), part, Mode::from_bits_truncate(0o755)) {
-                    Ok(()) | Err(Errno::EEXIST) => beneath(&here, part)?,
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            opened => opened?,
-        };
-    }
-    Ok(here)
-}
-
-fn beneath(here: &OwnedFd, part: &str) -> nix::Result<OwnedFd> {
-    let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS;
-    let how = OpenHow::new()
-        .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
-        .resolve(resolve);
-    openat2(here.as_fd(), part, how)
 }
 
 fn refused(path: &str, error: &Error) -> Denied {
@@ -189,22 +156,6 @@ pub fn release(dir: &Path) -> Result<(), GateError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_path_is_opened_beneath_its_root_or_not_at_all() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path();
-        fs::create_dir_all(root.join("a/b")).unwrap();
-        std::os::unix::fs::symlink("/etc", root.join("away")).unwrap();
-        std::os::unix::fs::symlink("a", root.join("within")).unwrap();
-        assert!(open(root, "a/b", false).is_ok());
-        for link in ["away", "away/passwd", "within/b", "../x", "a/../../x"] {
-            assert!(open(root, link, true).is_err(), "{link}");
-        }
-        assert!(open(root, "new/deep", false).is_err());
-        assert!(open(root, "new/deep", true).is_ok());
-        assert!(root.join("new/deep").is_dir());
-    }
 
     #[test]
     fn releasing_nothing_is_no_error() {

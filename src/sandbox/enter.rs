@@ -240,7 +240,7 @@ fn uncover(covered: &[PathBuf], folder: &File, path: &Path) -> Result<(), EnterE
         .strip_prefix(root)
         .map_err(io::Error::other)
         .doing(what())?;
-    let target = mount::folders_beneath(root, below).doing(what())?;
+    let target = mount::open_beneath(root, below, true).doing(what())?;
     let target = mount::descriptor_path(&target);
     mount::bind(folder, Path::new(&target)).doing(what())
 }

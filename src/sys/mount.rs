@@ -11,7 +11,8 @@ use std::{
 };
 
 use nix::{
-    fcntl::{OFlag, openat},
+    errno::Errno,
+    fcntl::{OFlag, OpenHow, ResolveFlag, openat2},
     mount::{MsFlags, mount},
     sched::{CloneFlags, unshare},
     sys::stat::{Mode, mkdirat},
@@ -111,24 +112,26 @@ pub fn message_queues(target: &Path) -> io::Result<()> {
     )?)
 }
 
-/// Makes the folders of `path` below `root` where they are missing, and returns the last one.
-/// A symbolic link on the way is an error, never followed: a job may own `root`.
-pub fn folders_beneath(root: &Path, path: &Path) -> io::Result<OwnedFd> {
-    let mut folder: OwnedFd = handle(root)?.into();
+/// Opens what lies at `path` beneath `root`, and makes the folders that are missing if asked. A symbolic
+/// link on the way is an error, never followed: a job may own `root`, and change it meanwhile.
+pub fn open_beneath(root: &Path, path: &Path, makes_folders: bool) -> io::Result<OwnedFd> {
+    let how = OpenHow::new()
+        .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
+        .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS);
+    let mut here: OwnedFd = handle(root)?.into();
     for component in path.components() {
         let Component::Normal(name) = component else {
-            return Err(io::Error::other(
-                "the path leaves the folder it should be in",
-            ));
+            return Err(Errno::EXDEV.into());
         };
-        match mkdirat(&folder, name, Mode::from_bits_truncate(0o755)) {
-            Ok(()) | Err(nix::Error::EEXIST) => {}
-            Err(error) => return Err(error.into()),
+        if makes_folders {
+            match mkdirat(&here, name, Mode::from_bits_truncate(0o755)) {
+                Ok(()) | Err(Errno::EEXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        folder = openat(&folder, name, flags, Mode::empty())?;
+        here = openat2(&here, name, how)?;
     }
-    Ok(folder)
+    Ok(here)
 }
 
 /// A path that names what an open file is, whatever it is called.
@@ -141,14 +144,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn folders_are_made_beneath_and_links_are_not_followed() {
-        let root = tempfile::tempdir().unwrap();
-        let foreign = tempfile::tempdir().unwrap();
-        folders_beneath(root.path(), Path::new("a/b")).unwrap();
-        assert!(root.path().join("a/b").is_dir());
-        std::os::unix::fs::symlink(foreign.path(), root.path().join("link")).unwrap();
-        assert!(folders_beneath(root.path(), Path::new("link/c")).is_err());
+    fn a_path_is_opened_beneath_its_root_or_not_at_all() {
+        let (folder, foreign) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let root = folder.path();
+        let open = |path: &str, makes_folders| open_beneath(root, Path::new(path), makes_folders);
+        std::fs::create_dir_all(root.join("a/b")).unwrap();
+        std::os::unix::fs::symlink(foreign.path(), root.join("away")).unwrap();
+        std::os::unix::fs::symlink("a", root.join("within")).unwrap();
+        assert!(open("a/b", false).is_ok());
+        for path in ["away", "away/c", "within/b", "../x", "a/../../x", "/etc"] {
+            for makes_folders in [false, true] {
+                assert!(open(path, makes_folders).is_err(), "{path}");
+            }
+        }
         assert!(!foreign.path().join("c").exists());
-        assert!(folders_beneath(root.path(), Path::new("../x")).is_err());
+        assert!(open("new/deep", false).is_err());
+        assert!(open("new/deep", true).is_ok());
+        assert!(root.join("new/deep").is_dir());
     }
 }

@@ -2,3 +2,4 @@ mod body;
 mod daemon;
 mod own;
 mod route;
+mod solve;

@@ -149,6 +149,28 @@ async fn a_container_joins_nothing_of_another_job_s() {
 }
 
 #[tokio::test]
+async fn a_volume_of_another_job_s_is_not_given_for_a_new_one() {
+    let fixture = Fixture::open(things());
+    let answer = fixture
+        .ask("POST /volumes/create", r#"{"Name":"taken"}"#)
+        .await;
+    check(&answer, 409, "is not this job's");
+    assert!(fixture.changes()[0].contains(r#""dockmaster.made-by":"7""#));
+}
+
+#[tokio::test]
+async fn an_image_of_others_is_not_removed_by_its_id() {
+    let fixture = Fixture::open(things());
+    for name in ["sha256:cc", "closed", "base:1", "theirs:1"] {
+        let answer = fixture
+            .ask(&format!("DELETE /images/{name}?force=1"), "")
+            .await;
+        check(&answer, 403, "was not made by this job");
+    }
+    assert!(fixture.changes().is_empty(), "{:?}", fixture.changes());
+}
+
+#[tokio::test]
 async fn a_container_is_made_with_what_the_job_cannot_choose() {
     let fixture = Fixture::open(things());
     let body = r#"{"Image":"open","HostConfig":{"PidMode":"container:app"}}"#;
