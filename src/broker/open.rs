@@ -138,7 +138,7 @@ pub(super) fn world(
     let mut hosts = Vec::new();
     for host in &environment.hosts {
         let remote = host::Host::open(environment, host, config.registry.as_ref());
-        hosts.push((host.name.clone(), remote.map_err(Failure::system)?));
+        hosts.push((host.name.clone(), remote?));
     }
     Ok(World {
         balancer: balancer::open(environment)?,

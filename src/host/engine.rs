@@ -19,7 +19,7 @@ use bollard::{
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
-use super::{ENGINE_SOCKET, Events, Host, Link, RemoteError, error};
+use super::{ENGINE_SOCKET, Events, Host, Link, error, error::RemoteError};
 use crate::{
     host::compose::{self, Compose},
     host::ssh::Script,
@@ -137,24 +137,21 @@ impl Host {
         }
     }
 
-    /// Calls the engine; once more over a new connection when the old one was lost meanwhile.
+    /// Calls the engine.
     async fn engine<T>(
         &self,
         what: &str,
         call: impl AsyncFn(&Docker) -> Result<T, EngineFault>,
     ) -> Result<T, RemoteError> {
         let link = self.link().await?;
-        let source = match call(&link.docker).await {
-            Ok(value) => return Ok(value),
-            Err(fault) => fault,
-        };
-        let moment = Duration::from_secs(1);
-        if is_answer(&source) || !link.connection.is_lost_within(moment).await {
-            return Err(self.engine_error(what, source));
+        match call(&link.docker).await {
+            Ok(value) => Ok(value),
+            Err(source) if is_answer(&source) => Err(self.engine_error(what, source)),
+            Err(source) => Err(match link.connection.lost().await {
+                Some(lost) => lost.into(),
+                None => self.engine_error(what, source),
+            }),
         }
-        let link = self.link().await?;
-        let result = call(&link.docker).await;
-        result.map_err(|source| self.engine_error(what, source))
     }
 
     fn engine_error(&self, what: &str, source: EngineFault) -> RemoteError {
@@ -259,11 +256,8 @@ impl Host {
         release: &Release,
         say: &dyn Fn(&str),
     ) -> Result<(), RemoteError> {
-        let account = self.account.as_ref().filter(|(registry, _)| {
-            let rest = release.image.strip_prefix(registry.as_str());
-            rest.is_some_and(|rest| rest.starts_with('/'))
-        });
-        let credentials = account.map(|(_, credentials)| credentials.clone());
+        let account = self.account.as_ref();
+        let credentials = account.and_then(|account| account.of(&release.image));
         let reference = release.reference();
         let options = CreateImageOptionsBuilder::new()
             .from_image(&reference)

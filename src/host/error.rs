@@ -1,7 +1,7 @@
 //! What can go wrong on a production host.
 
 use crate::{
-    failure::Class,
+    failure::{Failure, JobCode},
     host::ssh::SshError,
     rollout::port::{Fault, Retry},
     secret::SecretError,
@@ -51,18 +51,17 @@ pub enum RemoteError {
     },
 }
 
-impl RemoteError {
-    /// Whose turn it is.
-    pub fn class(&self) -> Class {
-        match self {
-            Self::ImageMissing { .. } => Class::Build,
-            Self::Ssh(_)
-            | Self::Account(_)
-            | Self::Engine { .. }
-            | Self::NotReady { .. }
-            | Self::Pull { .. }
-            | Self::Compose { .. }
-            | Self::Unfinished { .. } => Class::System,
+impl From<RemoteError> for Failure {
+    fn from(error: RemoteError) -> Self {
+        match error {
+            RemoteError::ImageMissing { .. } => Self::build(JobCode::ImageMissing, error),
+            RemoteError::Ssh(_)
+            | RemoteError::Account(_)
+            | RemoteError::Engine { .. }
+            | RemoteError::NotReady { .. }
+            | RemoteError::Pull { .. }
+            | RemoteError::Compose { .. }
+            | RemoteError::Unfinished { .. } => Self::system(error),
         }
     }
 }
@@ -155,13 +154,14 @@ pub(super) fn not_ready(host: &str, why: &str, file: &str) -> RemoteError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::Class;
 
     #[track_caller]
     fn check(message: &str, class: Class, retry: Retry, expect: &str) {
         let error = pull_error("app-1", "h/p/n@sha256:1", message);
-        assert_eq!(error.class(), class, "{error}");
         assert_eq!(error.retry(), retry, "{error}");
         assert!(error.to_string().contains(expect), "{error}");
+        assert_eq!(Failure::from(error).class(), class);
     }
 
     #[test]

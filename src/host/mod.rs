@@ -4,35 +4,35 @@
 //!
 //! The SSH user must be allowed to use `/var/run/docker.sock` and to write the compose folder.
 
-pub mod compose;
+mod account;
+mod compose;
 mod engine;
 mod error;
+mod script;
 mod socket;
 pub mod ssh;
+mod switch;
 
 use std::{cell::RefCell, pin::Pin, rc::Rc, time::Duration};
 
-use bollard::{Docker, auth::DockerCredentials, errors::Error as EngineFault};
+use bollard::{Docker, errors::Error as EngineFault};
 use futures_util::Stream;
-use serde::Deserialize;
 use tokio::sync::OnceCell;
 
 use crate::{
     config::{self, Environment},
     rollout::port::{self, Release, Survey},
-    secret::{self, Secret, SecretFile},
 };
-use compose::{Answer, Compose, SCRIPT};
+use account::Account;
+use compose::Compose;
 pub use error::RemoteError;
+use script::Answer;
 use ssh::{Connection, Script, Session};
 
 /// Where every engine listens unless somebody moved it.
 const ENGINE_SOCKET: &str = "/var/run/docker.sock";
 /// How long a look at the host may take.
 const LOOK: Duration = Duration::from_mins(1);
-/// How long Compose may take to replace the container, and another attempt to end before.
-const SWITCH: Duration = Duration::from_mins(15);
-
 /// One host.
 pub struct Host {
     name: String,
@@ -42,8 +42,7 @@ pub struct Host {
     directory: String,
     /// The port inside the container.
     port: u16,
-    /// For pulls, and the registry they are meant for.
-    account: Option<(String, DockerCredentials)>,
+    account: Option<Account>,
     link: RefCell<Option<Rc<Link>>>,
     compose: OnceCell<Option<Compose>>,
     docker_root: OnceCell<String>,
@@ -60,18 +59,6 @@ struct Link {
     docker: Docker,
 }
 
-/// The account that production hosts pull with.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PullAccount {
-    username: String,
-    password: Secret,
-}
-
-impl SecretFile for PullAccount {
-    const SHAPE: &'static str = "a JSON object with the keys \"username\" and \"password\"";
-}
-
 impl Host {
     /// One of the environment's hosts; does not connect yet.
     pub fn open(
@@ -86,7 +73,7 @@ impl Host {
             service: environment.compose.service.clone(),
             directory: environment.compose.directory.clone(),
             port: environment.compose.port,
-            account: pull_account(registry)?,
+            account: Account::load(registry)?,
             link: RefCell::default(),
             compose: OnceCell::new(),
             docker_root: OnceCell::new(),
@@ -104,79 +91,25 @@ impl Host {
     ) -> Result<Vec<Answer>, RemoteError> {
         let script = Script {
             what,
-            text: SCRIPT,
+            text: script::TEXT,
             arguments,
             limit,
         };
-        Ok(compose::answers(&self.session.script(&script).await?))
+        Ok(script::answers(&self.session.script(&script).await?))
     }
 
     /// The Compose to use here, found once.
     async fn compose(&self, made_by: Option<&str>) -> Result<Option<&Compose>, RemoteError> {
         let find = async || {
             let answers = self.ask("find docker-compose", &["find"], LOOK).await?;
-            Ok::<_, RemoteError>(Compose::choose(&answers, made_by))
+            let found = answers.into_iter().filter_map(|answer| match answer {
+                Answer::Compose(compose) => Some(compose),
+                _ => None,
+            });
+            let found: Vec<_> = found.collect();
+            Ok::<_, RemoteError>(Compose::choose(&found, made_by))
         };
         Ok(self.compose.get_or_try_init(find).await?.as_ref())
-    }
-
-    /// As `compose`, when there is no going on without it.
-    async fn needed_compose(&self) -> Result<&Compose, RemoteError> {
-        let made_by = self.service_containers().await?.compose_version();
-        self.compose(made_by.as_deref())
-            .await?
-            .ok_or_else(|| RemoteError::NotReady {
-                host: self.name.clone(),
-                why: "it has neither docker compose nor docker-compose".into(),
-                advice: "try: apt install docker-compose".into(),
-            })
-    }
-
-    /// Finds before any weight moves what would stop a switch.
-    async fn check_project(&self) -> Result<(), RemoteError> {
-        let compose = self.needed_compose().await?;
-        if compose.major() == Some(1) {
-            self.check_engine_suits_first_generation(compose).await?;
-        }
-        let arguments = ["check", self.directory.as_str()];
-        let answers = self.ask("look at the compose project", &arguments, LOOK);
-        self.refusal(&answers.await?).map_or(Ok(()), Err)
-    }
-
-    fn refusal(&self, answers: &[Answer]) -> Option<RemoteError> {
-        answers.iter().find_map(|answer| match answer {
-            Answer::Refuse { why, file } => Some(error::not_ready(&self.name, why, file)),
-            _ => None,
-        })
-    }
-
-    /// What became of an attempt; `None` when it was not made yet.
-    fn ended(&self, answers: &[Answer], command: &str) -> Option<Result<(), RemoteError>> {
-        let unfinished = |why| {
-            Err(RemoteError::Unfinished {
-                host: self.name.clone(),
-                command: command.to_owned(),
-                why,
-            })
-        };
-        answers.iter().find_map(|answer| match answer {
-            Answer::Ended(0) => Some(Ok(())),
-            Answer::Ended(code) => Some(Err(RemoteError::Compose {
-                host: self.name.clone(),
-                command: command.to_owned(),
-                code: *code,
-                log: log_lines(answers),
-            })),
-            Answer::Busy => Some(unfinished("it, or one before it, still runs there")),
-            Answer::Died => Some(unfinished("it was killed")),
-            Answer::Refuse { why, file } => Some(Err(error::not_ready(&self.name, why, file))),
-            Answer::Time(_)
-            | Answer::FreeKilobytes(_)
-            | Answer::Switching
-            | Answer::Compose(_)
-            | Answer::Free
-            | Answer::Log(_) => None,
-        })
     }
 }
 
@@ -244,76 +177,10 @@ impl port::Remote for Host {
     }
 
     async fn switch(&self, attempt: &str, reference: &str) -> Result<(), RemoteError> {
-        let compose = self.needed_compose().await?;
-        let line = compose.up(&self.project, &self.service);
-        let command = line.join(" ");
-        let text = compose::override_text(&self.service, reference);
-        let text = text.ok_or_else(|| RemoteError::NotReady {
-            host: self.name.clone(),
-            why: format!("`{reference}` cannot name the image of `{}`", self.service),
-            advice: "look at compose.service and release.image".into(),
-        })?;
-        let seconds = SWITCH.as_secs().to_string();
-        let what = "switch the release";
-        let limit = SWITCH.saturating_mul(2) + LOOK;
-        let wait = ["await", &self.project, attempt, &seconds];
-        let answers = self.ask(what, &wait, limit).await?;
-        if let Some(result) = self.ended(&answers, &command) {
-            return result;
-        }
-        self.mend_leftovers().await?;
-        let start = [
-            "start",
-            &self.directory,
-            &self.project,
-            attempt,
-            &seconds,
-            &text,
-        ];
-        let words = line.iter().map(String::as_str);
-        let start: Vec<_> = start.into_iter().chain(words).collect();
-        let answers = self.ask(what, &start, limit).await?;
-        let unknown = || {
-            Err(RemoteError::Unfinished {
-                host: self.name.clone(),
-                command: command.clone(),
-                why: "the host did not say how it ended",
-            })
-        };
-        self.ended(&answers, &command).unwrap_or_else(unknown)
+        self.switch_release(attempt, reference).await
     }
 
     async fn change(&self, limit: Duration) -> Result<(), RemoteError> {
         self.wait_for_event(limit).await
     }
-}
-
-fn log_lines(answers: &[Answer]) -> String {
-    let lines: Vec<_> = answers
-        .iter()
-        .filter_map(|answer| match answer {
-            Answer::Log(line) => Some(format!("    {line}")),
-            _ => None,
-        })
-        .collect();
-    lines.join("\n")
-}
-
-fn pull_account(
-    registry: Option<&config::Registry>,
-) -> Result<Option<(String, DockerCredentials)>, RemoteError> {
-    let Some(registry) = registry else {
-        return Ok(None);
-    };
-    let Some(path) = &registry.pull_account else {
-        return Ok(None);
-    };
-    let account: PullAccount = secret::load(path).map_err(RemoteError::Account)?;
-    let credentials = DockerCredentials {
-        username: Some(account.username),
-        password: Some(account.password.expose().to_owned()),
-        serveraddress: Some(registry.host.clone()),
-        ..DockerCredentials::default()
-    };
-    Ok(Some((registry.host.clone(), credentials)))
 }

@@ -32,8 +32,10 @@ use tokio::{
 use crate::config::{self, SshTarget};
 pub use error::SshError;
 
-/// How long the host may take to let us in.
-const CONNECT_LIMIT: Duration = Duration::from_secs(15);
+/// How long the host may take to let us in; ssh itself gives up a second earlier, with its own words.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// How long ssh may take to end once its output has ended.
+const END_LIMIT: Duration = Duration::from_secs(1);
 /// What the host says once we are in; whatever a login script prints before it is ignored.
 const READY: &str = "dockmaster-ready";
 /// The name under which the host's key stands in the `known_hosts` file.
@@ -41,7 +43,7 @@ const ALIAS: &str = "host";
 
 /// A host that is entered when there is something to do there.
 pub struct Session {
-    pub(crate) name: String,
+    name: String,
     target: SshTarget,
     host_key: String,
     key: PathBuf,
@@ -63,7 +65,7 @@ impl Session {
     }
 
     /// Who we are on the host.
-    pub fn user(&self) -> &str {
+    pub(crate) fn user(&self) -> &str {
         &self.target.user
     }
 
@@ -81,25 +83,20 @@ impl Session {
         Ok(opened)
     }
 
-    /// Runs a shell script on the host and gives what it printed. When the connection is lost
-    /// meanwhile, the script is run once more: it must be safe to repeat.
-    pub async fn script(&self, script: &Script<'_>) -> Result<String, SshError> {
-        let connection = self.connection().await?;
-        match connection.script(script).await {
-            Err(SshError::Lost { .. }) => self.connection().await?.script(script).await,
-            result => result,
-        }
+    /// Runs a shell script on the host and gives what it printed.
+    pub(crate) async fn script(&self, script: &Script<'_>) -> Result<String, SshError> {
+        self.connection().await?.script(script).await
     }
 }
 
 /// A shell script with its arguments, which are quoted on their way.
 #[derive(Debug, Clone, Copy)]
-pub struct Script<'a> {
+pub(crate) struct Script<'a> {
     /// For messages: "look at the host".
-    pub what: &'a str,
-    pub text: &'a str,
-    pub arguments: &'a [&'a str],
-    pub limit: Duration,
+    pub(crate) what: &'a str,
+    pub(crate) text: &'a str,
+    pub(crate) arguments: &'a [&'a str],
+    pub(crate) limit: Duration,
 }
 
 /// An open connection, closed when dropped.
@@ -141,7 +138,7 @@ impl Connection {
             Ok(true) => {}
             Ok(false) => {
                 // The log is complete once ssh has ended.
-                let _ = timeout(CONNECT_LIMIT, master.wait()).await;
+                let _ = timeout(END_LIMIT, master.wait()).await;
                 return Err(explain());
             }
             Err(_) => {
@@ -165,24 +162,32 @@ impl Connection {
     }
 
     /// True when the connection has ended.
-    pub fn is_lost(&self) -> bool {
+    fn is_lost(&self) -> bool {
         // An error means that nothing is known of the child any more.
         !matches!(self.master.borrow_mut().try_wait(), Ok(None))
     }
 
-    /// Waits until the connection has ended, at most for `limit`; true when it has.
-    pub async fn is_lost_within(&self, limit: Duration) -> bool {
+    /// Why a call over this connection has failed, when the connection itself has ended. Waits a
+    /// moment: the other end of a forwarded socket may see it before ssh has ended.
+    pub(crate) async fn lost(&self) -> Option<SshError> {
         let step = Duration::from_millis(50);
         let mut waited = Duration::ZERO;
-        while !self.is_lost() && waited < limit {
+        while !self.is_lost() {
+            if waited >= END_LIMIT {
+                return None;
+            }
             tokio::time::sleep(step).await;
             waited += step;
         }
-        self.is_lost()
+        let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+        Some(SshError::Lost {
+            host: self.host.clone(),
+            why: error::last_line(&log),
+        })
     }
 
     /// A socket here whose other end is the socket at `path` on the host.
-    pub async fn forward(&self, path: &Path) -> Result<&Path, SshError> {
+    pub(crate) async fn forward(&self, path: &Path) -> Result<&Path, SshError> {
         let forward = async || {
             let socket = self.folder.path().join("forward");
             let request = self
@@ -200,7 +205,7 @@ impl Connection {
     }
 
     /// Runs a shell script, read by `sh` from its standard input.
-    pub async fn script(&self, script: &Script<'_>) -> Result<String, SshError> {
+    async fn script(&self, script: &Script<'_>) -> Result<String, SshError> {
         match timeout(script.limit, self.run(script)).await {
             Ok(result) => result,
             Err(_) => Err(SshError::Slow {
@@ -249,13 +254,8 @@ impl Connection {
 
     /// Tells a lost connection from a command that could not be run.
     async fn broken(&self, what: &str, source: openssh::Error) -> SshError {
-        // The master needs a moment to see what its client has seen already.
-        if self.is_lost_within(Duration::from_secs(1)).await {
-            let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
-            return SshError::Lost {
-                host: self.host.clone(),
-                why: error::last_line(&log),
-            };
+        if let Some(lost) = self.lost().await {
+            return lost;
         }
         SshError::Broken {
             host: self.host.clone(),
@@ -292,8 +292,8 @@ fn master(session: &Session, folder: &Path) -> Command {
         "PreferredAuthentications=publickey",
         "BatchMode=yes",
         "ControlPersist=no",
-        "ConnectTimeout=10",
-        "ServerAliveInterval=5",
+        "ConnectTimeout=9",
+        "ServerAliveInterval=3",
         "ServerAliveCountMax=3",
         "LogLevel=ERROR",
     ];

@@ -11,7 +11,7 @@ use std::{
 use dockmaster::{
     config::{Environment, Registry},
     host::{Host, RemoteError},
-    rollout::port::{Container, Health, Release, Remote, Survey},
+    rollout::port::{Container, Fault, Health, Release, Remote, Retry, Survey},
 };
 use testbed::{
     application::Application,
@@ -140,6 +140,20 @@ pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
         .build()
         .unwrap()
         .block_on(future)
+}
+
+/// Repeats a call while its error says that this helps, as the rollout does.
+pub(crate) async fn again<T>(call: impl AsyncFn() -> Result<T, RemoteError>) -> T {
+    let start = Instant::now();
+    loop {
+        match call().await {
+            Ok(value) => return value,
+            Err(error) => {
+                assert_eq!(error.retry(), Retry::SOON, "{error}");
+                assert!(start.elapsed() < PATIENCE, "{error}");
+            }
+        }
+    }
 }
 
 /// Looks until the host looks as it should, woken by the engine's events.

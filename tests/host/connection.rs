@@ -15,7 +15,7 @@ use dockmaster::{
     rollout::port::{Fault, Remote, Retry},
 };
 
-use crate::bed::{Bed, PATIENCE, assert_says, run, wait_until};
+use crate::bed::{Bed, PATIENCE, again, assert_says, run, wait_until};
 
 testbed::tests![
     Bed; [Testbed];
@@ -111,7 +111,7 @@ fn a_lost_connection_is_opened_again(bed: &Bed) {
     run(async {
         let before = remote.survey().await.unwrap();
         host.exec("pkill -KILL -f '^sshd: deploy'").unwrap();
-        let after = remote.survey().await.unwrap();
+        let after = again(async || remote.survey().await).await;
         assert_eq!(before.container.unwrap().id, after.container.unwrap().id);
     });
 }

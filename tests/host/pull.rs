@@ -3,7 +3,7 @@
 use std::{cell::RefCell, fs};
 
 use dockmaster::{
-    failure::Class,
+    failure::{Class, Failure},
     host::{Host, RemoteError},
     rollout::port::{Fault, Release, Remote, Retry},
 };
@@ -23,8 +23,8 @@ fn without_an_account_the_registry_refuses(bed: &Bed) {
     let remote = Host::open(&environment, &environment.hosts[1], None).unwrap();
     let error = run(remote.pull(&bed.new, &|_| ())).unwrap_err();
     assert_says(&error, &["app-2 could not pull", "registry.pull-account"]);
-    assert_eq!(error.class(), Class::System);
     assert_eq!(error.retry(), Retry::Never);
+    assert_eq!(Failure::from(error).class(), Class::System);
 }
 
 fn a_release_is_pulled_by_digest_and_no_credential_stays(bed: &Bed) {
@@ -55,7 +55,7 @@ fn a_missing_image_is_the_author_s_fault(bed: &Bed) {
     let error = run(remote.pull(&release, &|_| ())).unwrap_err();
     assert!(matches!(error, RemoteError::ImageMissing { .. }), "{error}");
     assert_says(&error, &["the registry has no image", &release.digest]);
-    assert_eq!(error.class(), Class::Build);
+    assert_eq!(Failure::from(error).class(), Class::Build);
 }
 
 fn a_full_disk_is_named(bed: &Bed) {

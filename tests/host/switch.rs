@@ -4,7 +4,7 @@ use std::{io::Write, path::Path};
 
 use dockmaster::{
     host::RemoteError,
-    rollout::port::{Remote, Survey},
+    rollout::port::{Fault, Remote, Retry, Survey},
 };
 use testbed::{command::docker, fleet::DIRECTORY};
 
@@ -99,7 +99,10 @@ fn a_lost_connection_does_not_stop_a_switch(bed: &Bed) {
         });
         run(async {
             remote.pull(&bed.new, &|_| ()).await.unwrap();
-            remote.switch("cut", &bed.new.reference()).await.unwrap();
+            let reference = bed.new.reference();
+            let error = remote.switch("cut", &reference).await.unwrap_err();
+            assert_eq!(error.retry(), Retry::SOON, "{error}");
+            remote.switch("cut", &reference).await.unwrap();
             survey_until(&remote, runs(bed)).await;
         });
         cutter.join().unwrap();

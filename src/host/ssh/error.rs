@@ -7,7 +7,6 @@ use std::{
 
 use crate::{
     config::SshTarget,
-    failure::Class,
     rollout::port::{Fault, Retry},
 };
 
@@ -70,22 +69,6 @@ pub enum SshError {
         #[source]
         source: std::io::Error,
     },
-}
-
-impl SshError {
-    /// Whose turn it is.
-    pub fn class(&self) -> Class {
-        match self {
-            Self::HostKeyChanged { .. }
-            | Self::Denied { .. }
-            | Self::Unreachable { .. }
-            | Self::Lost { .. }
-            | Self::Slow { .. }
-            | Self::Command { .. }
-            | Self::Broken { .. }
-            | Self::Local { .. } => Class::System,
-        }
-    }
 }
 
 impl Fault for SshError {
