@@ -8,10 +8,10 @@ mod account;
 mod compose;
 mod engine;
 mod error;
+mod replace;
 mod script;
 mod socket;
 pub mod ssh;
-mod switch;
 
 use std::{cell::RefCell, pin::Pin, rc::Rc, time::Duration};
 

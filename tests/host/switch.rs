@@ -1,12 +1,10 @@
 //! Replacing the container.
 
-use std::{io::Write, path::Path};
-
 use dockmaster::{
     host::RemoteError,
     rollout::port::{Fault, Remote, Retry, Survey},
 };
-use testbed::{command::docker, fleet::DIRECTORY};
+use testbed::{command::docker, fleet::DIRECTORY, trial::plugin};
 
 use crate::bed::{Bed, assert_says, container, is_healthy, run, survey_until, wait_until};
 
@@ -21,7 +19,7 @@ testbed::tests![
     a_superfluous_half_made_container_is_removed,
     a_compose_file_that_compose_refuses_is_told_with_its_words,
     a_compose_file_without_a_version_takes_the_override_too,
-    where_only_the_second_generation_is_it_is_used,
+    where_only_the_second_generation_is_it_is_used: [ComposePlugin],
 ];
 
 const OVERRIDE: &str = "/srv/test_server1/docker-compose.override.yml";
@@ -261,14 +259,9 @@ fn a_compose_file_without_a_version_takes_the_override_too(bed: &Bed) {
     host.exec(&format!("cp -p /tmp/good {file}")).unwrap();
 }
 
-/// Debian 12 has no package of it. Where it is not, nothing can be shown.
+/// On a host that has Compose as a plugin of the Docker client only.
 fn where_only_the_second_generation_is_it_is_used(bed: &Bed) {
-    let plugin = std::env::var("COMPOSE_V2")
-        .unwrap_or_else(|_| "/usr/libexec/docker/cli-plugins/docker-compose".into());
-    if !Path::new(&plugin).exists() {
-        let _ = writeln!(std::io::stderr(), "skipped: {plugin} does not exist here");
-        return;
-    }
+    let plugin = plugin("docker-compose").unwrap();
     let host = bed.host("app-3");
     let folder = "/usr/libexec/docker/cli-plugins";
     host.exec(&format!(
@@ -276,7 +269,7 @@ fn where_only_the_second_generation_is_it_is_used(bed: &Bed) {
     ))
     .unwrap();
     let target = format!("{}:{folder}/docker-compose", host.container);
-    docker(&["cp", &plugin, &target]).unwrap();
+    docker(&["cp", &plugin.to_string_lossy(), &target]).unwrap();
     let remote = bed.remote("app-3");
     run(async {
         let old = container(&remote).await;

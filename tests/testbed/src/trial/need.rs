@@ -20,6 +20,8 @@ pub enum Need {
     Engine,
     /// docker-compose of the first generation, as a program.
     Compose,
+    /// docker-compose of the second generation, as a plugin of the Docker client.
+    ComposePlugin,
     DockerRegistry,
     /// The plugin docker-buildx.
     Buildx,
@@ -54,6 +56,10 @@ impl Need {
                 .map(|error| error.to_string()),
             Self::Engine => answers(DOCKER, &["version"], "no Docker Engine answers"),
             Self::Compose => answers("docker-compose", &["version"], "there is no docker-compose"),
+            Self::ComposePlugin => found(
+                plugin("docker-compose").as_deref(),
+                "there is no docker-compose plugin",
+            ),
             Self::DockerRegistry => answers(
                 "docker-registry",
                 &["--version"],
