@@ -91,12 +91,12 @@ without_starting_services() {
     return "$result"
 }
 
-# Fetches a Docker client and its buildx plugin of Debian's next release, which this one does not have. They are
+# Fetches a Docker client and its plugins buildx and compose of Debian's next release, which this one does not have. They are
 # kept out of the way of the machine's own, and the testbed finds them by DOCKMASTER_TEST_CLIENTS.
 install_clients() {
     DOCKMASTER_TEST_CLIENTS=/var/cache/dockmaster-tests/clients
     export DOCKMASTER_TEST_CLIENTS
-    if [ -x "$DOCKMASTER_TEST_CLIENTS/docker-buildx" ]; then
+    if [ -x "$DOCKMASTER_TEST_CLIENTS/docker-buildx" ] && [ -x "$DOCKMASTER_TEST_CLIENTS/docker-compose" ]; then
         return 0
     fi
     say "Fetching a newer Docker client"
@@ -116,9 +116,9 @@ install_clients() {
     (
         cd "$work"
         apt_run apt-get $next -o APT::Sandbox::User=root -o Dir::Cache="$work" update
-        apt_run apt-get $next -o APT::Sandbox::User=root -o Dir::Cache="$work" download docker-cli docker-buildx
+        apt_run apt-get $next -o APT::Sandbox::User=root -o Dir::Cache="$work" download docker-cli docker-buildx docker-compose
         for package in ./*.deb; do dpkg -x "$package" root; done
-        mv root/usr/bin/docker root/usr/libexec/docker/cli-plugins/docker-buildx "$DOCKMASTER_TEST_CLIENTS"
+        mv root/usr/bin/docker root/usr/libexec/docker/cli-plugins/docker-* "$DOCKMASTER_TEST_CLIENTS"
     )
     rm -rf "$work"
 }
