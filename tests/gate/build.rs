@@ -4,11 +4,19 @@ use std::fs;
 
 use testbed::trial::{newer_client, plugin};
 
-use crate::fixture::{CLIENT, Jobs, docker, is_running, unlabelled, until};
+use crate::fixture::{CLIENT, Job, Jobs, docker, is_running, unlabelled, until};
 
 const BUILDERS: [&str; 2] = ["0", "1"];
 
-testbed::tests![Jobs; [Root, Engine]; an_image_is_built_run_and_gone_after_the_sweep, a_build_that_is_broken_off_ends_and_leaves_no_container: [Buildx], buildx_builds_through_its_own_interface: [Buildx], a_newer_client_builds_runs_and_removes: [NewerClient], compose_runs_a_project: [Compose]];
+testbed::tests![
+    Jobs; [Root, Engine];
+    an_image_is_built_run_and_gone_after_the_sweep,
+    a_build_that_is_broken_off_ends_and_leaves_no_container,
+    a_buildx_build_that_is_broken_off_ends_and_leaves_no_container: [Buildx],
+    buildx_builds_through_its_own_interface: [Buildx],
+    a_newer_client_builds_runs_and_removes: [NewerClient],
+    compose_runs_a_project: [Compose],
+];
 
 fn an_image_is_built_run_and_gone_after_the_sweep(jobs: &Jobs) {
     let job = jobs.open("build");
@@ -49,20 +57,28 @@ fn an_image_is_built_run_and_gone_after_the_sweep(jobs: &Jobs) {
 
 fn a_build_that_is_broken_off_ends_and_leaves_no_container(jobs: &Jobs) {
     let job = jobs.open("abort");
-    // A plugin outlives its client, so buildx is started by itself.
-    let buildx = plugin("docker-buildx").unwrap().display().to_string();
-    for (client, builder) in [(CLIENT, "0"), (CLIENT, "1"), (&buildx, "x")] {
-        let marker = job.name(&format!("marker{builder}"));
-        let dockerfile = format!("FROM {}\nRUN sleep 100; echo {marker}\n", job.base);
-        let (tag, context) = (job.name("never"), job.context(&dockerfile));
-        let build = job.program(client, &["build", "-t", &tag, &context]);
-        let mut child = build.env("DOCKER_BUILDKIT", builder).start();
-        until("the step runs", || is_running(&marker));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        until("the step has ended", || !is_running(&marker));
-        until("the step is gone", || unlabelled(&marker).is_empty());
+    for builder in BUILDERS {
+        break_off(&job, CLIENT, builder);
     }
+}
+
+fn a_buildx_build_that_is_broken_off_ends_and_leaves_no_container(jobs: &Jobs) {
+    // A plugin outlives its client, so buildx is started by itself.
+    let buildx = plugin("docker-buildx").unwrap();
+    break_off(&jobs.open("abortx"), buildx.to_str().unwrap(), "x");
+}
+
+fn break_off(job: &Job, client: &str, builder: &str) {
+    let marker = job.name(&format!("marker{builder}"));
+    let dockerfile = format!("FROM {}\nRUN sleep 100; echo {marker}\n", job.base);
+    let (tag, context) = (job.name("never"), job.context(&dockerfile));
+    let build = job.program(client, &["build", "-t", &tag, &context]);
+    let mut child = build.env("DOCKER_BUILDKIT", builder).start();
+    until("the step runs", || is_running(&marker));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    until("the step has ended", || !is_running(&marker));
+    until("the step is gone", || unlabelled(&marker).is_empty());
 }
 
 fn buildx_builds_through_its_own_interface(jobs: &Jobs) {

@@ -5,7 +5,14 @@ use std::io::{BufRead, BufReader, Write};
 
 use crate::fixture::Jobs;
 
-testbed::tests![Jobs; [Root, Engine]; input_output_and_exit_codes_pass_through, a_running_container_takes_commands_and_files, output_arrives_while_the_container_still_reads, containers_of_a_job_meet_in_its_network, the_workspace_is_mounted_by_its_path_and_nothing_beyond_it];
+testbed::tests![
+    Jobs; [Root, Engine];
+    input_output_and_exit_codes_pass_through,
+    a_running_container_takes_commands_and_files,
+    output_arrives_while_the_container_still_reads,
+    containers_of_a_job_meet_in_its_network,
+    the_workspace_is_mounted_by_its_path_and_nothing_beyond_it,
+];
 
 fn input_output_and_exit_codes_pass_through(jobs: &Jobs) {
     let job = jobs.open("attach");

@@ -2,7 +2,12 @@
 
 use crate::fixture::Jobs;
 
-testbed::tests![Jobs; [Root, Engine]; what_would_reach_the_host_is_refused_with_a_message, what_no_job_needs_is_refused_with_a_message, an_upgrade_that_the_daemon_refuses_opens_no_tunnel];
+testbed::tests![
+    Jobs; [Root, Engine];
+    what_would_reach_the_host_is_refused_with_a_message,
+    what_no_job_needs_is_refused_with_a_message,
+    an_upgrade_that_the_daemon_refuses_opens_no_tunnel,
+];
 
 fn what_would_reach_the_host_is_refused_with_a_message(jobs: &Jobs) {
     let job = jobs.open("refuse");

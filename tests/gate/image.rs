@@ -2,7 +2,13 @@
 
 use crate::fixture::{Jobs, docker};
 
-testbed::tests![Jobs; [Root, Engine]; a_pushed_digest_is_reported_and_is_the_registrys: [DockerRegistry], a_name_of_the_host_is_moved_only_if_allowed_and_given_back, what_the_operator_does_not_allow_is_refused, a_name_of_ours_is_not_given];
+testbed::tests![
+    Jobs; [Root, Engine];
+    a_pushed_digest_is_reported_and_is_the_registrys: [DockerRegistry],
+    a_name_of_the_host_is_moved_only_if_allowed_and_given_back,
+    what_the_operator_does_not_allow_is_refused,
+    a_name_of_ours_is_not_given,
+];
 
 fn a_pushed_digest_is_reported_and_is_the_registrys(jobs: &Jobs) {
     let job = jobs.open("push");

@@ -2,7 +2,13 @@
 
 use crate::fixture::{Job, Jobs, docker};
 
-testbed::tests![Jobs; [Root, Engine]; what_another_job_made_is_invisible_and_untouchable, volumes_networks_and_images_of_another_job_are_out_of_reach, a_container_of_somebody_elses_is_not_the_jobs_though_its_image_is, an_exec_in_another_job_s_container_is_not_there];
+testbed::tests![
+    Jobs; [Root, Engine];
+    what_another_job_made_is_invisible_and_untouchable,
+    volumes_networks_and_images_of_another_job_are_out_of_reach,
+    a_container_of_somebody_elses_is_not_the_jobs_though_its_image_is,
+    an_exec_in_another_job_s_container_is_not_there,
+];
 
 fn what_another_job_made_is_invisible_and_untouchable(jobs: &Jobs) {
     let mine = jobs.open("mine");
