@@ -3,7 +3,7 @@
 
 use std::{
     fmt, fs,
-    io::Read,
+    io::{self, Read},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
@@ -52,16 +52,31 @@ impl fmt::Debug for Secret {
 /// complaint may quote what it stumbled over.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    #[error("cannot read {path}")]
+    #[error(
+        "{path} does not exist: it must hold {shape}, belong to {reader} and have the mode 0600"
+    )]
+    Missing {
+        path: PathBuf,
+        shape: &'static str,
+        reader: String,
+    },
+    #[error("{reader} cannot read {path}; try: chown {reader} {path} && chmod 600 {path}")]
     Unreadable {
         path: PathBuf,
+        reader: String,
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     #[error("{path} can be read by others (mode {mode:03o}); try: chmod 600 {path}")]
     Exposed { path: PathBuf, mode: u32 },
-    #[error("{path} belongs to uid {owner}, so somebody else decides what is in it")]
-    Foreign { path: PathBuf, owner: u32 },
+    #[error(
+        "{path} belongs to uid {owner}, so somebody else decides what is in it; try: chown {reader} {path}"
+    )]
+    Foreign {
+        path: PathBuf,
+        owner: u32,
+        reader: String,
+    },
     #[error("{path} is not {shape} (line {line}, column {column})")]
     Malformed {
         path: PathBuf,
@@ -74,7 +89,8 @@ pub enum SecretError {
 impl From<SecretError> for Failure {
     fn from(error: SecretError) -> Self {
         match error {
-            SecretError::Unreadable { .. }
+            SecretError::Missing { .. }
+            | SecretError::Unreadable { .. }
             | SecretError::Exposed { .. }
             | SecretError::Foreign { .. }
             | SecretError::Malformed { .. } => Self::system(error),
@@ -90,9 +106,17 @@ pub trait SecretFile: DeserializeOwned {
 
 /// Reads a JSON file that nobody but its owner can read.
 pub fn load<T: SecretFile>(path: &Path) -> Result<T, SecretError> {
-    let unreadable = |source| SecretError::Unreadable {
-        path: path.to_owned(),
-        source,
+    let unreadable = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => SecretError::Missing {
+            path: path.to_owned(),
+            shape: T::SHAPE,
+            reader: reader(),
+        },
+        _ => SecretError::Unreadable {
+            path: path.to_owned(),
+            reader: reader(),
+            source,
+        },
     };
     // Opened first and looked at then, so that what is checked is what is read.
     let mut file = fs::File::open(path).map_err(unreadable)?;
@@ -102,6 +126,7 @@ pub fn load<T: SecretFile>(path: &Path) -> Result<T, SecretError> {
         return Err(SecretError::Foreign {
             path: path.to_owned(),
             owner,
+            reader: reader(),
         });
     }
     let mode = metadata.mode() & 0o777;
@@ -119,6 +144,15 @@ pub fn load<T: SecretFile>(path: &Path) -> Result<T, SecretError> {
         line: error.line(),
         column: error.column(),
     })
+}
+
+/// The account that reads: secrets are its own. In the broker, that is the broker's user.
+fn reader() -> String {
+    let uid = nix::unistd::geteuid();
+    match nix::unistd::User::from_uid(uid) {
+        Ok(Some(user)) => user.name,
+        Ok(None) | Err(_) => uid.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -177,8 +211,22 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_file_is_named() {
+    fn a_missing_file_is_named_with_what_it_must_hold_and_whose_it_must_be() {
         let error = load::<Account>(Path::new("/nowhere/account.json")).unwrap_err();
-        assert_eq!(error.to_string(), "cannot read /nowhere/account.json");
+        let expected = format!(
+            "/nowhere/account.json does not exist: it must hold an account, belong to {} and have the mode 0600",
+            reader()
+        );
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_comes_with_the_command_that_gives_it_to_its_reader() {
+        // A folder opens and does not read, whoever asks; files that root cannot read do not exist.
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o600)).unwrap();
+        let error = load::<Account>(folder.path()).unwrap_err().to_string();
+        let expected = format!("try: chown {} {}", reader(), folder.path().display());
+        assert!(error.contains(&expected), "{error}");
     }
 }

@@ -37,6 +37,8 @@ fn ask(
     let request = Request::Deploy {
         environment: environment.map(str::to_owned),
     };
+    // Said at once: the broker looks at every host before it has a line of its own.
+    let _ = writeln!(out, "Asking the broker for a rollout …").and_then(|()| out.flush());
     let mut line = serde_json::to_string(&request).map_err(Failure::system)?;
     line.push('\n');
     stream.write_all(line.as_bytes()).map_err(lost)?;

@@ -3,7 +3,9 @@
 //! A file that somebody else than its owner can write is not the admin's word, so it is refused too.
 
 mod environment;
+mod error;
 mod lane;
+mod read;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -11,62 +13,20 @@ mod value;
 use std::{
     collections::BTreeMap,
     fs,
-    io::Read,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
-
-use crate::failure::Failure;
 
 pub use environment::{
     Balancer, Compose, Environment, HostEntry, Policy, Refs, Release, Rollout, Ssh,
 };
+pub use error::ConfigError;
 pub use lane::{DeployLane, DockerApi, DockerLane, Lane, PullPolicy};
 pub use value::{Bytes, Percent, SshTarget};
 
 /// Where the configuration is looked for when `--config` does not say.
 pub const DEFAULT_PATH: &str = "/etc/dockmaster/config.toml";
-
-/// Why the configuration cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    #[error("cannot read {path}")]
-    Unreadable {
-        path: PathBuf,
-        #[source]
-        source: std::io::Error,
-    },
-    #[error("{path} is not trusted: {why}")]
-    Untrusted { path: PathBuf, why: String },
-    #[error("{path} has an error\n{text}")]
-    Malformed { path: PathBuf, text: String },
-    #[error("{path} has no lane called `{lane}` (it has: {known})")]
-    UnknownLane {
-        path: PathBuf,
-        lane: String,
-        known: String,
-    },
-    #[error("there is no environment called `{name}`: {path} does not exist")]
-    UnknownEnvironment { name: String, path: PathBuf },
-    #[error("`{name}` cannot be the name of an environment: use a-z, 0-9, `-` and `_`")]
-    BadEnvironmentName { name: String },
-}
-
-impl From<ConfigError> for Failure {
-    fn from(error: ConfigError) -> Self {
-        match error {
-            ConfigError::Unreadable { .. }
-            | ConfigError::Untrusted { .. }
-            | ConfigError::Malformed { .. }
-            | ConfigError::UnknownLane { .. }
-            | ConfigError::UnknownEnvironment { .. }
-            | ConfigError::BadEnvironmentName { .. } => Self::system(error),
-        }
-    }
-}
 
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize)]
@@ -102,7 +62,7 @@ pub struct Registry {
 impl Config {
     /// Reads and checks the file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let mut config: Self = read_trusted(path)?;
+        let mut config: Self = read::trusted(path).map_err(|error| with_others(error, path))?;
         path.clone_into(&mut config.path);
         Ok(config)
     }
@@ -143,50 +103,51 @@ impl Config {
                 path,
             });
         }
-        let mut environment: Environment = read_trusted(&path)?;
-        name.clone_into(&mut environment.name);
-        let problems = environment.problems();
-        if problems.is_empty() {
-            return Ok(environment);
-        }
-        let text = problems.join("\n");
-        Err(ConfigError::Malformed { path, text })
+        read_environment(&path).map_err(|error| with_others(error, &self.path))
     }
 }
 
-/// Reads a TOML file that only root (or whoever runs this) can have written.
-fn read_trusted<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
-    let unreadable = |source| ConfigError::Unreadable {
-        path: path.to_owned(),
-        source,
+/// Adds what is wrong in the other files of the configuration: an admin repairs all of it at once.
+fn with_others(error: ConfigError, config: &Path) -> ConfigError {
+    let ConfigError::Malformed { path, mut text } = error else {
+        return error;
     };
-    let mut file = fs::File::open(path).map_err(unreadable)?;
-    let metadata = file.metadata().map_err(unreadable)?;
-    let owner = metadata.uid();
-    let refuse = |why: String| {
-        Err(ConfigError::Untrusted {
-            path: path.to_owned(),
-            why,
-        })
-    };
-    if owner != 0 && owner != nix::unistd::geteuid().as_raw() {
-        return refuse(format!(
-            "it belongs to uid {owner}; try: chown root {}",
-            path.display()
-        ));
+    let files = environment_files(config);
+    let others = files.iter().filter(|other| **other != path);
+    for error in others.filter_map(|other| read_environment(other).err()) {
+        text.push('\n');
+        text.push_str(&error.to_string());
     }
-    if metadata.mode() & 0o022 != 0 {
-        return refuse(format!(
-            "others can write it; try: chmod go-w {}",
-            path.display()
-        ));
+    ConfigError::Malformed { path, text }
+}
+
+fn read_environment(path: &Path) -> Result<Environment, ConfigError> {
+    let mut environment: Environment = read::trusted(path)?;
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    environment.name = name.into_owned();
+    let problems = environment.problems();
+    if problems.is_empty() {
+        return Ok(environment);
     }
-    let mut text = String::new();
-    file.read_to_string(&mut text).map_err(unreadable)?;
-    toml::from_str(&text).map_err(|error| ConfigError::Malformed {
+    Err(ConfigError::Malformed {
         path: path.to_owned(),
-        text: error.to_string().trim_end().to_owned(),
+        text: problems.join("\n"),
     })
+}
+
+/// The files of the folder `environments` beside `config`, in order of name.
+fn environment_files(config: &Path) -> Vec<PathBuf> {
+    // A folder that cannot be listed has no problem to add: who needs a file of it says so.
+    let entries = fs::read_dir(config.with_file_name("environments"));
+    let mut files: Vec<_> = entries
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|end| end == "toml"))
+        .collect();
+    files.sort();
+    files
 }
 
 fn default_state_dir() -> PathBuf {

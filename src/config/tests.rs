@@ -102,3 +102,36 @@ fn a_lane_says_its_kind_first() {
         .to_string();
     assert!(text.contains("`docker` or `deploy`"), "{text}");
 }
+
+#[test]
+fn all_problems_of_all_files_are_told_at_once_each_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = include_str!("../../runner-config/environments/production.toml")
+        .replace("projects = [42]", "projects = \"all\"")
+        .replace("server-id = \"i-bp1aaaaaaaaaaaaaaaa2\"", "server = \"i-2\"")
+        .replace("drain-quiet = \"5s\"", "drain-quiet = \"soon\"");
+    write(folder.path(), "environments/production.toml", &text);
+    write(
+        folder.path(),
+        "environments/staging.toml",
+        "[policy]\nproject = []\n",
+    );
+    let config = "stat-dir = \"/x\"\n[lanes.docker]\nkind = \"docker\"\nimag = \"a\"\npull-policy = \"often\"\n";
+    let path = write(folder.path(), "config.toml", config);
+    let text = Config::load(&path).unwrap_err().to_string();
+    for expected in [
+        "config.toml has an error",
+        "1 | stat-dir",
+        "4 | imag",
+        "5 | pull-policy",
+        "production.toml has an error",
+        "invalid type: string \"all\"",
+        "| server = \"i-2\"",
+        "`soon` is not a duration",
+        "staging.toml has an error",
+        "2 | project = []",
+    ] {
+        assert_eq!(text.matches(expected).count(), 1, "{expected} in {text}");
+    }
+    assert!(!text.contains("missing field `policy`"), "{text}");
+}

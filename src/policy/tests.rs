@@ -90,17 +90,17 @@ fn a_forged_variable_is_refused_by_name_wherever_it_stands_in_the_list() {
         ("CI_PROJECT_ID", "1"),
         ("CI_COMMIT_SHA", "0000"),
         ("CI_COMMIT_REF_PROTECTED", "false"),
+        ("CI_PIPELINE_ID", "1"),
+        ("CI_JOB_ID", "1"),
+        ("CI_COMMIT_REF_NAME", "v9"),
     ] {
-        refused(
-            |job| {
-                job.variables.push(crate::job::Variable {
-                    key: key.into(),
-                    value: value.into(),
-                    ..Default::default()
-                });
-            },
-            key,
-        );
+        let forged = crate::job::Variable {
+            key: key.into(),
+            value: value.into(),
+            ..Default::default()
+        };
+        refused(|job| job.variables.push(forged.clone()), key);
+        refused(|job| job.variables.insert(0, forged.clone()), key);
     }
 }
 
@@ -110,10 +110,12 @@ fn a_sha_that_is_an_option_or_a_ref_is_refused() {
         |job| job.git_info.sha = "--upload-pack=evil".into(),
         "not the id of a commit",
     );
-    refused(
-        |job| job.git_info.sha = "HEAD".into(),
-        "not the id of a commit",
-    );
+    for sha in ["HEAD", "2b6202bd", &"z".repeat(40), &"a".repeat(41), ""] {
+        refused(
+            |job| job.git_info.sha = sha.into(),
+            "not the id of a commit",
+        );
+    }
 }
 
 #[test]

@@ -19,6 +19,7 @@ use super::fixture::{Job, Lane};
 testbed::tests![(); [Root];
     the_checkout_is_the_commit_whatever_the_author_sets,
     a_tag_that_was_moved_meanwhile_does_not_move_the_job,
+    what_is_checked_out_is_the_very_id_that_gitlab_named,
     the_token_stays_neither_in_the_checkout_nor_in_the_log,
     hooks_and_templates_of_the_host_do_not_run,
     a_repository_that_is_not_there_is_the_host_s_turn_and_can_be_tried_again,
@@ -118,6 +119,50 @@ fn a_tag_that_was_moved_meanwhile_does_not_move_the_job(_: &()) {
     job.step("cat ~/../builds/copublic/app/file")
         .is_good()
         .says("one");
+    job.cleanup().is_good();
+}
+
+fn what_is_checked_out_is_the_very_id_that_gitlab_named(_: &()) {
+    let (server, lane) = (Server::start(), Lane::install());
+    let mut job = server.job(&lane, 506);
+    let bare = server.project.repository();
+    let git = |arguments: &[&str]| {
+        let output = std::process::Command::new("git")
+            .args([
+                "-C",
+                bare.to_str().unwrap(),
+                "-c",
+                "user.name=a",
+                "-c",
+                "user.email=a@b",
+            ])
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    // The id of a tag's own object: git takes it for the commit that the tag names.
+    git(&[
+        "tag",
+        "--annotate",
+        "--force",
+        "--message=x",
+        "v1.0.0",
+        &server.first,
+    ]);
+    let tag = git(&["rev-parse", "refs/tags/v1.0.0"]);
+    assert_ne!(tag, server.first);
+    job.response["git_info"]["sha"] = json!(tag);
+    for variable in job.response["variables"].as_array_mut().unwrap() {
+        if variable["key"] == "CI_COMMIT_SHA" {
+            variable["value"] = json!(tag);
+        }
+    }
+    job.prepare().is_good();
+    let ended = job.run("get_sources", "");
+    assert_eq!(ended.code, Some(2), "{}", ended.text);
+    ended.says(&format!("GitLab named {tag}"));
     job.cleanup().is_good();
 }
 

@@ -8,6 +8,7 @@ testbed::tests![(); [Root];
     a_job_runs_under_a_uid_of_its_own_with_nothing_of_the_driver_s,
     a_job_finds_no_key_wherever_it_looks,
     a_job_sees_no_process_but_its_own,
+    a_job_is_in_namespaces_of_its_own,
     temporary_files_live_as_long_as_the_job_and_no_longer,
     a_script_s_code_is_the_job_s,
     caches_are_left_alone_and_artifacts_need_their_program,
@@ -140,6 +141,24 @@ fn caches_are_left_alone_and_artifacts_need_their_program(_: &()) {
         let ended = job.run("upload_artifacts_on_success", "exit 0");
         assert_eq!(ended.code, Some(2));
         ended.says("gitlab-runner");
+    }
+    job.cleanup().is_good();
+}
+
+fn a_job_is_in_namespaces_of_its_own(_: &()) {
+    let lane = Lane::install();
+    let job = lane.job(8);
+    job.prepare().is_good();
+    let ended = job.step("for kind in mnt pid ipc uts; do readlink /proc/self/ns/$kind; done");
+    ended.is_good();
+    for kind in ["mnt", "pid", "ipc", "uts"] {
+        ended.says(&format!("{kind}:["));
+        let host = fs::read_link(format!("/proc/self/ns/{kind}")).unwrap();
+        assert!(
+            !ended.text.contains(&*host.to_string_lossy()),
+            "{kind}: {}",
+            ended.text
+        );
     }
     job.cleanup().is_good();
 }
