@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::{Parser, error::ErrorKind};
+use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::{
     admin,
@@ -180,8 +181,14 @@ fn start_tracing() {
     let Ok(filter) = std::env::var("DOCKMASTER_LOG") else {
         return;
     };
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
-        .with_writer(io::stderr)
-        .init();
+    match filter.parse::<Targets>() {
+        Ok(targets) => tracing_subscriber::registry()
+            .with(fmt::layer().with_writer(io::stderr))
+            .with(targets)
+            .init(),
+        Err(error) => {
+            let line = format!("DOCKMASTER_LOG: {error}\n");
+            let _ = io::stderr().write_all(line.as_bytes());
+        }
+    }
 }
