@@ -7,7 +7,7 @@
 //! request line, query and small bodies never reach the daemon.
 //!
 //! What a job makes carries the labels of its [`Scope`], and the names it gives to images are in
-//! its record; so [`sweep`] removes them with no memory of the gate that let them through.
+//! its record; so [`sweep()`] removes them with no memory of the gate that let them through.
 //!
 //! Must not know: GitLab, the runner, configuration files, policy. It takes plain values.
 

@@ -1,4 +1,4 @@
-//! A production host as the rollout's [`Remote`]: its Docker Engine through a socket forwarded over
+//! A production host as the rollout's `Remote`: its Docker Engine through a socket forwarded over
 //! SSH, and docker-compose by a script sent over the same connection. Nothing is installed on the
 //! host, and no registry credential stays there.
 //!
