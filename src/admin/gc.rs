@@ -8,7 +8,8 @@ use std::{collections::BTreeSet, path::Path};
 use crate::{
     config::{Config, Lane},
     docker::{
-        engine::{Engine, EngineError, Found},
+        engine::{Engine, Object},
+        fault::EngineError,
         name,
     },
     failure::Failure,
@@ -22,11 +23,7 @@ pub(crate) async fn gc(program: &Path, config: &Path) -> Result<String, Failure>
     let mut removed = BTreeSet::new();
     for lane in config.lanes.values() {
         if let Lane::Docker(lane) = lane {
-            removed.extend(
-                sweep(&lane.docker_host)
-                    .await
-                    .map_err(EngineError::into_failure)?,
-            );
+            removed.extend(sweep(&lane.docker_host).await?);
         }
     }
     for orphan in Sandbox::orphans(program, &config)? {
@@ -46,16 +43,11 @@ pub(crate) async fn gc(program: &Path, config: &Path) -> Result<String, Failure>
 async fn sweep(host: &str) -> Result<BTreeSet<String>, EngineError> {
     let engine = Engine::connect(host).await?;
     let mut removed = BTreeSet::new();
-    for found in engine.find(name::JOB).await?.iter().filter(is_orphan) {
+    for found in engine.containers(name::JOB).await?.iter().filter(is_orphan) {
         engine.remove(&found.id).await?;
         removed.extend(key(found));
     }
-    for found in engine
-        .find_networks(name::JOB)
-        .await?
-        .iter()
-        .filter(is_orphan)
-    {
+    for found in engine.networks(name::JOB).await?.iter().filter(is_orphan) {
         engine.remove_network(&found.id).await?;
         removed.extend(key(found));
     }
@@ -66,12 +58,12 @@ async fn sweep(host: &str) -> Result<BTreeSet<String>, EngineError> {
     clippy::trivially_copy_pass_by_ref,
     reason = "the form that `filter` asks for"
 )]
-fn is_orphan(found: &&Found) -> bool {
+fn is_orphan(found: &&Object) -> bool {
     // What names no runner is not ours: a container has the labels of its image, too.
     let runner = found.labels.get(name::RUNNER);
     runner.is_some_and(|runner| !runner::is_alive(runner))
 }
 
-fn key(found: &Found) -> Option<String> {
+fn key(found: &Object) -> Option<String> {
     found.labels.get(name::JOB).cloned()
 }

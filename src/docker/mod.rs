@@ -1,9 +1,13 @@
-//! The docker lane: jobs in containers, as GitLab's own docker executor runs them.
+//! Everything that speaks to a Docker Engine: for jobs, and for production hosts.
 //!
-//! `name` and `spec` are pure; `engine` is the only file that speaks to Docker.
+//! `reference`, `name`, `spec` and `convert` are pure; `fault` says what the engine's errors mean.
 
-pub mod engine;
-pub mod helper_image;
-pub mod name;
+mod convert;
+pub(crate) mod engine;
+pub(crate) mod fault;
+pub(crate) mod helper;
+pub(crate) mod name;
+pub(crate) mod process;
+pub(crate) mod pull;
 pub mod reference;
-pub mod spec;
+pub(crate) mod spec;

@@ -5,22 +5,22 @@ use std::collections::HashMap;
 use crate::job::Job;
 
 /// On everything that is made for a job: its key.
-pub const JOB: &str = "dockmaster.job";
+pub(crate) const JOB: &str = "dockmaster.job";
 /// On every container: what it is for.
-pub const ROLE: &str = "dockmaster.role";
+pub(crate) const ROLE: &str = "dockmaster.role";
 /// On the helper: the id of the image that the job asked for.
-pub const IMAGE: &str = "dockmaster.image";
+pub(crate) const IMAGE: &str = "dockmaster.image";
 /// On everything too: the runner process that drives the job.
-pub const RUNNER: &str = "dockmaster.runner";
+pub(crate) const RUNNER: &str = "dockmaster.runner";
 /// On the helper: the slot whose volumes the job holds.
-pub const SLOT: &str = "dockmaster.slot";
+pub(crate) const SLOT: &str = "dockmaster.slot";
 
 /// On what a job made through its gate: its key. The job may set every other label itself.
-pub const MADE: &str = "dockmaster.made-by";
+pub(crate) const MADE: &str = "dockmaster.made-by";
 
 /// What a container is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub(crate) enum Role {
     Helper,
     Build,
     Service,
@@ -28,7 +28,7 @@ pub enum Role {
 
 impl Role {
     /// As in labels and names.
-    pub fn text(self) -> &'static str {
+    pub(crate) fn text(self) -> &'static str {
         match self {
             Self::Helper => "helper",
             Self::Build => "build",
@@ -39,7 +39,7 @@ impl Role {
 
 /// The names of one job's things.
 #[derive(Debug, Clone)]
-pub struct Names {
+pub(crate) struct Names {
     key: String,
     project: i64,
     server: String,
@@ -50,7 +50,7 @@ pub struct Names {
 
 impl Names {
     /// Names for `job`, driven by the process `runner`.
-    pub fn new(job: &Job, runner: String) -> Self {
+    pub(crate) fn new(job: &Job, runner: String) -> Self {
         let key = job.key();
         let server = key.rsplit('-').next().unwrap_or_default().to_owned();
         // The labels of GitLab's docker executor: operators' dashboards and prune scripts use them.
@@ -74,17 +74,17 @@ impl Names {
     }
 
     /// What everything of the job is labelled with.
-    pub fn key(&self) -> &str {
+    pub(crate) fn key(&self) -> &str {
         &self.key
     }
 
     /// The job's network.
-    pub fn network(&self) -> String {
+    pub(crate) fn network(&self) -> String {
         format!("dockmaster-{}", self.key)
     }
 
     /// A container of the job other than the helper.
-    pub fn container(&self, role: Role, number: usize) -> String {
+    pub(crate) fn container(&self, role: Role, number: usize) -> String {
         match role {
             Role::Service => format!("dockmaster-{}-service-{number}", self.key),
             Role::Build | Role::Helper => format!("dockmaster-{}-{}", self.key, role.text()),
@@ -93,23 +93,23 @@ impl Names {
 
     /// A slot: volumes that one job at a time uses, and its next one finds again. Volumes of
     /// protected refs are never mounted for others, who could poison them.
-    pub fn slot(&self, number: usize) -> String {
+    pub(crate) fn slot(&self, number: usize) -> String {
         let tier = if self.is_protected { "-protected" } else { "" };
         format!("p{}-{}-s{number}{tier}", self.project, self.server)
     }
 
     /// The helper of the slot. The engine gives a name to one container only: that is the lock.
-    pub fn helper(slot: &str) -> String {
+    pub(crate) fn helper(slot: &str) -> String {
         format!("dockmaster-{slot}-helper")
     }
 
     /// A volume of the slot.
-    pub fn volume(slot: &str, what: &str) -> String {
+    pub(crate) fn volume(slot: &str, what: &str) -> String {
         format!("dockmaster-{slot}-{what}")
     }
 
     /// The labels of the job's network.
-    pub fn labels(&self) -> HashMap<String, String> {
+    pub(crate) fn labels(&self) -> HashMap<String, String> {
         let own = [
             (JOB.to_owned(), self.key.clone()),
             (RUNNER.to_owned(), self.runner.clone()),
@@ -118,7 +118,7 @@ impl Names {
     }
 
     /// The labels of a container of the job.
-    pub fn container_labels(&self, role: Role) -> HashMap<String, String> {
+    pub(crate) fn container_labels(&self, role: Role) -> HashMap<String, String> {
         let gitlab_type = match role {
             Role::Helper => "predefined",
             Role::Build => "build",

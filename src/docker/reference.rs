@@ -3,6 +3,8 @@
 //!
 //! `alpine` is `docker.io/library/alpine:latest`. Names and globs are compared in that full form.
 
+use crate::failure::{Failure, JobCode};
+
 /// The name of an image, as Docker's own grammar accepts it: `[registry/]path[:tag][@digest]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
@@ -19,6 +21,13 @@ pub struct Reference {
 pub struct BadReference {
     text: String,
     why: &'static str,
+}
+
+/// For a name that a job gives. The lane's own names are the host's: the recipe says so.
+impl From<BadReference> for Failure {
+    fn from(error: BadReference) -> Self {
+        Self::build(JobCode::Malformed, error)
+    }
 }
 
 impl Reference {

@@ -11,29 +11,29 @@ use crate::{
 
 /// One container to create.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Container {
-    pub name: String,
+pub(crate) struct Container {
+    pub(crate) name: String,
     /// The image's id, so that a tag that moves later does not matter.
-    pub image: String,
+    pub(crate) image: String,
     /// `None` keeps the image's own.
-    pub entrypoint: Option<Vec<String>>,
+    pub(crate) entrypoint: Option<Vec<String>>,
     /// `None` keeps the image's own.
-    pub command: Option<Vec<String>>,
-    pub environ: Vec<String>,
-    pub user: Option<String>,
-    pub hostname: Option<String>,
-    pub labels: HashMap<String, String>,
-    pub mounts: Vec<Mount>,
-    pub network: Network,
+    pub(crate) command: Option<Vec<String>>,
+    pub(crate) environ: Vec<String>,
+    pub(crate) user: Option<String>,
+    pub(crate) hostname: Option<String>,
+    pub(crate) labels: HashMap<String, String>,
+    pub(crate) mounts: Vec<Mount>,
+    pub(crate) network: Network,
     /// Standard input is open until the first attached client closes it.
-    pub has_stdin: bool,
+    pub(crate) has_stdin: bool,
     /// Keeps its output for a warning later on; the job's own output is only ever streamed.
-    pub keeps_log: bool,
+    pub(crate) keeps_log: bool,
 }
 
 /// What a container sees of the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mount {
+pub(crate) enum Mount {
     Volume {
         name: String,
         target: String,
@@ -47,7 +47,7 @@ pub enum Mount {
 
 /// Which network a container is on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Network {
+pub(crate) enum Network {
     #[default]
     None,
     Named {
@@ -76,15 +76,15 @@ trap 'exit 0' TERM
 while :; do sleep 86400 & wait $!; done"#;
 
 /// The exit code of a helper phase that needs a program which the helper image lacks.
-pub const NO_GITLAB_RUNNER: i64 = 213;
+pub(crate) const NO_GITLAB_RUNNER: i64 = 213;
 
 /// The command of a phase in the user's image.
-pub fn shell_command() -> Vec<String> {
+pub(crate) fn shell_command() -> Vec<String> {
     vec!["sh".into(), "-c".into(), SHELL.into()]
 }
 
 /// The command of a phase in the helper. Files are made writable for every image's user.
-pub fn helper_command(needs_gitlab_runner: bool) -> Vec<String> {
+pub(crate) fn helper_command(needs_gitlab_runner: bool) -> Vec<String> {
     let check = if needs_gitlab_runner {
         format!("command -v gitlab-runner >/dev/null 2>&1 || exit {NO_GITLAB_RUNNER}\n")
     } else {
@@ -98,12 +98,17 @@ pub fn helper_command(needs_gitlab_runner: bool) -> Vec<String> {
 }
 
 /// A command that sends a signal to every process of a container but its first one and itself.
-pub fn signal_command(signal: &str) -> Vec<String> {
+pub(crate) fn signal_command(signal: &str) -> Vec<String> {
     vec!["sh".into(), "-c".into(), format!("kill -{signal} -1")]
 }
 
 /// The helper: it holds the job's network and slot, and runs git, caches and artifacts.
-pub fn helper(names: &Names, lane: &DockerLane, slot: &str, facts: &HelperFacts) -> Container {
+pub(crate) fn helper(
+    names: &Names,
+    lane: &DockerLane,
+    slot: &str,
+    facts: &HelperFacts,
+) -> Container {
     let mut labels = names.container_labels(Role::Helper);
     labels.insert(name::SLOT.into(), slot.into());
     labels.insert(name::IMAGE.into(), facts.job_image.clone());
@@ -129,16 +134,16 @@ pub fn helper(names: &Names, lane: &DockerLane, slot: &str, facts: &HelperFacts)
 
 /// What the helper is made from, and what it remembers for later calls.
 #[derive(Debug, Clone)]
-pub struct HelperFacts {
+pub(crate) struct HelperFacts {
     /// The helper image's id.
-    pub image: String,
+    pub(crate) image: String,
     /// The id of the image that the job asked for.
-    pub job_image: String,
+    pub(crate) job_image: String,
 }
 
 /// The user's container: created once, started again for each of the user's phases, so that files
 /// stay and processes do not.
-pub fn build(names: &Names, lane: &DockerLane, job: &Job, call: &Call) -> Container {
+pub(crate) fn build(names: &Names, lane: &DockerLane, job: &Job, call: &Call) -> Container {
     Container {
         name: names.container(Role::Build, 0),
         entrypoint: job.image.entrypoint.clone(),
@@ -152,7 +157,12 @@ pub fn build(names: &Names, lane: &DockerLane, job: &Job, call: &Call) -> Contai
 }
 
 /// One service, under all its names that no earlier service has taken.
-pub fn service(names: &Names, number: usize, service: &Image, environ: Vec<String>) -> Container {
+pub(crate) fn service(
+    names: &Names,
+    number: usize,
+    service: &Image,
+    environ: Vec<String>,
+) -> Container {
     Container {
         name: names.container(Role::Service, number),
         entrypoint: service.entrypoint.clone(),
@@ -166,7 +176,7 @@ pub fn service(names: &Names, number: usize, service: &Image, environ: Vec<Strin
 }
 
 /// The volumes of a slot at the places that the scripts name.
-pub fn volumes(lane: &DockerLane, slot: &str) -> Vec<Mount> {
+pub(crate) fn volumes(lane: &DockerLane, slot: &str) -> Vec<Mount> {
     let volume = |what: &str, target| Mount::Volume {
         name: Names::volume(slot, what),
         target,
@@ -190,7 +200,12 @@ fn job_environ(lane: &DockerLane, job: &Job, call: &Call) -> Vec<String> {
 
 /// The environment of a service: the public variables of the job, then its own, which may name any
 /// of the job's: the author may hand over a secret, but none is handed over unasked.
-pub fn service_environ(lane: &DockerLane, job: &Job, call: &Call, service: &Image) -> Vec<String> {
+pub(crate) fn service_environ(
+    lane: &DockerLane,
+    job: &Job,
+    call: &Call,
+    service: &Image,
+) -> Vec<String> {
     let files = file_variables(lane, job);
     let mut all = call.job_environ.clone();
     all.extend(files);
@@ -229,7 +244,7 @@ fn file_variables(lane: &DockerLane, job: &Job) -> BTreeMap<String, String> {
 }
 
 /// Replaces `$NAME` and `${NAME}` once; `$$` is a dollar; unknown names become empty.
-pub fn expand(text: &str, variables: &BTreeMap<String, String>) -> String {
+pub(crate) fn expand(text: &str, variables: &BTreeMap<String, String>) -> String {
     let mut out = String::new();
     let mut rest = text;
     while let Some(at) = rest.find('$') {
@@ -256,7 +271,10 @@ pub fn expand(text: &str, variables: &BTreeMap<String, String>) -> String {
 }
 
 /// The names of a service: both that derive from its image, then its aliases.
-pub fn service_aliases(reference: &super::reference::Reference, service: &Image) -> Vec<String> {
+pub(crate) fn service_aliases(
+    reference: &super::reference::Reference,
+    service: &Image,
+) -> Vec<String> {
     let given = service
         .alias
         .split([',', ' '])

@@ -1,16 +1,11 @@
-//! A host's Docker Engine, as far as a rollout needs it. The only file here that calls its API.
+//! A host's Docker Engine, as far as a rollout needs it, through a forwarded socket.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    path::Path,
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, path::Path, rc::Rc, time::Duration};
 
 use bollard::{
     Docker,
-    errors::Error as EngineFault,
-    models::{ContainerInspectResponse, ContainerSummary, CreateImageInfo, HealthStatusEnum},
+    errors::Error as BollardError,
+    models::{ContainerInspectResponse, ContainerSummary, HealthStatusEnum},
     query_parameters::{
         CreateImageOptionsBuilder, EventsOptionsBuilder, ListContainersOptionsBuilder,
         RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder,
@@ -21,6 +16,11 @@ use tokio::time::timeout;
 
 use super::{ENGINE_SOCKET, Events, Host, Link, error, error::RemoteError};
 use crate::{
+    docker::{
+        engine::connect,
+        fault::{is_answer, message, optional},
+        pull::follow,
+    },
     host::compose::{self, Compose},
     host::ssh::Script,
     rollout::port::{Container, Health, Release},
@@ -28,15 +28,11 @@ use crate::{
 
 /// Seconds the engine may take to answer one call. Streams are not bound by it.
 const TIMEOUT: u64 = 60;
-/// How often a long pull says how far it is.
-const PROGRESS: Duration = Duration::from_secs(3);
-/// After this long without a word from the engine a pull is given up.
-const STALLED: Duration = Duration::from_mins(5);
 
 /// The service's containers, half-made ones among them.
-pub(super) struct Found(Vec<ContainerSummary>);
+pub(super) struct Containers(Vec<ContainerSummary>);
 
-impl Found {
+impl Containers {
     /// The version of the Compose that made the running container.
     pub(super) fn compose_version(&self) -> Option<String> {
         let labels = |it: &ContainerSummary| {
@@ -89,14 +85,9 @@ impl Host {
         }
         let socket = connection.forward(Path::new(ENGINE_SOCKET)).await?;
         let path = socket.to_string_lossy();
-        let connect = Docker::connect_with_unix(&path, TIMEOUT, bollard::API_DEFAULT_VERSION);
-        let docker = match connect {
-            Ok(docker) => docker.negotiate_version().await,
-            Err(fault) => Err(fault),
-        };
-        let docker = match docker {
+        let docker = match connect(&path, TIMEOUT).await {
             Ok(docker) => docker,
-            Err(fault) => return Err(self.closed_engine(fault).await),
+            Err(error) => return Err(self.closed_engine(error).await),
         };
         let link = Rc::new(Link { connection, docker });
         *self.link.borrow_mut() = Some(Rc::clone(&link));
@@ -104,7 +95,7 @@ impl Host {
     }
 
     /// Says why the engine cannot be talked to, when the connection itself is alive.
-    async fn closed_engine(&self, source: EngineFault) -> RemoteError {
+    async fn closed_engine(&self, source: BollardError) -> RemoteError {
         let script = Script {
             what: "look at the engine's socket",
             text: "[ -S \"$1\" ] || { echo missing; exit; }; [ -w \"$1\" ] || echo closed",
@@ -141,7 +132,7 @@ impl Host {
     async fn engine<T>(
         &self,
         what: &str,
-        call: impl AsyncFn(&Docker) -> Result<T, EngineFault>,
+        call: impl AsyncFn(&Docker) -> Result<T, BollardError>,
     ) -> Result<T, RemoteError> {
         let link = self.link().await?;
         match call(&link.docker).await {
@@ -154,7 +145,7 @@ impl Host {
         }
     }
 
-    fn engine_error(&self, what: &str, source: EngineFault) -> RemoteError {
+    fn engine_error(&self, what: &str, source: BollardError) -> RemoteError {
         RemoteError::Engine {
             host: self.name.clone(),
             what: what.to_owned(),
@@ -192,13 +183,13 @@ impl Host {
     }
 
     /// All containers of the service, whatever state they are in.
-    pub(super) async fn service_containers(&self) -> Result<Found, RemoteError> {
+    pub(super) async fn service_containers(&self) -> Result<Containers, RemoteError> {
         let options = ListContainersOptionsBuilder::new()
             .all(true)
             .filters(&self.labels())
             .build();
         let list = async |docker: &Docker| docker.list_containers(Some(options.clone())).await;
-        Ok(Found(self.engine("list containers", list).await?))
+        Ok(Containers(self.engine("list containers", list).await?))
     }
 
     fn labels(&self) -> HashMap<&'static str, Vec<String>> {
@@ -264,7 +255,7 @@ impl Host {
             .build();
         let call = async |docker: &Docker| {
             let progress = docker.create_image(Some(options.clone()), None, credentials.clone());
-            follow(progress, say).await
+            follow(progress, async |line: &str| say(line)).await
         };
         match self.engine("pull", call).await {
             Err(RemoteError::Engine { source, .. }) if is_answer(&source) => {
@@ -372,124 +363,16 @@ fn container(found: ContainerInspectResponse, image: String, digests: Vec<String
     }
 }
 
-/// Reads a pull's progress to its end, telling how far it is every few seconds.
-async fn follow(
-    progress: impl futures_util::Stream<Item = Result<CreateImageInfo, EngineFault>>,
-    say: &dyn Fn(&str),
-) -> Result<(), EngineFault> {
-    let mut progress = std::pin::pin!(progress);
-    let mut layers = Layers::default();
-    let (mut said, mut heard) = (Instant::now(), Instant::now());
-    loop {
-        match timeout(PROGRESS, progress.next()).await {
-            Ok(None) => return Ok(()),
-            Ok(Some(info)) => {
-                layers.note(&info?);
-                heard = Instant::now();
-            }
-            Err(_) if heard.elapsed() > STALLED => return Err(EngineFault::RequestTimeoutError),
-            Err(_) => {}
-        }
-        if said.elapsed() >= PROGRESS {
-            say(&layers.line());
-            said = Instant::now();
-        }
-    }
-}
-
-/// How far each layer is.
-#[derive(Default)]
-struct Layers(BTreeMap<String, (i64, i64)>);
-
-impl Layers {
-    fn note(&mut self, info: &CreateImageInfo) {
-        let Some(id) = &info.id else { return };
-        let detail = info.progress_detail.as_ref();
-        let amounts = detail.and_then(|detail| Some((detail.current?, detail.total?)));
-        match (info.status.as_deref(), amounts) {
-            (Some("Downloading"), Some(amounts)) => {
-                self.0.insert(id.clone(), amounts);
-            }
-            (Some("Download complete" | "Pull complete"), _) => {
-                if let Some((current, total)) = self.0.get_mut(id) {
-                    *current = *total;
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn line(&self) -> String {
-        let sum = |part: fn(&(i64, i64)) -> i64| self.0.values().map(part).sum::<i64>();
-        let (current, total) = (sum(|it| it.0), sum(|it| it.1));
-        match total {
-            0 => "waiting for the registry".into(),
-            _ if current >= total => format!("unpacking {} MB", megabytes(total)),
-            _ => format!("pulled {} of {} MB", megabytes(current), megabytes(total)),
-        }
-    }
-}
-
-fn megabytes(bytes: i64) -> String {
-    format!("{}.{}", bytes / 1_000_000, bytes % 1_000_000 / 100_000)
-}
-
-/// True when the engine itself said it, so that the way to it is sound.
-fn is_answer(fault: &EngineFault) -> bool {
-    matches!(
-        fault,
-        EngineFault::DockerResponseServerError { .. } | EngineFault::DockerStreamError { .. }
-    )
-}
-
-fn message(fault: &EngineFault) -> String {
-    match fault {
-        EngineFault::DockerResponseServerError { message, .. } => message.clone(),
-        EngineFault::DockerStreamError { error } => error.clone(),
-        other => other.to_string(),
-    }
-}
-
-/// Something that is not there is an answer too.
-fn optional<T>(result: Result<T, EngineFault>) -> Result<Option<T>, EngineFault> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(EngineFault::DockerResponseServerError {
-            status_code: 404, ..
-        }) => Ok(None),
-        Err(fault) => Err(fault),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn info(id: &str, status: &str, current: i64, total: i64) -> CreateImageInfo {
-        let text = format!(
-            r#"{{"id":"{id}","status":"{status}","progressDetail":{{"current":{current},"total":{total}}}}}"#
-        );
-        serde_json::from_str(&text).unwrap()
-    }
-
-    #[test]
-    fn progress_sums_up_all_layers() {
-        let mut layers = Layers::default();
-        assert_eq!(layers.line(), "waiting for the registry");
-        layers.note(&info("a", "Downloading", 1_500_000, 40_000_000));
-        layers.note(&info("b", "Downloading", 500_000, 2_000_000));
-        assert_eq!(layers.line(), "pulled 2.0 of 42.0 MB");
-        layers.note(&info("a", "Download complete", 0, 0));
-        layers.note(&info("b", "Pull complete", 0, 0));
-        assert_eq!(layers.line(), "unpacking 42.0 MB");
-    }
-
-    fn found(containers: &[(&str, &str, &str)]) -> Found {
+    fn found(containers: &[(&str, &str, &str)]) -> Containers {
         let summary = |(id, name, state): &(&str, &str, &str)| {
             let text = format!(r#"{{"Id":"{id}","Names":["/{name}"],"State":"{state}"}}"#);
             serde_json::from_str(&text).unwrap()
         };
-        Found(containers.iter().map(summary).collect())
+        Containers(containers.iter().map(summary).collect())
     }
 
     #[test]

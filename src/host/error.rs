@@ -1,6 +1,7 @@
 //! What can go wrong on a production host.
 
 use crate::{
+    docker::fault::PullFault,
     failure::{Failure, JobCode},
     host::ssh::SshError,
     rollout::port::{Fault, Retry},
@@ -83,40 +84,36 @@ impl Fault for RemoteError {
 
 /// Reads the engine's words for a pull that failed.
 pub(super) fn pull_error(host: &str, reference: &str, message: &str) -> RemoteError {
-    let lower = message.to_lowercase();
-    let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     let error = |why: String, retry| RemoteError::Pull {
         host: host.to_owned(),
         reference: reference.to_owned(),
         why,
         retry,
     };
-    if says(&["no space left on device", "disk quota exceeded"]) {
-        let why = "its disk is full; try: docker image prune on that host, or a larger disk";
-        error(why.into(), Retry::Never)
-    } else if says(&["unauthorized", "access denied", "denied:", "no basic auth"]) {
-        error(
+    match PullFault::read(message) {
+        PullFault::DiskFull => {
+            let why = "its disk is full; try: docker image prune on that host, or a larger disk";
+            error(why.into(), Retry::Never)
+        }
+        PullFault::Refused => error(
             format!(
                 "the registry does not let it ({message}); check registry.pull-account and its \
                  rights on this project"
             ),
             Retry::Never,
-        )
-    } else if says(&["manifest unknown", "not found", "name unknown"]) {
-        RemoteError::ImageMissing {
+        ),
+        PullFault::Missing => RemoteError::ImageMissing {
             reference: reference.to_owned(),
             message: message.to_owned(),
-        }
-    } else if says(&["x509", "http response to https"]) {
-        error(
+        },
+        PullFault::Untrusted => error(
             format!(
                 "it does not trust the registry ({message}); put the registry's CA into \
                  /etc/docker/certs.d on that host"
             ),
             Retry::Never,
-        )
-    } else {
-        error(message.to_owned(), Retry::SOON)
+        ),
+        PullFault::Unknown => error(message.to_owned(), Retry::SOON),
     }
 }
 

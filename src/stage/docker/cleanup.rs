@@ -5,36 +5,38 @@ use std::time::Duration;
 
 use tokio::time;
 
-use super::{super::context::Context, Scene, gate, note::Note};
+use super::{super::context::Context, job::DockerJob};
 use crate::{config::DockerLane, failure::Failure};
 
-/// How often, and how far apart, it is looked again after a driver that was killed while it had
-/// something made: the engine does not tell of what it is still making.
-const LOOKS: usize = 4;
-const APART: Duration = Duration::from_millis(500);
+/// Retries after a killed driver, and the time between them: the engine may still be creating
+/// objects, and does not list them before they exist.
+const RETRIES: usize = 4;
+const PAUSE: Duration = Duration::from_millis(500);
 
 pub(in crate::stage) async fn cleanup(
     context: &Context<'_>,
     lane: &DockerLane,
 ) -> Result<(), Failure> {
-    let scene = Scene::open(context, lane).await?;
-    // Both are tried: containers first, for images and networks that they use cannot go.
-    let cleared = clear(context, lane, &scene).await;
-    let swept = gate::sweep(context, &scene).await;
-    cleared.and(swept)
+    let job = DockerJob::open(context, lane).await?;
+    // Both are tried. Containers go first, because images and networks in use cannot be removed.
+    let removed = job.remove_all_late_ones_too().await;
+    let swept = job.sweep_gate().await;
+    removed.and(swept)
 }
 
-async fn clear(context: &Context<'_>, lane: &DockerLane, scene: &Scene) -> Result<(), Failure> {
-    let note = Note::of(context, scene);
-    let cleared = scene.clear().await;
-    if !note.is_there() {
-        return cleared;
+impl DockerJob<'_> {
+    async fn remove_all_late_ones_too(&self) -> Result<(), Failure> {
+        let marker = self.marker();
+        let mut removed = self.remove_all().await;
+        if !marker.is_set() {
+            return removed;
+        }
+        for _ in 0..RETRIES {
+            time::sleep(PAUSE).await;
+            let now = Self::open(self.context, self.lane).await?;
+            removed = now.remove_all().await;
+        }
+        removed?;
+        marker.remove()
     }
-    let mut cleared = cleared;
-    for _ in 0..LOOKS {
-        time::sleep(APART).await;
-        cleared = Scene::open(context, lane).await?.clear().await;
-    }
-    cleared?;
-    note.remove()
 }

@@ -5,12 +5,13 @@ use std::{fs, path::Path, time::Duration};
 use futures_util::StreamExt;
 use tokio::{select, time};
 
-use super::{super::context::Context, Scene, gate, note::Note};
+use super::{super::context::Context, job::DockerJob};
 use crate::{
     config::DockerLane,
     docker::{
-        engine::{self, EngineError, Found, Session},
+        engine::Object,
         name::{self, Role},
+        process::{self, Session},
         spec::{self, Container, Network},
     },
     failure::Failure,
@@ -38,193 +39,133 @@ pub(in crate::stage) async fn run(
     let script = fs::read(script).map_err(|error| {
         Failure::system(error).during(&format!("reading the script {}", script.display()))
     })?;
-    let scene = Scene::open(context, lane).await?;
+    let job = DockerJob::open(context, lane).await?;
     if phase.is_author_s() {
-        run_in_build(context, lane, &scene, script).await
+        job.run_in_build(script).await
     } else {
-        run_in_helper(context, &scene, phase, script).await
+        job.run_in_helper(phase, script).await
     }
 }
 
-async fn run_in_helper(
-    context: &Context<'_>,
-    scene: &Scene,
-    phase: Phase,
-    script: Vec<u8>,
-) -> Result<(), Failure> {
-    let helper = helper(scene)?;
-    let command = spec::helper_command(phase.needs_gitlab_runner());
-    let (exec, mut session) = scene
-        .engine
-        .exec(&helper.id, command)
-        .await
-        .map_err(EngineError::into_failure)?;
-    if converse(context, &mut session, script).await? == End::Cancelled {
-        // Nothing else runs in the helper, and the next phase finds it alive.
-        let kill = scene
-            .engine
-            .exec_silently(&helper.id, spec::signal_command("KILL"));
-        kill.await.map_err(EngineError::into_failure)?;
-        return Err(Failure::system("cancelled"));
-    }
-    match scene
-        .engine
-        .exec_code(&exec)
-        .await
-        .map_err(EngineError::into_failure)?
-    {
-        0 => Ok(()),
-        spec::NO_GITLAB_RUNNER => {
-            let what = "the helper image has no gitlab-runner: caches and artifacts would be lost";
-            Err(Failure::system(what).hint("try: set helper-image to one that has it"))
+impl DockerJob<'_> {
+    async fn run_in_helper(&self, phase: Phase, script: Vec<u8>) -> Result<(), Failure> {
+        let helper = &self.helper()?.id;
+        let command = spec::helper_command(phase.needs_gitlab_runner());
+        let (exec, mut session) = self.engine.exec(helper, command).await?;
+        if self.stream(&mut session, script).await? == End::Cancelled {
+            // Nothing else runs in the helper, and the next phase finds it alive.
+            let kill = spec::signal_command("KILL");
+            self.engine.exec_silently(helper, kill).await?;
+            return Err(Failure::system("cancelled"));
         }
-        code => Err(Failure::script(code)),
-    }
-}
-
-async fn run_in_build(
-    context: &Context<'_>,
-    lane: &DockerLane,
-    scene: &Scene,
-    script: Vec<u8>,
-) -> Result<(), Failure> {
-    let slot = label(helper(scene)?, name::SLOT);
-    let gate = gate::open(context, lane, scene, slot)?;
-    let container = match scene.container(Role::Build) {
-        Some(found) => found.id.clone(),
-        None => create_build(context, lane, scene).await?,
-    };
-    let result = run_container(context, scene, &container, script).await;
-    let closed = match gate {
-        Some(gate) => gate.close().await.map_err(Failure::from),
-        None => Ok(()),
-    };
-    // What the script ended with comes first.
-    result.and(closed)
-}
-
-async fn run_container(
-    context: &Context<'_>,
-    scene: &Scene,
-    container: &str,
-    script: Vec<u8>,
-) -> Result<(), Failure> {
-    let engine = &scene.engine;
-    // Attached before the start: nothing of the output is lost, and the engine need not keep it.
-    let mut session = engine
-        .attach(container)
-        .await
-        .map_err(EngineError::into_failure)?;
-    engine
-        .start(container)
-        .await
-        .map_err(EngineError::into_failure)?;
-    if converse(context, &mut session, script).await? == End::Cancelled {
-        cancel_build(context, scene, container, session).await?;
-        return Err(Failure::system("cancelled"));
-    }
-    match settle(scene, container).await? {
-        0 => Ok(()),
-        code => Err(Failure::script(code)),
-    }
-}
-
-/// Ends the user's processes: a signal to each, for shells do not pass it on, then the container.
-/// Their root file system stays, for `after_script`.
-async fn cancel_build(
-    context: &Context<'_>,
-    scene: &Scene,
-    container: &str,
-    mut session: Session,
-) -> Result<(), Failure> {
-    let engine = &scene.engine;
-    let farewell = async {
-        // A container whose processes are just ending takes no new one: then there is none to signal.
-        let _ = engine
-            .exec_silently(container, spec::signal_command("TERM"))
-            .await;
-        while let Some(Ok(bytes)) = session.output.next().await {
-            context.log.write(&bytes).await;
+        match self.engine.exec_code(&exec).await? {
+            0 => Ok(()),
+            spec::NO_GITLAB_RUNNER => Err(Failure::system(
+                "the helper image has no gitlab-runner: caches and artifacts would be lost",
+            )
+            .hint("try: set helper-image to one that has it")),
+            code => Err(Failure::script(code)),
         }
-    };
-    let _ = time::timeout(GRACE, farewell).await;
-    engine
-        .stop(container, Duration::from_secs(1))
-        .await
-        .map_err(EngineError::into_failure)
-}
-
-/// The user's container, in the helper's network and with the slot's volumes.
-async fn create_build(
-    context: &Context<'_>,
-    lane: &DockerLane,
-    scene: &Scene,
-) -> Result<String, Failure> {
-    let helper = helper(scene)?;
-    let mut mounts = spec::volumes(lane, label(helper, name::SLOT));
-    mounts.extend(gate::mounts(context, lane, scene));
-    let container = Container {
-        image: label(helper, name::IMAGE).to_owned(),
-        mounts,
-        network: Network::Of(helper.id.clone()),
-        ..spec::build(&scene.names, lane, &context.job, &context.call)
-    };
-    let note = Note::leave(context, scene)?;
-    let created = scene.engine.create(container).await;
-    let removed = note.remove();
-    let id = created.map_err(EngineError::into_failure)?;
-    removed.map(|()| id)
-}
-
-fn helper(scene: &Scene) -> Result<&Found, Failure> {
-    scene.container(Role::Helper).ok_or_else(|| {
-        Failure::system("the job's helper container is gone")
-            .hint("something on this host removed it; the job can be run again")
-    })
-}
-
-fn label<'a>(found: &'a Found, name: &str) -> &'a str {
-    found.labels.get(name).map_or("", String::as_str)
-}
-
-/// Feeds the script and copies the output to the log until it ends.
-async fn converse(
-    context: &Context<'_>,
-    session: &mut Session,
-    script: Vec<u8>,
-) -> Result<End, Failure> {
-    let input = std::mem::replace(&mut session.input, Box::pin(tokio::io::sink()));
-    // On its own: a script larger than the pipe must not wait for output that nobody reads.
-    let feed = tokio::spawn(async move { engine::feed(input, &script).await });
-    let end = loop {
-        select! {
-            chunk = session.output.next() => match chunk {
-                Some(Ok(bytes)) => context.log.write(&bytes).await,
-                Some(Err(error)) => break Err(error.into_failure()),
-                None => break Ok(End::Closed),
-            },
-            () = context.cancel.requested() => break Ok(End::Cancelled),
-        }
-    };
-    feed.abort();
-    end
-}
-
-/// Waits for the container's end after its output has ended. One that only closed its output is
-/// stopped, as the job is over.
-async fn settle(scene: &Scene, container: &str) -> Result<i64, Failure> {
-    let wait = scene.engine.wait(container);
-    if let Ok(code) = time::timeout(GRACE, wait).await {
-        return code.map_err(EngineError::into_failure);
     }
-    scene
-        .engine
-        .stop(container, GRACE)
-        .await
-        .map_err(EngineError::into_failure)?;
-    scene
-        .engine
-        .wait(container)
-        .await
-        .map_err(EngineError::into_failure)
+
+    async fn run_in_build(&self, script: Vec<u8>) -> Result<(), Failure> {
+        let gate = self.open_gate(self.helper()?.label(name::SLOT))?;
+        let container = match self.container(Role::Build) {
+            Some(found) => found.id.clone(),
+            None => self.create_build().await?,
+        };
+        let result = self.run_container(&container, script).await;
+        let closed = match gate {
+            Some(gate) => gate.close().await.map_err(Failure::from),
+            None => Ok(()),
+        };
+        // What the script ended with comes first.
+        result.and(closed)
+    }
+
+    async fn run_container(&self, container: &str, script: Vec<u8>) -> Result<(), Failure> {
+        // Attached before the start: nothing of the output is lost, and the engine need not keep it.
+        let mut session = self.engine.attach(container).await?;
+        self.engine.start(container).await?;
+        if self.stream(&mut session, script).await? == End::Cancelled {
+            self.stop_build(container, session).await?;
+            return Err(Failure::system("cancelled"));
+        }
+        match self.exit_code(container).await? {
+            0 => Ok(()),
+            code => Err(Failure::script(code)),
+        }
+    }
+
+    /// Ends the user's processes: sends each a signal, because shells do not pass it on, then stops
+    /// the container. Its root file system stays, for `after_script`.
+    async fn stop_build(&self, container: &str, mut session: Session) -> Result<(), Failure> {
+        let terminate = async {
+            let command = spec::signal_command("TERM");
+            // A container whose processes are ending takes no new one, and has none to signal.
+            let _ = self.engine.exec_silently(container, command).await;
+            while let Some(Ok(bytes)) = session.output.next().await {
+                self.context.log.write(&bytes).await;
+            }
+        };
+        let _ = time::timeout(GRACE, terminate).await;
+        Ok(self.engine.stop(container, Duration::from_secs(1)).await?)
+    }
+
+    /// Creates the user's container, in the helper's network and with the slot's volumes.
+    async fn create_build(&self) -> Result<String, Failure> {
+        let helper = self.helper()?;
+        let (job, call) = (&self.context.job, &self.context.call);
+        let mut mounts = spec::volumes(self.lane, helper.label(name::SLOT));
+        mounts.extend(self.gate_mounts());
+        let container = Container {
+            image: helper.label(name::IMAGE).to_owned(),
+            mounts,
+            network: Network::Of(helper.id.clone()),
+            ..spec::build(&self.names, self.lane, job, call)
+        };
+        let marker = self.marker();
+        marker.set()?;
+        let created = self.engine.create(container).await;
+        let removed = marker.remove();
+        let id = created?;
+        removed.map(|()| id)
+    }
+
+    fn helper(&self) -> Result<&Object, Failure> {
+        self.container(Role::Helper).ok_or_else(|| {
+            Failure::system("the job's helper container is gone")
+                .hint("something on this host removed it; the job can be run again")
+        })
+    }
+
+    /// Feeds the script and copies the output to the log until it ends.
+    async fn stream(&self, session: &mut Session, script: Vec<u8>) -> Result<End, Failure> {
+        let input = std::mem::replace(&mut session.input, Box::pin(tokio::io::sink()));
+        // In a task of its own: a script larger than the pipe must not wait for output that nobody
+        // reads.
+        let feed = tokio::spawn(async move { process::feed(input, &script).await });
+        let end = loop {
+            select! {
+                chunk = session.output.next() => match chunk {
+                    Some(Ok(bytes)) => self.context.log.write(&bytes).await,
+                    Some(Err(error)) => break Err(error.into()),
+                    None => break Ok(End::Closed),
+                },
+                () = self.context.cancel.requested() => break Ok(End::Cancelled),
+            }
+        };
+        feed.abort();
+        end
+    }
+
+    /// Waits for the container's end after its output has ended. Stops one that only closed its
+    /// output, because the phase is over.
+    async fn exit_code(&self, container: &str) -> Result<i64, Failure> {
+        if let Ok(code) = time::timeout(GRACE, self.engine.wait(container)).await {
+            return Ok(code?);
+        }
+        self.engine.stop(container, GRACE).await?;
+        Ok(self.engine.wait(container).await?)
+    }
 }

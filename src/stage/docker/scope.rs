@@ -31,7 +31,7 @@ pub fn job_scope(config: &Config, lane: &DockerLane, job: &Job, slot: &str) -> S
     let host = config.registry.as_ref().map(registry_prefix);
     Scope {
         label: (name::MADE.into(), names.key().into()),
-        // So that `gc` finds it too, and nobody takes it for a container of the lane.
+        // `gc` finds it by these, and nobody takes it for a container of the lane.
         labels: BTreeMap::from([
             (name::JOB.into(), names.key().into()),
             (name::RUNNER.into(), runner::of_caller()),

@@ -29,7 +29,7 @@ const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// Why no helper image could be made.
 #[derive(Debug, thiserror::Error)]
-pub enum HelperImageError {
+pub(crate) enum HelperImageError {
     #[error("`{program}` is not on the PATH of this host, so no helper image can be made from it")]
     ProgramMissing { program: &'static str },
     #[error("cannot tell which libraries {program} needs")]
@@ -49,7 +49,7 @@ pub enum HelperImageError {
 }
 
 /// GitLab's own helper image for a runner of that version.
-pub fn official(runner_version: &str) -> Option<String> {
+pub(crate) fn official(runner_version: &str) -> Option<String> {
     let is_version = !runner_version.is_empty()
         && runner_version
             .chars()
@@ -65,7 +65,7 @@ pub fn official(runner_version: &str) -> Option<String> {
 }
 
 /// The archive of that image which the gitlab-runner package brings, beside the `gitlab-runner` in `path`.
-pub fn packaged(path: &str) -> Option<PathBuf> {
+pub(crate) fn packaged(path: &str) -> Option<PathBuf> {
     let arch = match std::env::consts::ARCH {
         "aarch64" => "arm64",
         other => other,
@@ -77,14 +77,14 @@ pub fn packaged(path: &str) -> Option<PathBuf> {
 
 /// A helper image made from this host's own programs.
 #[derive(Debug)]
-pub struct Recipe {
+pub(crate) struct Recipe {
     /// Where each program lies on the host, by its path in the image.
     programs: BTreeMap<PathBuf, PathBuf>,
 }
 
 impl Recipe {
     /// Finds the programs in `path` (as in PATH).
-    pub fn gather(path: &str) -> Result<Self, HelperImageError> {
+    pub(crate) fn gather(path: &str) -> Result<Self, HelperImageError> {
         let inside = |program: &str| Path::new("/usr/bin").join(program);
         let mut programs = BTreeMap::new();
         for program in PROGRAMS {
@@ -104,7 +104,7 @@ impl Recipe {
     }
 
     /// The image's name: the same programs make the same name, so that it is made once.
-    pub fn tag(&self) -> Result<String, HelperImageError> {
+    pub(crate) fn tag(&self) -> Result<String, HelperImageError> {
         let mut hash = Sha256::new();
         for (inside, outside) in &self.programs {
             let metadata = fs::metadata(outside).map_err(unreadable(outside))?;
@@ -145,7 +145,7 @@ impl Recipe {
     }
 
     /// Writes the root file system into an anonymous file.
-    pub fn archive(&self) -> Result<fs::File, HelperImageError> {
+    pub(crate) fn archive(&self) -> Result<fs::File, HelperImageError> {
         let file = tempfile::tempfile().map_err(HelperImageError::Archive)?;
         let mut tar = tar::Builder::new(io::BufWriter::with_capacity(1 << 20, file));
         // The engine's reader does not know sparse files.
@@ -201,7 +201,7 @@ impl Recipe {
 }
 
 /// Reads a file in pieces, for the engine.
-pub fn stream(file: fs::File) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+pub(crate) fn stream(file: fs::File) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
     let file = tokio::fs::File::from_std(file);
     futures_util::stream::try_unfold(file, |mut file| async move {
         let mut buffer = vec![0; 1 << 18];

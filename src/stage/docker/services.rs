@@ -1,0 +1,138 @@
+//! Services: started side by side, each under all its names, and waited for until a port opens.
+
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+
+use futures_util::future::{join_all, try_join_all};
+use tokio::{net::TcpStream, time};
+
+use super::{image::allowed, job::DockerJob};
+use crate::{
+    docker::{
+        engine::Endpoint,
+        reference::Reference,
+        spec::{self, Container, Network},
+    },
+    failure::{Failure, JobCode},
+    job::Image,
+};
+
+/// Time between two tries of a port.
+const RETRY: Duration = Duration::from_millis(200);
+/// The most exposed ports that are tried.
+const MOST_PORTS: usize = 20;
+
+/// A service to start.
+struct Service<'a> {
+    number: usize,
+    wish: &'a Image,
+    reference: Reference,
+    aliases: Vec<String>,
+}
+
+impl DockerJob<'_> {
+    /// Starts all services of the job and waits for them; how many they are.
+    pub(super) async fn start_services(&self) -> Result<usize, Failure> {
+        let services = self.name_services().await?;
+        let start = |service| self.start_service(service);
+        let started = try_join_all(services.iter().map(start)).await?;
+        if !self.lane.wait_for_services.is_zero() {
+            let wait = |(id, service): (&String, _)| self.wait_for_service(id.clone(), service);
+            join_all(started.iter().zip(&services).map(wait)).await;
+        }
+        Ok(services.len())
+    }
+
+    /// Gives every service its names. Skips one that another service has already, with a warning.
+    async fn name_services(&self) -> Result<Vec<Service<'_>>, Failure> {
+        let mut taken = BTreeSet::new();
+        let mut services = Vec::new();
+        for (number, wish) in self.context.job.services.iter().enumerate() {
+            if wish.name.is_empty() {
+                return Err(Failure::build(
+                    JobCode::Malformed,
+                    "invalid service image name: it is empty",
+                ));
+            }
+            let reference = allowed(&wish.name, &self.lane.services, "services")?;
+            let mut aliases = Vec::new();
+            for alias in spec::service_aliases(&reference, wish) {
+                if taken.insert(alias.clone()) {
+                    aliases.push(alias);
+                } else {
+                    let image = reference.text();
+                    let what = format!("services[{number}] ({image}): the name {alias} is taken");
+                    self.context.log.warn(&what).await;
+                }
+            }
+            services.push(Service {
+                number,
+                wish,
+                reference,
+                aliases,
+            });
+        }
+        Ok(services)
+    }
+
+    async fn start_service(&self, service: &Service<'_>) -> Result<String, Failure> {
+        let image = self.local_image(&service.reference, service.wish).await?;
+        let (job, call) = (&self.context.job, &self.context.call);
+        let environ = spec::service_environ(self.lane, job, call, service.wish);
+        let container = Container {
+            image,
+            network: Network::Named {
+                network: self.names.network(),
+                aliases: service.aliases.clone(),
+            },
+            ..spec::service(&self.names, service.number, service.wish, environ)
+        };
+        let id = self.engine.create(container).await?;
+        self.engine.start(&id).await?;
+        Ok(id)
+    }
+
+    /// Waits until any one port of the service accepts a connection. A service that does not get
+    /// ready is a warning with its last lines, never a failure.
+    async fn wait_for_service(&self, id: String, service: &Service<'_>) {
+        let limit = self.lane.wait_for_services;
+        let problem = match self.engine.endpoint(&id, &self.names.network()).await {
+            Ok(endpoint) => match sockets(&endpoint) {
+                sockets if sockets.is_empty() => Some("it has no exposed ports".to_owned()),
+                sockets => time::timeout(limit, any_open(&sockets))
+                    .await
+                    .err()
+                    .map(|_| format!("no port was open after {limit:?}")),
+            },
+            Err(error) => Some(error.to_string()),
+        };
+        let Some(problem) = problem else { return };
+        let lines = self.engine.last_lines(&id).await.unwrap_or_default();
+        let image = service.reference.text();
+        let what = format!("Service {image} probably didn't start properly: {problem}\n{lines}");
+        self.context.log.warn(&what).await;
+    }
+}
+
+fn sockets(endpoint: &Endpoint) -> Vec<SocketAddr> {
+    let Some(address) = endpoint.address else {
+        return Vec::new();
+    };
+    let ports = match endpoint.chosen {
+        Some(port) => vec![port],
+        None => endpoint.ports.iter().copied().take(MOST_PORTS).collect(),
+    };
+    ports
+        .into_iter()
+        .map(|port| SocketAddr::new(address, port))
+        .collect()
+}
+
+async fn any_open(sockets: &[SocketAddr]) {
+    loop {
+        let attempts = join_all(sockets.iter().map(|socket| TcpStream::connect(*socket))).await;
+        if attempts.iter().any(Result::is_ok) {
+            return;
+        }
+        time::sleep(RETRY).await;
+    }
+}
