@@ -1,4 +1,5 @@
-//! `BuildKit`'s methods and the numbers of its fields, by the names of its proto files at v0.21.
+//! `BuildKit`'s methods and the numbers of its fields, by the names of its proto files at commit 73ed6825
+//! (August 2026). A number never changes its meaning there.
 //!
 //! Knows what they are called, not what may be asked.
 
@@ -53,13 +54,14 @@ pub mod gateway {
         pub const DEFINITION: u64 = 1;
         pub const FRONTEND: u64 = 2;
         pub const FRONTEND_OPT: u64 = 3;
+        /// `ImportCacheRefsDeprecated` until v0.11, which removed it.
         pub const IMPORT_CACHE_REFS_DEPRECATED: u64 = 4;
         pub const ALLOW_RESULT_RETURN: u64 = 5;
         pub const ALLOW_RESULT_ARRAY_REF: u64 = 6;
         pub const FINAL: u64 = 10;
         pub const EXPORTER_ATTR: u64 = 11;
-        pub const FRONTEND_INPUTS: u64 = 12;
-        pub const CACHE_IMPORTS: u64 = 13;
+        pub const CACHE_IMPORTS: u64 = 12;
+        pub const FRONTEND_INPUTS: u64 = 13;
         pub const EVALUATE: u64 = 14;
         pub const SOURCE_POLICIES: u64 = 15;
     }

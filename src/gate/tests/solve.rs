@@ -53,6 +53,19 @@ fn a_build_passes_with_our_label_added() {
 }
 
 #[test]
+fn a_switch_that_a_newer_client_brings_passes() {
+    // buildx 0.38 sends the first one with each build.
+    for key in [
+        "prefer-image-digest",
+        "oci-mediatypes",
+        "some-switch-of-2030",
+    ] {
+        let part = exporter(&pair(2, key, "true"));
+        assert!(judged(Method::Control, &[part]).is_ok(), "{key}");
+    }
+}
+
+#[test]
 fn what_leaves_the_sandbox_is_refused_by_name() {
     for (method, part, word) in [
         (Method::Control, text(9, "network.host"), "network.host"),
@@ -63,7 +76,17 @@ fn what_leaves_the_sandbox_is_refused_by_name() {
         ),
         (Method::Control, text(3, "registry"), "registry"),
         (Method::Control, pair(4, "push", "true"), "docker push"),
-        (Method::Control, pair(4, "strange", "true"), "strange"),
+        (Method::Control, pair(4, "strange", "reg/app:1"), "strange"),
+        (
+            Method::Control,
+            pair(4, "dangling-name-prefix", "reg/app"),
+            "dangling-name-prefix",
+        ),
+        (
+            Method::Control,
+            pair(4, "registry.insecure", "true"),
+            "registry.insecure",
+        ),
         (
             Method::Control,
             pair(7, "force-network-mode", "host"),
