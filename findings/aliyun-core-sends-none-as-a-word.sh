@@ -5,8 +5,8 @@
 # What happens (aliyun-python-sdk-core 2.16.1, November 2026): the call carries
 #   `Port=None`, and the list as Python prints it, quotes and spaces: `['i-1', None]`. Both
 #   are signed and sent without an error.
-# Why it matters: an option that a script leaves empty is a value for the server: a tag or
-#   a description really called "None", or a malformed-parameter error with no hint of why.
+# Why it matters: an option that a script leaves empty arrives at the server as a value, the
+#   text "None", and no error on the client's side says so.
 # Talks to a server of its own on the loopback interface only.
 set -euo pipefail
 d=$(mktemp -d); trap 'rm -rf "$d"' EXIT; cd "$d"

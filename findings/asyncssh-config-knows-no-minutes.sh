@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Question: asyncssh takes keepalive_interval="1m" and connect_timeout="1m30s" in Python.
 #   Does it take `ServerAliveInterval 1m` from an ssh config file?
-# Guess: yes; it has the parser for such times, and sshd_config and ssh_config have had
-#   this form for decades (OpenSSH 9.2 reads 90 from `1m30s`).
+# Guess: yes; it has the parser for such times, and the file's own program takes them
+#   (OpenSSH 9.2 reads 90 from `1m30s`).
 # What happens (asyncssh 2.24.1, November 2026): the file is refused with ConfigParseError
 #   ("Invalid ServerAliveInterval integer value"), for every host that the block matches.
 # Why it matters: one line in ~/.ssh/config, right for ssh, stops each asyncssh tool of

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Question: .gitattributes marks `secret-notes export-ignore` and `VERSION export-subst`.
 #   What is in the archive that dulwich's porcelain.archive makes?
-# Guess: what `git archive` puts there; dulwich reads .gitattributes elsewhere (line ends,
-#   filters), and these two attributes exist for archives alone.
+# Guess: what `git archive` puts there; these two attributes exist for archives alone, and
+#   they are in the commit that is archived.
 # What happens (dulwich 1.2.21; git 2.39 of Debian 12, November 2026): the marked file is
 #   in it, and VERSION still holds `$Format:%H$` where git writes the commit. Folders have
 #   no entry of their own, and no error or warning comes.

@@ -3,7 +3,7 @@
 # Guess: two tags and a Link header to the next page, in lexical order: so says the
 #   distribution specification, and `_catalog?n=` of the same server pages.
 # What happens (docker-registry 2.8.2+ds1-1 of Debian 12, November 2026): all five tags, no
-#   Link, in no particular order (it may change from call to call); `last=` does nothing.
+#   Link, in the order in which the disk lists their folders; `last=` does nothing.
 #   `_catalog?n=1` does page.
 # Why it matters: "take the last element as the newest tag" picks any tag, and a client
 #   that asks for n=1 as a cheap probe reads the list of a repository of years.
