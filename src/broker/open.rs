@@ -12,7 +12,7 @@ use super::{
 use crate::{
     balancer::{self, Balancer},
     config::{Config, Environment},
-    failure::{Class, Failure, JobCode},
+    failure::{self, Failure, JobCode},
     host,
     policy::Grant,
     rollout::{
@@ -22,7 +22,7 @@ use crate::{
         report::Report,
         world::{Settings, World},
     },
-    store::{Holder, Lease, LeaseError, Ledger, Patience, RunFile, Runs, ledger::Record},
+    store::{History, Holder, Lease, Ledger, Patience, RunFile, Runs, StoreError, ledger::Wanted},
 };
 
 /// The real adapters.
@@ -76,23 +76,23 @@ impl serve::Rollouts for Rollouts<'_> {
         };
         let holder = Holder::new(owner, &run);
         let _lease = tokio::select! {
-            lease = patience.take(&config.state_dir, &environment.name, &holder) => {
-                lease.map_err(unleased)?
-            }
+            lease = patience.take(&config.state_dir, &environment.name, &holder) => lease?,
             () = serve::stopped(wish) => {
                 return Err(Failure::system("stopped before anything was touched"));
             }
         };
         let runs = Runs::new(&config.state_dir, &environment.name);
-        let settings = settings(&runs, environment)?;
-        let earlier = runs.open().map_err(Failure::system)?;
+        let history = runs.history()?;
+        tell_damaged(&history, &world.narrator);
+        unknown(history.unknown, &environment.name)?;
+        let settings = Settings::new(environment, history.versions);
         let order = Order {
             journal: runs.journal(&run),
             run,
             release,
             owner,
         };
-        let report = engine::roll_out(&world, &settings, &order, &earlier).await;
+        let report = engine::roll_out(&world, &settings, &order, &history.open).await;
         // Old journals that cannot be removed are no reason to call a rollout failed.
         if let Err(error) = runs.prune() {
             tracing::warn!(%error, "old journals stay");
@@ -110,15 +110,18 @@ pub(super) async fn recover(
 ) -> Result<bool, Failure> {
     let environment = config.environment(name)?;
     let holder = Holder::new(Owner::default(), "recover");
-    let _lease = Lease::try_take(&config.state_dir, name, &holder).map_err(unleased)?;
+    let _lease = Lease::try_take(&config.state_dir, name, &holder)?;
     let runs = Runs::new(&config.state_dir, name);
-    let earlier = runs.open().map_err(Failure::system)?;
-    if earlier.is_empty() {
+    let history = runs.history()?;
+    tell_damaged(&history, &voice);
+    if history.open.is_empty() {
+        unknown(history.unknown, name)?;
         return Ok(false);
     }
     let world = world(config, &environment, voice, wish)?;
-    let settings = settings(&runs, &environment)?;
-    let reports = engine::recover(&world, &settings, &earlier).await?;
+    let settings = Settings::new(&environment, history.versions);
+    let reports = engine::recover(&world, &settings, &history.open).await?;
+    unknown(history.unknown, name)?;
     let stuck = reports
         .into_iter()
         .find(|report| report.outcome == Outcome::Stuck);
@@ -149,17 +152,35 @@ pub(super) fn world(
     })
 }
 
-fn settings(runs: &Runs, environment: &Environment) -> Result<Settings, Failure> {
-    let versions = runs.versions().map_err(Failure::system)?;
-    Ok(Settings::new(environment, versions))
+/// Says which journals are left out, and why that is harmless.
+pub(super) fn tell_damaged(history: &History, narrator: &impl Narrator) {
+    for error in &history.damaged {
+        let why = failure::chain(error);
+        narrator.say(&format!("{why}; its rollout has ended, so it is left out"));
+    }
+}
+
+/// A run that may be open and cannot be read: nobody knows which weights it took.
+fn unknown(error: Option<StoreError>, environment: &str) -> Result<(), Failure> {
+    let Some(error) = error else { return Ok(()) };
+    let hint = format!(
+        "try: dockmaster rollout status {environment}; when every weight is right, move that file away"
+    );
+    let failure = Failure::build(JobCode::Stuck, error);
+    Err(failure
+        .during("a rollout may be open and its journal cannot be read")
+        .hint(hint))
 }
 
 /// What the gate saw being pushed for this very commit.
 fn release(config: &Config, grant: &Grant) -> Result<Release, Failure> {
     let image = &grant.environment().release.image;
-    let ledger = Ledger::new(&config.state_dir);
-    let records = ledger.read(grant.project_id()).map_err(Failure::system)?;
-    let pushed = choose(records, grant.commit(), image, grant.pipeline_id());
+    let pushed = Ledger::new(&config.state_dir).lookup(Wanted {
+        project: grant.project_id(),
+        commit: grant.commit(),
+        image,
+        pipeline: grant.pipeline_id(),
+    })?;
     let record = pushed.ok_or_else(|| {
         let commit = grant.commit().get(..8).unwrap_or(grant.commit());
         let text = format!(
@@ -176,23 +197,6 @@ fn release(config: &Config, grant: &Grant) -> Result<Release, Failure> {
     })
 }
 
-/// The newest push of that commit: of the job's own pipeline if it made one. What an unprotected
-/// ref pushed does not count, for anybody may have had it built.
-fn choose(records: Vec<Record>, commit: &str, image: &str, pipeline: i64) -> Option<Record> {
-    records
-        .into_iter()
-        .filter(|record| record.is_protected && record.commit == commit && record.image == image)
-        // Of equals, the last one wins: the ledger's order is time's.
-        .max_by_key(|record| record.pipeline == pipeline)
-}
-
-fn unleased(error: LeaseError) -> Failure {
-    match error.class() {
-        Class::Build => Failure::build(JobCode::Leased, error),
-        Class::System => Failure::system(error),
-    }
-}
-
 /// The report's last line is in the log already, but for a rollout that was stopped at once.
 fn told(report: &Report, narrator: &Voice) -> Result<(), Failure> {
     match (report.outcome, report.outcome.code()) {
@@ -204,54 +208,5 @@ fn told(report: &Report, narrator: &Voice) -> Result<(), Failure> {
             }
             Err(Failure::system(String::new()))
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn record(pipeline: i64, digest: &str, is_protected: bool) -> Record {
-        Record {
-            project: 42,
-            commit: "a".repeat(40),
-            reference: "v1".into(),
-            is_protected,
-            pipeline,
-            job: 1,
-            image: "h/app".into(),
-            tag: "v1".into(),
-            digest: digest.into(),
-            at: Timestamp::UNIX_EPOCH,
-        }
-    }
-
-    #[track_caller]
-    fn check(records: &[Record], expected: Option<&str>) {
-        let chosen = choose(records.to_vec(), &"a".repeat(40), "h/app", 77);
-        assert_eq!(chosen.map(|record| record.digest).as_deref(), expected);
-    }
-
-    #[test]
-    fn the_newest_push_of_the_own_pipeline_is_the_release() {
-        check(&[], None);
-        check(&[record(76, "a", true)], Some("a"));
-        check(&[record(77, "a", true), record(77, "b", true)], Some("b"));
-        check(&[record(77, "a", true), record(78, "b", true)], Some("a"));
-    }
-
-    #[test]
-    fn what_an_unprotected_ref_pushed_is_not_deployed() {
-        check(&[record(77, "a", false)], None);
-        check(&[record(77, "a", true), record(77, "b", false)], Some("a"));
-    }
-
-    #[test]
-    fn another_commit_s_image_is_not_deployed() {
-        let mut other = record(77, "a", true);
-        other.commit = "b".repeat(40);
-        let mut image = record(77, "a", true);
-        image.image = "h/other".into();
-        check(&[other, image], None);
     }
 }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use super::{open, voice::Voice};
 use crate::{
     config::Config,
-    failure::Failure,
+    failure::{self, Failure},
     rollout::{
         journal::{Outcome, Run},
         narrate,
@@ -27,9 +27,11 @@ pub(super) async fn status(config: &Config, name: &str) -> Result<bool, Failure>
     let (_, wish) = watch::channel(Wish::GoOn);
     let world = open::world(config, &environment, Voice::Admin, wish)?;
     let runs = Runs::new(&config.state_dir, name);
-    let versions = runs.versions().map_err(Failure::system)?;
+    let history = runs.history()?;
+    let versions = &history.versions;
+    open::tell_damaged(&history, &world.narrator);
     let glance = world.glance(LIMIT).await;
-    let (mut is_well, lines) = told(&glance, &versions);
+    let (mut is_well, lines) = told(&glance, versions);
     for line in lines {
         world.narrator.say(&line);
     }
@@ -39,13 +41,19 @@ pub(super) async fn status(config: &Config, name: &str) -> Result<bool, Failure>
             .say(&format!("{name} is being changed by {holder}"));
         return Ok(is_well);
     }
-    if let Some(line) = mixed(&glance, &versions) {
+    if let Some(line) = mixed(&glance, versions) {
         is_well = false;
         world.narrator.say(&format!("{name} is mixed: {line}"));
     }
-    if let Some(run) = runs.newest().map_err(Failure::system)? {
+    if let Some(error) = &history.unknown {
+        is_well = false;
+        let why = failure::chain(error);
+        let text = format!("{why}; its rollout may be open: move the file away when all is right");
+        world.narrator.say(&text);
+    }
+    if let Some(run) = &history.newest {
         is_well &= !run.is_open();
-        for line in told_run(&run, name) {
+        for line in told_run(run, name) {
             world.narrator.say(&line);
         }
     }

@@ -1,60 +1,22 @@
 //! The journals of one environment: `environments/NAME/runs/RUN.jsonl`, a line an event.
-//!
-//! A line counts once it is whole: what a power cut tore off at the end never happened.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Read, Seek, SeekFrom, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::Error as _};
 
-use crate::{
-    failure::Class,
-    rollout::{
-        engine::Earlier,
-        journal::{Event, Run},
-        port::{Journal, Release},
-    },
+use super::lines::{Lines, StoreError};
+use crate::rollout::{
+    engine::Earlier,
+    journal::{Event, Run},
+    port::{Journal, Release},
 };
 
 /// How many ended runs are kept, for people and for the names of old releases.
 const KEEP: usize = 50;
-
-/// Why a journal cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum RunsError {
-    #[error("cannot read {}", .path.display())]
-    Read {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    #[error("cannot write {}", .path.display())]
-    Write {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    #[error("{} is damaged in line {line}", .path.display())]
-    Damaged {
-        path: PathBuf,
-        line: usize,
-        #[source]
-        source: serde_json::Error,
-    },
-}
-
-impl RunsError {
-    pub fn class(&self) -> Class {
-        match self {
-            Self::Read { .. } | Self::Write { .. } | Self::Damaged { .. } => Class::System,
-        }
-    }
-}
 
 /// One line.
 #[derive(Serialize, Deserialize)]
@@ -68,6 +30,21 @@ struct Record {
 #[derive(Debug, Clone)]
 pub struct Runs {
     folder: PathBuf,
+}
+
+/// What the journals of an environment say. One that cannot be read hides no other.
+#[derive(Default)]
+pub struct History {
+    /// The runs that were left open, newest first.
+    pub open: Vec<Earlier<RunFile>>,
+    /// The newest run, for people.
+    pub newest: Option<Run>,
+    /// The releases of all runs that are kept, newest first, so that a digest has a name.
+    pub versions: Vec<Release>,
+    /// The journals of runs that have ended, or that a later run found ended.
+    pub damaged: Vec<StoreError>,
+    /// The journal of a run that may be open: a person has to look before anything is changed.
+    pub unknown: Option<StoreError>,
 }
 
 impl Runs {
@@ -88,62 +65,40 @@ impl Runs {
 
     /// The journal of a run; its file is made by the first event.
     pub fn journal(&self, run: &str) -> RunFile {
-        RunFile {
-            path: self.folder.join(format!("{run}.jsonl")),
-        }
+        RunFile::at(self.folder.join(format!("{run}.jsonl")))
     }
 
-    /// The runs that were left open, newest first.
-    pub fn open(&self) -> Result<Vec<Earlier<RunFile>>, RunsError> {
-        let mut open = Vec::new();
+    /// Reads everything that is kept.
+    pub fn history(&self) -> Result<History, StoreError> {
+        let mut history = History::default();
         for journal in self.files()? {
-            if let Some(run) = Run::fold(&journal.read()?)
-                && run.is_open()
-            {
-                open.push(Earlier { run, journal });
+            match journal.run() {
+                Ok(None) => {}
+                Ok(Some(run)) => history.add(run, journal),
+                // A run begins only when those before it have ended or are taken over.
+                Err(error) if history.newest.is_some() || journal.has_ended() => {
+                    history.damaged.push(error);
+                }
+                Err(error) => history.unknown = Some(error),
             }
         }
-        Ok(open)
+        Ok(history)
     }
 
-    /// The newest run, for people.
-    pub fn newest(&self) -> Result<Option<Run>, RunsError> {
-        for journal in self.files()? {
-            if let Some(run) = Run::fold(&journal.read()?) {
-                return Ok(Some(run));
-            }
-        }
-        Ok(None)
-    }
-
-    /// The releases of all runs that are kept, newest first, so that a digest has a name.
-    pub fn versions(&self) -> Result<Vec<Release>, RunsError> {
-        let mut versions: Vec<Release> = Vec::new();
-        for journal in self.files()? {
-            if let Some(run) = Run::fold(&journal.read()?)
-                && !versions.contains(&run.release)
-            {
-                versions.push(run.release);
-            }
-        }
-        Ok(versions)
-    }
-
-    /// Removes the oldest runs; one that is open is never removed.
-    pub fn prune(&self) -> Result<(), RunsError> {
+    /// Removes the oldest runs; one that is open, or may be, is never removed.
+    pub fn prune(&self) -> Result<(), StoreError> {
         for journal in self.files()?.into_iter().skip(KEEP) {
-            let is_open = Run::fold(&journal.read()?).is_some_and(|run| run.is_open());
-            if !is_open {
-                let path = journal.path;
-                fs::remove_file(&path).map_err(|source| RunsError::Write { path, source })?;
+            if journal.has_ended() {
+                let path = journal.0.path;
+                fs::remove_file(&path).map_err(|source| StoreError::Write { path, source })?;
             }
         }
         Ok(())
     }
 
     /// Newest first.
-    fn files(&self) -> Result<Vec<RunFile>, RunsError> {
-        let refuse = |source| RunsError::Read {
+    fn files(&self) -> Result<Vec<RunFile>, StoreError> {
+        let refuse = |source| StoreError::Read {
             path: self.folder.clone(),
             source,
         };
@@ -162,106 +117,66 @@ impl Runs {
             }
         }
         paths.sort_unstable_by(|one, other| other.cmp(one));
-        Ok(paths.into_iter().map(|path| RunFile { path }).collect())
+        Ok(paths.into_iter().map(RunFile::at).collect())
+    }
+}
+
+impl History {
+    fn add(&mut self, run: Run, journal: RunFile) {
+        if !self.versions.contains(&run.release) {
+            self.versions.push(run.release.clone());
+        }
+        self.newest.get_or_insert_with(|| run.clone());
+        if run.is_open() {
+            self.open.push(Earlier { run, journal });
+        }
     }
 }
 
 /// The journal of one run.
 #[derive(Debug, Clone)]
-pub struct RunFile {
-    path: PathBuf,
-}
+pub struct RunFile(Lines);
 
 impl RunFile {
+    fn at(path: PathBuf) -> Self {
+        let mode = 0o600;
+        Self(Lines { path, mode })
+    }
+
     /// All whole events.
-    pub fn read(&self) -> Result<Vec<Event>, RunsError> {
-        let read = |source| RunsError::Read {
-            path: self.path.clone(),
-            source,
-        };
-        let bytes = fs::read(&self.path).map_err(read)?;
-        let whole = bytes.get(..whole(&bytes)).unwrap_or_default();
-        let mut events = Vec::new();
-        for (number, line) in (1..).zip(whole.split_inclusive(|byte| *byte == b'\n')) {
-            let record: Record =
-                serde_json::from_slice(line).map_err(|source| RunsError::Damaged {
-                    path: self.path.clone(),
-                    line: number,
-                    source,
-                })?;
-            events.push(record.event);
-        }
-        Ok(events)
+    fn read(&self) -> Result<Vec<Event>, StoreError> {
+        let records: Vec<Record> = self.0.read()?;
+        Ok(records.into_iter().map(|record| record.event).collect())
     }
 
-    fn write(&self, event: &Event) -> io::Result<()> {
-        let record = Record {
-            at: Timestamp::now(),
-            event: event.clone(),
-        };
-        let mut line = serde_json::to_vec(&record)?;
-        line.push(b'\n');
-        let is_new = !self.path.exists();
-        if is_new {
-            self.make_folder()?;
+    /// `None` when nothing was written.
+    fn run(&self) -> Result<Option<Run>, StoreError> {
+        let events = self.read()?;
+        let run = Run::fold(&events);
+        if run.is_none() && !events.is_empty() {
+            return Err(StoreError::Damaged {
+                path: self.0.path.clone(),
+                line: 1,
+                source: serde_json::Error::custom("it does not begin with `opened`"),
+            });
         }
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&self.path)?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        // A torn line is cut off, or it would spoil the one that follows.
-        let end = whole(&bytes) as u64;
-        file.set_len(end)?;
-        file.seek(SeekFrom::Start(end))?;
-        let written = file.write_all(&line).and_then(|()| file.sync_all());
-        if written.is_err() {
-            // Best effort: a reader drops a torn line anyway.
-            let _ = file.set_len(end);
-            return written;
-        }
-        if is_new && let Some(folder) = self.path.parent() {
-            File::open(folder)?.sync_all()?;
-        }
-        Ok(())
+        Ok(run)
     }
 
-    /// Makes the folders, each durable in the one above.
-    fn make_folder(&self) -> io::Result<()> {
-        let Some(folder) = self.path.parent() else {
-            return Ok(());
-        };
-        let missing: Vec<&Path> = folder
-            .ancestors()
-            .take_while(|path| !path.exists())
-            .collect();
-        for path in missing.into_iter().rev() {
-            DirBuilder::new().mode(0o700).create(path)?;
-            if let Some(above) = path.parent() {
-                File::open(above)?.sync_all()?;
-            }
-        }
-        Ok(())
+    /// True when the last line says so, whatever the others hold.
+    fn has_ended(&self) -> bool {
+        let last: Option<Record> = self.0.last();
+        last.is_some_and(|record| matches!(record.event, Event::Closed { .. }))
     }
-}
-
-/// How many bytes are whole lines.
-fn whole(bytes: &[u8]) -> usize {
-    let end = bytes.iter().rposition(|byte| *byte == b'\n');
-    end.map_or(0, |end| end + 1)
 }
 
 impl Journal for RunFile {
-    type Error = RunsError;
+    type Error = StoreError;
 
-    async fn append(&self, event: &Event) -> Result<(), RunsError> {
-        self.write(event).map_err(|source| RunsError::Write {
-            path: self.path.clone(),
-            source,
+    async fn append(&self, event: &Event) -> Result<(), StoreError> {
+        self.0.append(&Record {
+            at: Timestamp::now(),
+            event: event.clone(),
         })
     }
 }
@@ -299,53 +214,112 @@ mod tests {
     fn write(runs: &Runs, run: &str, events: &[Event]) -> RunFile {
         let journal = runs.journal(run);
         for event in events {
-            journal.write(event).unwrap();
+            journal
+                .0
+                .append(&Record {
+                    at: Timestamp::UNIX_EPOCH,
+                    event: event.clone(),
+                })
+                .unwrap();
         }
         journal
+    }
+
+    fn ids(history: &History) -> Vec<&str> {
+        let open = history.open.iter();
+        open.map(|earlier| earlier.run.id.as_str()).collect()
     }
 
     #[test]
     fn what_was_written_is_read_and_only_open_runs_are_open() {
         let folder = tempfile::tempdir().unwrap();
         let runs = Runs::new(folder.path(), "production");
-        assert!(runs.open().unwrap().is_empty());
+        assert!(runs.history().unwrap().newest.is_none());
         write(&runs, "1", &[opened("1"), closed()]);
         write(&runs, "2", &[opened("2"), undoing()]);
         write(&runs, "3", &[opened("3")]);
-        let open = runs.open().unwrap();
-        let ids: Vec<_> = open.iter().map(|earlier| earlier.run.id.as_str()).collect();
-        assert_eq!(ids, ["3", "2"]);
-        assert_eq!(runs.versions().unwrap().len(), 3);
-        assert_eq!(runs.newest().unwrap().unwrap().id, "3");
+        let history = runs.history().unwrap();
+        assert_eq!(ids(&history), ["3", "2"]);
+        assert_eq!(history.versions.len(), 3);
+        assert_eq!(history.newest.unwrap().id, "3");
+    }
+
+    /// Spoils a line of a journal.
+    fn damage(journal: &RunFile, line: usize) {
+        let text = fs::read_to_string(&journal.0.path).unwrap();
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines[line - 1] = "{\"at\":";
+        fs::write(&journal.0.path, lines.join("\n") + "\n").unwrap();
     }
 
     #[test]
-    fn a_torn_last_line_never_happened_and_spoils_nothing() {
+    fn a_damaged_line_in_a_kept_journal_hides_no_other_run() {
         let folder = tempfile::tempdir().unwrap();
         let runs = Runs::new(folder.path(), "production");
-        let journal = write(&runs, "1", &[opened("1"), undoing()]);
-        let text = fs::read(&journal.path).unwrap();
-        let first = whole(&text[..text.len() - 1]);
-        for end in first..text.len() {
-            fs::write(&journal.path, &text[..end]).unwrap();
-            assert_eq!(journal.read().unwrap(), [opened("1")]);
-            journal.write(&closed()).unwrap();
-            assert_eq!(journal.read().unwrap(), [opened("1"), closed()]);
+        // The end itself is damaged, but a later run was begun.
+        damage(&write(&runs, "1", &[opened("1"), closed()]), 2);
+        write(&runs, "2", &[opened("2"), undoing()]);
+        damage(&write(&runs, "3", &[opened("3"), undoing(), closed()]), 2);
+        let history = runs.history().unwrap();
+        assert_eq!(ids(&history), ["2"]);
+        let damaged: Vec<_> = history.damaged.iter().map(ToString::to_string).collect();
+        assert!(
+            damaged[0].ends_with("3.jsonl is damaged in line 2"),
+            "{damaged:?}"
+        );
+        assert!(
+            damaged[1].ends_with("1.jsonl is damaged in line 2"),
+            "{damaged:?}"
+        );
+        assert!(history.unknown.is_none());
+    }
+
+    #[test]
+    fn a_damaged_run_that_may_be_open_is_never_taken_for_ended() {
+        for line in [1, 2, 3] {
+            let folder = tempfile::tempdir().unwrap();
+            let runs = Runs::new(folder.path(), "production");
+            write(&runs, "1", &[opened("1"), undoing()]);
+            damage(
+                &write(&runs, "2", &[opened("2"), undoing(), undoing()]),
+                line,
+            );
+            let history = runs.history().unwrap();
+            assert_eq!(ids(&history), ["1"], "the other goes on");
+            let unknown = history.unknown.unwrap().to_string();
+            let expect = format!("2.jsonl is damaged in line {line}");
+            assert!(unknown.ends_with(&expect), "{unknown}");
+            runs.prune().unwrap();
+            assert!(runs.history().unwrap().unknown.is_some());
         }
     }
 
     #[test]
-    fn a_damaged_line_in_the_middle_is_named() {
+    fn a_journal_without_its_opening_may_be_open() {
         let folder = tempfile::tempdir().unwrap();
         let runs = Runs::new(folder.path(), "production");
-        let journal = write(&runs, "1", &[opened("1"), undoing()]);
-        let text = fs::read_to_string(&journal.path).unwrap();
-        fs::write(&journal.path, text.replacen("opened", "ope", 1)).unwrap();
-        let message = runs.open().err().unwrap().to_string();
-        assert!(
-            message.ends_with("1.jsonl is damaged in line 1"),
-            "{message}"
+        write(&runs, "1", &[undoing()]);
+        assert!(runs.history().unwrap().unknown.is_some());
+    }
+
+    #[test]
+    fn journals_of_the_first_release_are_read() {
+        let state = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/store/format-1");
+        let history = Runs::new(&state, "production").history().unwrap();
+        assert_eq!(
+            ids(&history),
+            ["20261122T230000000Z-1004", "20261122T220000000Z-1003"]
         );
+        assert!(history.damaged.is_empty() && history.unknown.is_none());
+        assert_eq!(history.newest.unwrap().outcome, Some(Outcome::Done));
+        let captured = &history.open[0].run.captured["app-1"];
+        assert_eq!(
+            captured.weight.map(crate::rollout::port::Weight::value),
+            Some(100)
+        );
+        assert_eq!(captured.found, captured.weight);
+        assert!(captured.mark.is_some() && captured.previous.is_some());
+        assert!(history.open[1].run.stuck.is_some() && history.open[1].run.undoing.is_some());
     }
 
     #[test]
@@ -359,7 +333,7 @@ mod tests {
         }
         runs.prune().unwrap();
         assert_eq!(runs.files().unwrap().len(), KEEP + 1);
-        assert_eq!(runs.open().unwrap().len(), 1);
+        assert_eq!(ids(&runs.history().unwrap()), ["000"]);
     }
 
     #[test]

@@ -13,8 +13,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::lines::FORMAT;
 use crate::{
-    failure::Class,
+    failure::{Failure, JobCode},
     rollout::{
         journal::Owner,
         narrate,
@@ -31,6 +32,9 @@ const GLANCE: Duration = Duration::from_millis(1);
 /// Who holds it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
+    /// A newer format is read too: whoever holds the lease holds it, and its words are for people.
+    #[serde(default)]
+    format: u32,
     #[serde(flatten)]
     pub owner: Owner,
     pub pid: u32,
@@ -41,6 +45,7 @@ impl Holder {
     /// This process, for that run.
     pub fn new(owner: Owner, run: &str) -> Self {
         Self {
+            format: FORMAT,
             owner,
             pid: std::process::id(),
             run: run.into(),
@@ -72,11 +77,11 @@ pub enum LeaseError {
     },
 }
 
-impl LeaseError {
-    pub fn class(&self) -> Class {
-        match self {
-            Self::Held { .. } => Class::Build,
-            Self::Unusable { .. } => Class::System,
+impl From<LeaseError> for Failure {
+    fn from(error: LeaseError) -> Self {
+        match error {
+            LeaseError::Held { .. } => Self::build(JobCode::Leased, error),
+            LeaseError::Unusable { .. } => Self::system(error),
         }
     }
 }
@@ -259,12 +264,20 @@ mod tests {
             error.to_string(),
             "`production` is being changed by job 1 of pipeline 77 (run r1, pid 7)"
         );
-        assert_eq!(error.class(), Class::Build);
+        assert_eq!(Failure::from(error).code(), Some(JobCode::Leased));
         assert_eq!(Lease::holder(folder.path(), "production"), Some(holder(1)));
         Lease::try_take(folder.path(), "staging", &holder(2)).unwrap();
         drop(lease);
         assert_eq!(Lease::holder(folder.path(), "production"), None);
         Lease::try_take(folder.path(), "production", &holder(2)).unwrap();
+    }
+
+    #[test]
+    fn a_lease_of_the_first_release_names_its_holder() {
+        let state = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/store/format-1");
+        let holder = read(&path(&state, "production")).unwrap();
+        let expect = "job 1001 of pipeline 77 (run 20261122T200000000Z-1001, pid 4711)";
+        assert_eq!(holder.to_string(), expect);
     }
 
     #[test]

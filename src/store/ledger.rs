@@ -4,18 +4,14 @@
 //! before the push is told to be done. Deploys read their digests here and nowhere else.
 //! Knows no gate and no registry.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::failure::Class;
+use super::lines::{Lines, StoreError};
 
 /// One pushed digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Record {
     pub project: i64,
     /// The commit that GitLab named.
@@ -33,41 +29,14 @@ pub struct Record {
     pub at: jiff::Timestamp,
 }
 
-/// Why the ledger cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum LedgerError {
-    #[error("the ledger {path} cannot be opened")]
-    Open {
-        path: PathBuf,
-        source: std::io::Error,
-    },
-    #[error("the ledger {path} cannot be written")]
-    Write {
-        path: PathBuf,
-        source: std::io::Error,
-    },
-    #[error("the ledger {path} cannot be read")]
-    Read {
-        path: PathBuf,
-        source: std::io::Error,
-    },
-    #[error("line {line} of the ledger {path} is damaged")]
-    Damaged {
-        path: PathBuf,
-        line: usize,
-        source: serde_json::Error,
-    },
-}
-
-impl LedgerError {
-    /// Always the operator's: a job cannot write here.
-    pub fn class(&self) -> Class {
-        match self {
-            Self::Open { .. } | Self::Write { .. } | Self::Read { .. } | Self::Damaged { .. } => {
-                Class::System
-            }
-        }
-    }
+/// The push that a deploy looks for.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    pub project: i64,
+    pub commit: &'a str,
+    pub image: &'a str,
+    /// The deploy's own pipeline: its push is preferred.
+    pub pipeline: i64,
 }
 
 /// The ledger of every project.
@@ -85,192 +54,124 @@ impl Ledger {
     }
 
     /// Writes a record and waits until it is on the disk. Two writers do not mix their lines.
-    pub fn append(&self, record: &Record) -> Result<(), LedgerError> {
-        let path = self.path(record.project);
-        let opened = self.make_dir().and_then(|()| Self::open(&path));
-        let (mut file, is_new) = opened.map_err(|source| LedgerError::Open {
-            path: path.clone(),
-            source,
-        })?;
-        let written = write(&mut file, record).and_then(|()| {
-            // A new name is on the disk only when its folder is.
-            if is_new {
-                File::open(&self.dir)?.sync_all()
-            } else {
-                Ok(())
-            }
-        });
-        written.map_err(|source| LedgerError::Write { path, source })
+    pub fn append(&self, record: &Record) -> Result<(), StoreError> {
+        self.file(record.project).append(record)
     }
 
-    /// The newest record of a project, commit and image, if there is one.
-    pub fn lookup(
-        &self,
-        project: i64,
-        commit: &str,
-        image: &str,
-    ) -> Result<Option<Record>, LedgerError> {
-        let all = self.read(project)?;
-        Ok(all
+    /// The newest push of a commit's image, of the own pipeline if it made one. What an
+    /// unprotected ref pushed does not count, for anybody may have had it built.
+    pub fn lookup(&self, wanted: Wanted<'_>) -> Result<Option<Record>, StoreError> {
+        let records: Vec<Record> = self.file(wanted.project).read()?;
+        Ok(records
             .into_iter()
-            .rev()
-            .find(|record| record.commit == commit && record.image == image))
-    }
-
-    /// Every record of a project, oldest first.
-    pub fn read(&self, project: i64) -> Result<Vec<Record>, LedgerError> {
-        let path = self.path(project);
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(source) => return Err(LedgerError::Read { path, source }),
-        };
-        let lines = text.split_inclusive('\n').enumerate();
-        // A write cut short by a crash was never told to anybody: its push did not succeed.
-        lines
-            .filter(|(_, line)| line.ends_with('\n') && *line != "\n")
-            .map(|(index, line)| {
-                serde_json::from_str(line).map_err(|source| LedgerError::Damaged {
-                    path: path.clone(),
-                    line: index + 1,
-                    source,
-                })
+            .filter(|record| {
+                record.is_protected
+                    && record.commit == wanted.commit
+                    && record.image == wanted.image
             })
-            .collect()
+            // Of equals, the last one wins: the ledger's order is time's.
+            .max_by_key(|record| record.pipeline == wanted.pipeline))
     }
 
-    fn path(&self, project: i64) -> PathBuf {
-        self.dir.join(format!("{project}.jsonl"))
+    fn file(&self, project: i64) -> Lines {
+        Lines {
+            path: self.dir.join(format!("{project}.jsonl")),
+            mode: 0o644,
+        }
     }
-
-    fn make_dir(&self) -> std::io::Result<()> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(&self.dir)
-    }
-
-    fn open(path: &Path) -> std::io::Result<(File, bool)> {
-        let is_new = !path.exists();
-        let file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .mode(0o644)
-            .open(path)?;
-        Ok((file, is_new))
-    }
-}
-
-/// One write, so that the line is whole; after a line that a crash cut short, on a line of its own.
-fn write(file: &mut File, record: &Record) -> std::io::Result<()> {
-    file.lock()?;
-    let end = file.metadata()?.len();
-    let mut last = [b'\n'];
-    if end > 0 {
-        file.read_exact_at(&mut last, end - 1)?;
-    }
-    if last != [b'\n'] {
-        cut(file, end)?;
-    }
-    let mut line = serde_json::to_vec(record)?;
-    line.push(b'\n');
-    file.write_all(&line)?;
-    file.sync_all()
-}
-
-/// Cuts off what a crash left of a line.
-fn cut(file: &mut File, end: u64) -> std::io::Result<()> {
-    let mut text = Vec::new();
-    file.take(end).read_to_end(&mut text)?;
-    let whole = text
-        .iter()
-        .rposition(|byte| *byte == b'\n')
-        .map_or(0, |last| last + 1);
-    file.set_len(u64::try_from(whole).unwrap_or(0))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn record(commit: &str, digest: &str) -> Record {
+    fn record(pipeline: i64, digest: &str, is_protected: bool) -> Record {
         Record {
             project: 42,
-            commit: commit.to_owned(),
-            reference: "v1.0.0".to_owned(),
-            is_protected: true,
-            pipeline: 77,
-            job: 1001,
-            image: "harbor.example.com/test/app".to_owned(),
-            tag: "v1.0.0".to_owned(),
-            digest: digest.to_owned(),
-            at: "2026-11-22T20:00:00Z".parse().unwrap(),
+            commit: "a".into(),
+            reference: "v1".into(),
+            is_protected,
+            pipeline,
+            job: 1,
+            image: "h/app".into(),
+            tag: "v1".into(),
+            digest: digest.into(),
+            at: jiff::Timestamp::UNIX_EPOCH,
         }
     }
 
-    #[test]
-    fn the_newest_record_of_a_commit_and_image_is_found() {
+    const WANTED: Wanted<'static> = Wanted {
+        project: 42,
+        commit: "a",
+        image: "h/app",
+        pipeline: 77,
+    };
+
+    #[track_caller]
+    fn check(records: &[Record], expected: Option<&str>) {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Ledger::new(folder.path());
-        assert_eq!(
-            ledger
-                .lookup(42, "a", "harbor.example.com/test/app")
-                .unwrap(),
-            None
-        );
-        for (commit, digest) in [("a", "sha256:1"), ("b", "sha256:2"), ("a", "sha256:3")] {
-            ledger.append(&record(commit, digest)).unwrap();
+        for record in records {
+            ledger.append(record).unwrap();
         }
-        let found = ledger
-            .lookup(42, "a", "harbor.example.com/test/app")
-            .unwrap()
-            .unwrap();
-        assert_eq!(found.digest, "sha256:3");
-        assert_eq!(
-            ledger
-                .lookup(43, "a", "harbor.example.com/test/app")
-                .unwrap(),
-            None
-        );
-        assert_eq!(
-            ledger
-                .lookup(42, "a", "harbor.example.com/test/other")
-                .unwrap(),
-            None
-        );
+        let found = ledger.lookup(WANTED).unwrap();
+        assert_eq!(found.map(|record| record.digest).as_deref(), expected);
     }
 
     #[test]
-    fn a_record_is_one_json_line() {
+    fn the_newest_push_of_the_own_pipeline_is_the_release() {
+        check(&[], None);
+        check(&[record(76, "a", true)], Some("a"));
+        check(&[record(77, "a", true), record(77, "b", true)], Some("b"));
+        check(&[record(77, "a", true), record(78, "b", true)], Some("a"));
+        check(&[record(75, "a", true), record(76, "b", true)], Some("b"));
+    }
+
+    #[test]
+    fn what_an_unprotected_ref_pushed_is_not_deployed() {
+        check(&[record(77, "a", false)], None);
+        check(&[record(77, "a", true), record(77, "b", false)], Some("a"));
+    }
+
+    #[test]
+    fn another_commit_s_image_is_not_deployed() {
+        let mut other = record(77, "a", true);
+        other.commit = "b".into();
+        let mut image = record(77, "a", true);
+        image.image = "h/other".into();
+        let mut project = record(77, "a", true);
+        project.project = 43;
+        check(&[other, image, project], None);
+    }
+
+    #[test]
+    fn a_line_reads_as_documented() {
         let folder = tempfile::tempdir().unwrap();
         Ledger::new(folder.path())
-            .append(&record("a", "sha256:1"))
+            .append(&record(77, "sha256:1", true))
             .unwrap();
         let text = std::fs::read_to_string(folder.path().join("ledger/42.jsonl")).unwrap();
         assert_eq!(
             text,
-            "{\"project\":42,\"commit\":\"a\",\"ref\":\"v1.0.0\",\"protected\":true,\"pipeline\":77,\
-             \"job\":1001,\"image\":\"harbor.example.com/test/app\",\"tag\":\"v1.0.0\",\
-             \"digest\":\"sha256:1\",\"at\":\"2026-11-22T20:00:00Z\"}\n"
+            "{\"format\":1,\"project\":42,\"commit\":\"a\",\"ref\":\"v1\",\"protected\":true,\
+             \"pipeline\":77,\"job\":1,\"image\":\"h/app\",\"tag\":\"v1\",\
+             \"digest\":\"sha256:1\",\"at\":\"1970-01-01T00:00:00Z\"}\n"
         );
     }
 
     #[test]
-    fn a_line_cut_short_is_forgotten_and_a_damaged_one_is_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::new(folder.path());
-        let path = folder.path().join("ledger/42.jsonl");
-        ledger.append(&record("a", "sha256:1")).unwrap();
-        let whole = std::fs::read_to_string(&path).unwrap();
-        std::fs::write(&path, format!("{whole}{{\"project\":42,\"com")).unwrap();
-        assert_eq!(ledger.read(42).unwrap().len(), 1);
-        ledger.append(&record("b", "sha256:2")).unwrap();
-        assert_eq!(ledger.read(42).unwrap().len(), 2);
-        std::fs::write(&path, format!("damaged\n{whole}")).unwrap();
-        assert!(matches!(
-            ledger.read(42),
-            Err(LedgerError::Damaged { line: 1, .. })
-        ));
+    fn a_ledger_of_the_first_release_is_read() {
+        let state = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/store/format-1");
+        let commits = ["a", "b"].map(|letter| letter.repeat(40));
+        let found = commits.map(|commit| {
+            let wanted = Wanted {
+                commit: &commit,
+                image: "harbor.example.com/test/app",
+                ..WANTED
+            };
+            let found = Ledger::new(&state).lookup(wanted).unwrap();
+            found.map(|record| record.digest)
+        });
+        assert_eq!(found, [Some("sha256:v1".into()), None]);
     }
 }

@@ -6,7 +6,9 @@
 mod journal;
 mod lease;
 pub mod ledger;
+mod lines;
 
-pub use journal::{RunFile, Runs, RunsError};
+pub use journal::{History, RunFile, Runs};
 pub use lease::{Holder, Lease, LeaseError, Patience};
-pub use ledger::{Ledger, LedgerError};
+pub use ledger::Ledger;
+pub use lines::StoreError;

@@ -1,0 +1,282 @@
+//! A file of lines, one JSON object each, that is only ever appended to and outlives a power cut.
+//!
+//! A line counts once it is whole: what a crash cut off at the end never happened. Each line names
+//! its format, so that an older program refuses what a newer one wrote.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::failure::Failure;
+
+/// The format of what this program writes. A line without a number is of format 1.
+pub(super) const FORMAT: u32 = 1;
+
+/// Why a file of the state directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("cannot read {}", .path.display())]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot write {}", .path.display())]
+    Write {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{} is damaged in line {line}", .path.display())]
+    Damaged {
+        path: PathBuf,
+        line: usize,
+        #[source]
+        source: serde_json::Error,
+    },
+    #[error(
+        "{} is written in format {format} in line {line}, by a newer dockmaster; this one knows formats up to {known}: update it on this host",
+        .path.display(),
+        known = FORMAT
+    )]
+    Newer {
+        path: PathBuf,
+        line: usize,
+        format: u32,
+    },
+}
+
+impl From<StoreError> for Failure {
+    /// Always the operator's: a job cannot write there.
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Read { .. }
+            | StoreError::Write { .. }
+            | StoreError::Damaged { .. }
+            | StoreError::Newer { .. } => Self::system(error),
+        }
+    }
+}
+
+/// The format alone.
+#[derive(Deserialize)]
+struct Format {
+    #[serde(default = "first")]
+    format: u32,
+}
+
+fn first() -> u32 {
+    1
+}
+
+/// One line as it is written.
+#[derive(Serialize)]
+struct Line<'a, T> {
+    format: u32,
+    #[serde(flatten)]
+    content: &'a T,
+}
+
+/// One file.
+#[derive(Debug, Clone)]
+pub(super) struct Lines {
+    pub(super) path: PathBuf,
+    /// The mode of a new file. Its folder can be entered by whoever may read it.
+    pub(super) mode: u32,
+}
+
+impl Lines {
+    /// All whole lines; none when there is no file.
+    pub(super) fn read<T: DeserializeOwned>(&self) -> Result<Vec<T>, StoreError> {
+        let bytes = self.bytes()?;
+        let lines = whole(&bytes).split_inclusive(|byte| *byte == b'\n');
+        let parsed = (1..).zip(lines).filter(|(_, line)| *line != b"\n");
+        parsed
+            .map(|(number, line)| self.parse(number, line))
+            .collect()
+    }
+
+    /// The last whole line, whatever the others hold; `None` when it cannot be understood.
+    pub(super) fn last<T: DeserializeOwned>(&self) -> Option<T> {
+        let bytes = self.bytes().ok()?;
+        let line = whole(&bytes)
+            .split_inclusive(|byte| *byte == b'\n')
+            .next_back()?;
+        self.parse(0, line).ok()
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>, StoreError> {
+        match fs::read(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            bytes => bytes.map_err(|source| StoreError::Read {
+                path: self.path.clone(),
+                source,
+            }),
+        }
+    }
+
+    fn parse<T: DeserializeOwned>(&self, line: usize, text: &[u8]) -> Result<T, StoreError> {
+        let damaged = |source| StoreError::Damaged {
+            path: self.path.clone(),
+            line,
+            source,
+        };
+        let Format { format } = serde_json::from_slice(text).map_err(damaged)?;
+        if format > FORMAT {
+            let path = self.path.clone();
+            return Err(StoreError::Newer { path, line, format });
+        }
+        serde_json::from_slice(text).map_err(damaged)
+    }
+
+    /// Adds a line; when it returns, the line survives a power cut. Two writers do not mix theirs.
+    pub(super) fn append<T: Serialize>(&self, content: &T) -> Result<(), StoreError> {
+        self.write(content).map_err(|source| StoreError::Write {
+            path: self.path.clone(),
+            source,
+        })
+    }
+
+    fn write<T: Serialize>(&self, content: &T) -> io::Result<()> {
+        let format = FORMAT;
+        let mut line = serde_json::to_vec(&Line { format, content })?;
+        line.push(b'\n');
+        let is_new = !self.path.exists();
+        let folder = self.path.parent().unwrap_or(Path::new("/"));
+        if is_new {
+            self.make_folder(folder)?;
+        }
+        let mut file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .mode(self.mode)
+            .open(&self.path)?;
+        file.lock()?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        // A torn line is cut off, or it would spoil the one that follows.
+        let end = whole(&bytes).len();
+        if end < bytes.len() {
+            file.set_len(end as u64)?;
+        }
+        let written = file.write_all(&line).and_then(|()| file.sync_all());
+        if written.is_err() {
+            // Best effort: a reader drops a torn line anyway.
+            let _ = file.set_len(end as u64);
+            return written;
+        }
+        // A new name is on the disk only when its folder is.
+        if is_new { sync(folder) } else { Ok(()) }
+    }
+
+    /// Makes the folders, each durable in the one above.
+    fn make_folder(&self, folder: &Path) -> io::Result<()> {
+        let missing: Vec<&Path> = folder
+            .ancestors()
+            .take_while(|path| !path.exists())
+            .collect();
+        // Who may read the file may enter the folder.
+        let mode = self.mode | (self.mode & 0o444) >> 2;
+        for path in missing.into_iter().rev() {
+            DirBuilder::new().recursive(true).mode(mode).create(path)?;
+            path.parent().map_or(Ok(()), sync)?;
+        }
+        Ok(())
+    }
+}
+
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// What is whole lines.
+fn whole(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|byte| *byte == b'\n');
+    bytes
+        .get(..end.map_or(0, |end| end + 1))
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Note {
+        text: String,
+    }
+
+    fn note(text: &str) -> Note {
+        let text = text.into();
+        Note { text }
+    }
+
+    fn lines(folder: &tempfile::TempDir) -> Lines {
+        Lines {
+            path: folder.path().join("a/notes.jsonl"),
+            mode: 0o600,
+        }
+    }
+
+    #[test]
+    fn a_torn_last_line_never_happened_and_spoils_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let lines = lines(&folder);
+        lines.append(&note("one")).unwrap();
+        let first = fs::read(&lines.path).unwrap().len();
+        lines.append(&note("two")).unwrap();
+        let text = fs::read(&lines.path).unwrap();
+        for end in first..text.len() {
+            fs::write(&lines.path, &text[..end]).unwrap();
+            assert_eq!(lines.read::<Note>().unwrap(), [note("one")]);
+            lines.append(&note("three")).unwrap();
+            assert_eq!(lines.read::<Note>().unwrap(), [note("one"), note("three")]);
+        }
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_flushed_is_not_taken_for_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let lines = lines(&folder);
+        fs::create_dir(folder.path().join("a")).unwrap();
+        // It takes every write and refuses every flush.
+        std::os::unix::fs::symlink("/dev/null", &lines.path).unwrap();
+        let error = lines.append(&note("one")).unwrap_err();
+        assert!(matches!(error, StoreError::Write { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_newer_format_is_refused_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let lines = lines(&folder);
+        lines.append(&note("one")).unwrap();
+        let text = fs::read_to_string(&lines.path).unwrap();
+        assert_eq!(text, "{\"format\":1,\"text\":\"one\"}\n");
+        let newer = "{\"format\":2,\"words\":[]}\n";
+        fs::write(&lines.path, format!("{text}{newer}")).unwrap();
+        let error = lines.read::<Note>().unwrap_err().to_string();
+        let expect = "notes.jsonl is written in format 2 in line 2, by a newer dockmaster; this one knows formats up to 1: update it on this host";
+        assert!(error.ends_with(expect), "{error}");
+    }
+
+    #[test]
+    fn a_damaged_line_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let lines = lines(&folder);
+        lines.append(&note("one")).unwrap();
+        lines.append(&note("two")).unwrap();
+        let text = fs::read_to_string(&lines.path).unwrap();
+        fs::write(&lines.path, text.replacen("two\"", "two", 1)).unwrap();
+        let error = lines.read::<Note>().unwrap_err().to_string();
+        assert!(
+            error.ends_with("notes.jsonl is damaged in line 2"),
+            "{error}"
+        );
+    }
+}
