@@ -7,10 +7,10 @@ use std::sync::Arc;
 use hyper::Response;
 use serde_json::{Value, json};
 
-use super::body::{self, Creation, Resolution};
+use super::container::mount::{Mount, Place, Source};
+use super::container::{self, Creation, Resolution};
 use super::daemon::{Body, full};
 use super::handle::{Call, Handler};
-use super::mount::{Mount, Place, Source};
 use super::object;
 use super::refusal::Denied;
 
@@ -20,7 +20,7 @@ impl Handler {
     pub(super) async fn create(self: Arc<Self>, call: Call) -> Result<Response<Body>, Denied> {
         object::new_name(call.route.query.text("name"))?;
         let outgoing = call.to("")?;
-        let creation = body::read(&call.asked.small().await?)?;
+        let creation = container::read(&call.asked.small().await?)?;
         let making = Arc::clone(&self.making).read_owned().await;
         let made = tokio::spawn(async move {
             let warnings = creation.warnings.clone();

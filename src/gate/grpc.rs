@@ -16,9 +16,9 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::task::JoinSet;
 
+use super::build::solve::{self, Method};
 use super::own::Own;
 use super::refusal::Denied;
-use super::solve::{self, Method};
 
 /// Definitions of builds are never larger: what `BuildKit` itself takes.
 const LARGEST: usize = 16 * 1024 * 1024;

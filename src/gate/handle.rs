@@ -9,7 +9,7 @@ use hyper::{Request, Response, body::Incoming};
 use serde_json::{Value, json};
 use tokio::sync::RwLock;
 
-use super::body;
+use super::container;
 use super::daemon::{Body, Daemon, full};
 use super::forward::{Asked, Outgoing, Tasks};
 use super::object;
@@ -155,7 +155,7 @@ impl Handler {
 
     async fn make_network(&self, call: &Call) -> Result<Response<Body>, Denied> {
         let mut body = call.json().await?;
-        body::label(&mut body, &self.own.scope.forced_labels());
+        container::label(&mut body, &self.own.scope.forced_labels());
         let _making = self.making.read().await;
         call.to("")?.json(&body).send(self.engine()).await
     }
@@ -170,7 +170,7 @@ impl Handler {
 
     async fn make_volume(&self, call: &Call) -> Result<Response<Body>, Denied> {
         let mut body = call.json().await?;
-        body::label(&mut body, &self.own.scope.forced_labels());
+        container::label(&mut body, &self.own.scope.forced_labels());
         let _making = self.making.read().await;
         let (response, made) = call.to("")?.json(&body).ask(self.engine()).await?;
         if response.status().is_success() && !self.own.is_labelled(&made["Labels"]) {

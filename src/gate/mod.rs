@@ -1,7 +1,7 @@
 //! The gate: a Docker API for one job, in front of a daemon that is everybody's.
 //!
 //! A request goes the same way each time: [`route`] finds its row in the [`table`] or refuses it by
-//! name; [`body`], [`object`] and [`build`] read what it asks for, refuse what would reach the host
+//! name; [`container`], [`object`] and [`build`] read what it asks for, refuse what would reach the host
 //! or somebody else, and write it anew; [`own`] turns names into full ids of things that carry the
 //! job's label; then `handle` passes it on and streams the answer back. The bytes of a client's
 //! request line, query and small bodies never reach the daemon.
@@ -11,23 +11,20 @@
 //!
 //! Must not know: GitLab, the runner, configuration files, policy. It takes plain values.
 
-pub mod body;
 pub mod build;
+pub mod container;
 mod create;
 mod daemon;
 pub mod error;
 mod field;
-mod fields;
 mod forward;
 mod grpc;
 mod handle;
 mod image;
 pub mod json;
-pub mod mount;
 pub mod object;
 pub mod own;
 mod own_image;
-pub mod proto;
 pub mod push;
 pub mod query;
 pub mod record;
@@ -35,14 +32,11 @@ pub mod refusal;
 mod road;
 pub mod route;
 pub mod scope;
-mod security;
 pub mod serve;
-pub mod solve;
 pub mod sweep;
 pub mod table;
 #[cfg(test)]
 mod tests;
-mod wire;
 pub mod workspace;
 
 pub use daemon::DaemonError;

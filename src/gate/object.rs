@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::body::endpoint;
+use super::container::endpoint;
 use super::field::{Field, Rule, Shape, copy, forbidden, nested, text};
 use super::json;
 use super::refusal::Denied;

@@ -14,8 +14,8 @@ use hyper::Method;
 use nix::errno::Errno;
 use nix::mount::{MntFlags, umount2};
 
+use super::container::mount::Place;
 use super::error::GateError;
-use super::mount::Place;
 use super::own::Own;
 use super::refusal::Denied;
 use crate::sys::mount::{bind, open_beneath};

@@ -1,4 +1,4 @@
-mod body;
+mod container;
 mod daemon;
 mod own;
 mod route;

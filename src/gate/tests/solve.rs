@@ -2,10 +2,10 @@
 
 use crate::docker::reference::Reference;
 use crate::gate::build::Build;
-use crate::gate::proto::{control, gateway};
+use crate::gate::build::proto::{control, gateway};
+use crate::gate::build::solve::{Method, is_open, judge};
+use crate::gate::build::wire;
 use crate::gate::refusal::Denied;
-use crate::gate::solve::{Method, is_open, judge};
-use crate::gate::wire;
 
 fn text(number: u8, text: &str) -> Vec<u8> {
     let mut out = vec![number << 3 | 2, u8::try_from(text.len()).unwrap()];

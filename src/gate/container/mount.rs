@@ -4,8 +4,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::field::{Field, Rule, Shape, copy, forbidden, nested, text};
-use super::refusal::Denied;
+use crate::gate::field::{Field, Rule, Shape, copy, forbidden, nested, text};
+use crate::gate::refusal::Denied;
 
 /// One thing to mount.
 #[derive(Debug, Clone, PartialEq, Eq)]

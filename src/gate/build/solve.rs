@@ -3,11 +3,11 @@
 //! Pure. Build steps run in a sandbox whatever the definition says, as long as no entitlement is
 //! granted; so those, where results go, and where the context comes from are what is judged.
 
-use super::build::Build;
+use super::Build;
 use super::proto::{control, gateway};
-use super::refusal::Denied;
 use super::wire::{self, Field, fields};
 use crate::docker::reference::Reference;
+use crate::gate::refusal::Denied;
 
 /// Methods that builds need and that look at nothing but their own build.
 pub fn is_open(path: &str) -> bool {

@@ -3,16 +3,20 @@
 //! Pure. Names of containers, networks and volumes, and paths, come out for the caller to resolve:
 //! this module cannot know whose they are. Knows no daemon.
 
+mod fields;
+pub mod mount;
+mod security;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::field::{Field, Rule, copy, forbidden, nested, text, texts};
-use super::fields::{CONFIG, ENDPOINT, HOST, LOG, LOG_OPTIONS};
-use super::json;
-use super::mount::{self, Mount};
-use super::refusal::Denied;
-use super::security::security;
+use crate::gate::field::{Field, Rule, copy, forbidden, nested, text, texts};
+use crate::gate::json;
+use crate::gate::refusal::Denied;
+use fields::{CONFIG, ENDPOINT, HOST, LOG, LOG_OPTIONS};
+use mount::Mount;
+use security::security;
 
 /// A container that a job wants, as far as it may have it.
 #[derive(Debug, Clone, Default)]

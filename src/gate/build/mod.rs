@@ -2,13 +2,17 @@
 //!
 //! Pure. The context itself is streamed and not read.
 
+pub mod proto;
+pub mod solve;
+pub mod wire;
+
 use serde_json::{Value, json};
 
-use super::field::{self, Field, Rule, Shape, nested};
-use super::json;
-use super::query::Query;
-use super::refusal::Denied;
 use crate::docker::reference::Reference;
+use crate::gate::field::{self, Field, Rule, Shape, nested};
+use crate::gate::json;
+use crate::gate::query::Query;
+use crate::gate::refusal::Denied;
 
 /// What is forced on builds.
 pub struct Forced<'a> {

@@ -73,7 +73,7 @@ pub(super) fn entry(bytes: &[u8]) -> Option<(&str, &str)> {
 }
 
 /// Appends an entry of a map from texts to texts.
-pub(super) fn push_entry(out: &mut Vec<u8>, number: u64, key: &str, value: &str) {
+pub(in crate::gate) fn push_entry(out: &mut Vec<u8>, number: u64, key: &str, value: &str) {
     let mut entry = Vec::new();
     push_bytes(&mut entry, 1, key.as_bytes());
     push_bytes(&mut entry, 2, value.as_bytes());

@@ -2,7 +2,7 @@
 //!
 //! Pure. A field that is not here is refused.
 
-use super::field::{Field, Rule, Shape};
+use crate::gate::field::{Field, Rule, Shape};
 
 const LEAVE: &str = "leave it out";
 const FLAG: Rule = Rule::Keep(Shape::Flag);

@@ -4,8 +4,8 @@
 
 use serde_json::{Map, Value};
 
-use super::field::{forbidden, texts};
-use super::refusal::Denied;
+use crate::gate::field::{forbidden, texts};
+use crate::gate::refusal::Denied;
 
 /// Judges capabilities, security options and masks.
 pub(super) fn security(host: &Map<String, Value>) -> Result<(), Denied> {

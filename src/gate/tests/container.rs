@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use crate::gate::body::{Creation, Resolution, read};
+use crate::gate::container::{Creation, Resolution, read};
 
 /// Where a hostile body puts its field, and the words that the refusal must have.
 const HOSTILE: &[(&str, &str)] = &[
