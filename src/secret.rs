@@ -104,38 +104,33 @@ pub trait SecretFile: DeserializeOwned {
     const SHAPE: &'static str;
 }
 
-/// Reads a JSON file that nobody but its owner can read.
-pub fn load<T: SecretFile>(path: &Path) -> Result<T, SecretError> {
-    let unreadable = |source: io::Error| match source.kind() {
+/// Opens a file that must hold `shape`.
+pub fn open(path: &Path, shape: &'static str) -> Result<fs::File, SecretError> {
+    fs::File::open(path).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => SecretError::Missing {
             path: path.to_owned(),
-            shape: T::SHAPE,
+            shape,
             reader: reader(),
         },
-        _ => SecretError::Unreadable {
-            path: path.to_owned(),
-            reader: reader(),
-            source,
-        },
-    };
+        _ => unreadable(path, source),
+    })
+}
+
+fn unreadable(path: &Path, source: io::Error) -> SecretError {
+    SecretError::Unreadable {
+        path: path.to_owned(),
+        reader: reader(),
+        source,
+    }
+}
+
+/// Reads a JSON file that nobody but its owner can read.
+pub fn load<T: SecretFile>(path: &Path) -> Result<T, SecretError> {
+    let unreadable = |source| unreadable(path, source);
     // Opened first and looked at then, so that what is checked is what is read.
-    let mut file = fs::File::open(path).map_err(unreadable)?;
+    let mut file = open(path, T::SHAPE)?;
     let metadata = file.metadata().map_err(unreadable)?;
-    let owner = metadata.uid();
-    if owner != 0 && owner != nix::unistd::geteuid().as_raw() {
-        return Err(SecretError::Foreign {
-            path: path.to_owned(),
-            owner,
-            reader: reader(),
-        });
-    }
-    let mode = metadata.mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(SecretError::Exposed {
-            path: path.to_owned(),
-            mode,
-        });
-    }
+    check(path, metadata.uid(), metadata.mode() & 0o777)?;
     let mut text = Zeroizing::new(String::new());
     file.read_to_string(&mut text).map_err(unreadable)?;
     serde_json::from_str(&text).map_err(|error| SecretError::Malformed {
@@ -144,6 +139,24 @@ pub fn load<T: SecretFile>(path: &Path) -> Result<T, SecretError> {
         line: error.line(),
         column: error.column(),
     })
+}
+
+/// Nobody but root and the reader decides what is in a secret, and nobody else sees it.
+fn check(path: &Path, owner: u32, mode: u32) -> Result<(), SecretError> {
+    if owner != 0 && owner != nix::unistd::geteuid().as_raw() {
+        return Err(SecretError::Foreign {
+            path: path.to_owned(),
+            owner,
+            reader: reader(),
+        });
+    }
+    if mode & 0o077 != 0 {
+        return Err(SecretError::Exposed {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+    Ok(())
 }
 
 /// The account that reads: secrets are its own. In the broker, that is the broker's user.
@@ -198,6 +211,18 @@ mod tests {
             let error = load::<Account>(file.path()).unwrap_err().to_string();
             assert!(error.contains("chmod 600"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_file_that_belongs_to_somebody_else_is_refused() {
+        let (path, own) = (Path::new("/k"), nix::unistd::geteuid().as_raw());
+        assert!(check(path, own, 0o600).is_ok());
+        assert!(check(path, 0, 0o600).is_ok());
+        let error = check(path, own + 1, 0o600).unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("try: chown {} /k", reader())),
+            "{error}"
+        );
     }
 
     #[test]

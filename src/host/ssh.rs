@@ -29,7 +29,10 @@ use tokio::{
     time::timeout,
 };
 
-use crate::config::{self, SshTarget};
+use crate::{
+    config::{self, SshTarget},
+    secret,
+};
 pub use error::SshError;
 
 /// How long the host may take to let us in; ssh itself gives up a second earlier, with its own words.
@@ -38,6 +41,8 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 const END_LIMIT: Duration = Duration::from_secs(1);
 /// What the host says once we are in; whatever a login script prints before it is ignored.
 const READY: &str = "dockmaster-ready";
+/// What the file of the private key must hold.
+const KEY: &str = "the private half of a key whose public half is in the hosts' authorized_keys";
 /// The name under which the host's key stands in the `known_hosts` file.
 const ALIAS: &str = "host";
 
@@ -112,8 +117,7 @@ pub struct Connection {
 impl Connection {
     async fn open(session: &Session) -> Result<Self, SshError> {
         let local = |what: String| move |source| SshError::Local { what, source };
-        let key = session.key.display();
-        fs::File::open(&session.key).map_err(local(format!("read the private key {key}")))?;
+        secret::open(&session.key, KEY)?;
         // A short name: the path of a socket has at most 108 bytes.
         let folder = tempfile::Builder::new()
             .prefix("dm-")
@@ -322,4 +326,49 @@ async fn is_ready(stdout: &mut BufReader<ChildStdout>) -> bool {
         line.clear();
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Failure;
+
+    #[track_caller]
+    fn check(key: &str, expect: &[&str]) {
+        let host = config::HostEntry {
+            name: "app-1".into(),
+            ssh: "deploy@127.0.0.1".parse().unwrap(),
+            host_key: "ssh-ed25519 AAAA".into(),
+            server_id: String::new(),
+        };
+        let session = Session::new(&host, Path::new(key));
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().build().unwrap();
+        let error = runtime.block_on(session.connection()).err().unwrap();
+        let text = Failure::system(error).to_string();
+        for part in expect {
+            assert!(text.contains(part), "no `{part}` in: {text}");
+        }
+    }
+
+    #[test]
+    fn a_missing_key_is_named_with_what_it_must_hold_and_whose_it_must_be() {
+        check(
+            "/nowhere/id",
+            &[
+                "/nowhere/id does not exist: it must hold the private half",
+                "belong to",
+                "0600",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_read_comes_with_the_command_that_gives_it_to_its_reader() {
+        // No file lies below a device, whoever asks.
+        check(
+            "/dev/null/id",
+            &["cannot read /dev/null/id; try: chown ", "chmod 600"],
+        );
+    }
 }

@@ -65,7 +65,14 @@ fn a_key_that_the_host_does_not_know_is_named(bed: &Bed) {
     environment.ssh.key = other.join("nothing");
     let remote = Host::open(&environment, &environment.hosts[0], None).unwrap();
     let error = run(remote.survey()).unwrap_err();
-    assert_says(&error, &["cannot read the private key", "nothing"]);
+    assert_says(
+        &error,
+        &[
+            "the private key cannot be used",
+            "nothing does not exist",
+            "0600",
+        ],
+    );
 }
 
 fn a_host_without_sshd_cannot_be_reached(bed: &Bed) {

@@ -8,6 +8,7 @@ use std::{
 use crate::{
     config::SshTarget,
     rollout::port::{Fault, Retry},
+    secret::SecretError,
 };
 
 /// Why something could not be done on a host.
@@ -63,6 +64,8 @@ pub enum SshError {
         #[source]
         source: openssh::Error,
     },
+    #[error("the private key cannot be used")]
+    Key(#[from] SecretError),
     #[error("cannot {what}")]
     Local {
         what: String,
@@ -81,6 +84,7 @@ impl Fault for SshError {
             Self::HostKeyChanged { .. }
             | Self::Denied { .. }
             | Self::Command { .. }
+            | Self::Key(_)
             | Self::Local { .. } => Retry::Never,
         }
     }
