@@ -112,18 +112,42 @@ impl Broker {
     }
 }
 
-/// Puts right what an interrupted rollout left, if one did and nobody is at it. Says nothing when all
-/// is well.
+/// Puts right what an interrupted rollout left in each environment, if one did and nobody else works on
+/// it; what could not be put right.
 pub(crate) async fn recover_quietly(
     program: &Path,
     config: &Config,
+    environments: &[String],
+) -> Vec<Failure> {
+    if environments.is_empty() {
+        return Vec::new();
+    }
+    // Looked up once, so that a missing account is told once.
+    let account = match account(config) {
+        Ok(account) => account,
+        Err(failure) => return vec![failure],
+    };
+    let mut failures = Vec::new();
+    for environment in environments {
+        failures.extend(
+            recover_one(program, config, &account, environment)
+                .await
+                .err(),
+        );
+    }
+    failures
+}
+
+async fn recover_one(
+    program: &Path,
+    config: &Config,
+    account: &User,
     environment: &str,
 ) -> Result<(), Failure> {
-    let account = account(config)?;
     let task = task::recover(environment, true);
     let mut command = command(program);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let (child, control) = spawn(command, config, &account, task).await?;
+    let (child, control) = spawn(command, config, account, task).await?;
     let output = child.wait_with_output().await;
     drop(control);
     let output = output.map_err(failed("the broker was lost".into()))?;

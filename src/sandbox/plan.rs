@@ -135,6 +135,12 @@ mod tests {
     }
 
     #[test]
+    fn an_address_of_no_host_does_not_lead_out_of_the_builds_folder_either() {
+        let plan = Plan::new(&config(), &job("x:../../../etc", &serde_json::json!([])));
+        assert_eq!(plan.project, plan.builds.join("etc"));
+    }
+
+    #[test]
     fn a_configuration_beside_the_system_s_own_does_not_hide_that() {
         let mut config = config();
         config.path = "/etc/dockmaster.toml".into();

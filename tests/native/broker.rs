@@ -11,7 +11,7 @@ use nix::{
     unistd::{Pid, User},
 };
 
-use super::fixture::{BROKER, Lane, brokers, wait_until};
+use super::fixture::{BROKER, Ended, Job, Lane, brokers, wait_until};
 
 testbed::tests![(); [Root];
     a_job_that_pushed_nothing_is_told_so,
@@ -20,8 +20,11 @@ testbed::tests![(); [Root];
     a_broker_runs_as_its_own_user_and_ends_with_the_phase,
     a_broker_ends_by_itself_when_the_driver_s_group_is_killed,
     a_broker_that_died_is_named_even_if_the_script_goes_on,
+    a_broker_that_died_is_the_host_s_turn_where_the_script_fails,
+    a_broker_is_never_root,
     cleanup_does_not_pass_over_an_environment_that_cannot_be_read,
     an_admin_is_told_that_there_is_nothing_to_recover,
+    a_missing_account_is_told_once_with_the_command_that_makes_it,
 ];
 
 fn a_job_that_pushed_nothing_is_told_so(_: &()) {
@@ -35,7 +38,7 @@ fn a_job_that_pushed_nothing_is_told_so(_: &()) {
         "{}",
         ended.text
     );
-    ended.says("no image harbor.example.com/test/app was pushed for commit 2b6202bd");
+    ended.says("no image harbor.example.com/test/test_server1 was pushed for commit 2b6202bd");
     assert!(brokers(&lane).is_empty(), "{:?}", brokers(&lane));
     job.cleanup().is_good();
 }
@@ -122,17 +125,32 @@ fn a_broker_ends_by_itself_when_the_driver_s_group_is_killed(_: &()) {
     job.cleanup().is_good();
 }
 
+/// Kills the broker under a script that ends with `code` then.
+fn without_broker(job: &Job<'_>, lane: &Lane, code: i32) -> Ended {
+    job.prepare().is_good();
+    let script = format!("echo ready; while [ ! -e ~/done ]; do sleep 0.1; done; exit {code}");
+    let running = job.start(&script);
+    running.wait_for("ready");
+    wait_until("a broker", || brokers(lane).len() == 1);
+    let broker = Pid::from_raw(brokers(lane)[0].cast_signed());
+    kill(broker, Signal::SIGKILL).unwrap();
+    fs::write(job.own_folder().join("home/done"), "").unwrap();
+    running.wait()
+}
+
+fn a_broker_that_died_is_the_host_s_turn_where_the_script_fails(_: &()) {
+    let lane = Lane::install();
+    let job = lane.job(10);
+    let ended = without_broker(&job, &lane, 1);
+    assert_eq!(ended.code, Some(2), "{}", ended.text);
+    ended.says("the broker ended unexpectedly (signal: 9");
+    job.cleanup().is_good();
+}
+
 fn a_broker_that_died_is_named_even_if_the_script_goes_on(_: &()) {
     let lane = Lane::install();
     let job = lane.job(7);
-    job.prepare().is_good();
-    let running = job.start("echo ready; while [ ! -e ~/done ]; do sleep 0.1; done");
-    running.wait_for("ready");
-    wait_until("a broker", || brokers(&lane).len() == 1);
-    let broker = Pid::from_raw(brokers(&lane)[0].cast_signed());
-    kill(broker, Signal::SIGKILL).unwrap();
-    fs::write(job.own_folder().join("home/done"), "").unwrap();
-    let ended = running.wait();
+    let ended = without_broker(&job, &lane, 0);
     assert_eq!(ended.code, Some(0), "{}", ended.text);
     ended.says("WARNING: the broker ended unexpectedly (signal: 9");
     job.cleanup().is_good();
@@ -161,4 +179,40 @@ fn an_admin_is_told_that_there_is_nothing_to_recover(_: &()) {
     let text = String::from_utf8_lossy(&recovered.stdout).into_owned();
     assert_eq!(recovered.status.code(), Some(0), "{text}");
     assert!(text.contains("nothing to recover"), "{text}");
+}
+
+fn a_missing_account_is_told_once_with_the_command_that_makes_it(_: &()) {
+    let lane = Lane::install();
+    let production = lane.config().with_file_name("environments/production.toml");
+    fs::copy(&production, production.with_file_name("staging.toml")).unwrap();
+    let config = fs::read_to_string(lane.config()).unwrap();
+    let config = config
+        .replace(&format!("{BROKER:?}"), "\"dockmaster-nobody\"")
+        .replace("[\"production\"]", "[\"production\", \"staging\"]");
+    fs::write(lane.config(), config).unwrap();
+    let job = lane.job(9);
+    job.prepare().is_good();
+    for ended in [job.step("echo never"), job.cleanup()] {
+        assert_eq!(ended.code, Some(2), "{}", ended.text);
+        let told = ended
+            .text
+            .matches("dockmaster-nobody (broker-user) does not exist");
+        assert_eq!(told.count(), 1, "{}", ended.text);
+        ended.says("try: useradd --system --no-create-home dockmaster-nobody");
+    }
+}
+
+fn a_broker_is_never_root(_: &()) {
+    let lane = Lane::install();
+    let config = fs::read_to_string(lane.config()).unwrap();
+    fs::write(
+        lane.config(),
+        config.replace(&format!("{BROKER:?}"), "\"root\""),
+    )
+    .unwrap();
+    let job = lane.job(11);
+    job.prepare().is_good();
+    let ended = job.step("echo never");
+    assert_eq!(ended.code, Some(2), "{}", ended.text);
+    ended.says("broker-user cannot be root");
 }

@@ -2,8 +2,11 @@
 
 use std::{
     fs,
-    net::{IpAddr, Ipv4Addr},
+    io::{BufRead, BufReader, Read, Write},
+    net::{IpAddr, Ipv4Addr, TcpListener},
     os::unix::fs::PermissionsExt,
+    sync::{Arc, Mutex},
+    thread,
 };
 
 use serde_json::{Value, json};
@@ -23,6 +26,7 @@ testbed::tests![(); [Root];
     the_token_stays_neither_in_the_checkout_nor_in_the_log,
     hooks_and_templates_of_the_host_do_not_run,
     a_repository_that_is_not_there_is_the_host_s_turn_and_can_be_tried_again,
+    a_server_that_leads_elsewhere_is_not_followed,
 ];
 
 /// A GitLab with one project: v1.0.0, and a later commit on master.
@@ -217,4 +221,46 @@ fn a_repository_that_is_not_there_is_the_host_s_turn_and_can_be_tried_again(_: &
             & 0o777,
         0o700
     );
+}
+
+/// A server that leads every request elsewhere; what it is asked for.
+fn leading_elsewhere(listener: TcpListener) -> Arc<Mutex<Vec<String>>> {
+    let asked = Arc::<Mutex<Vec<String>>>::default();
+    let seen = Arc::clone(&asked);
+    let location = "/elsewhere/info/refs?service=git-upload-pack";
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            let mut line = String::new();
+            stream.read_line(&mut line).unwrap();
+            seen.lock().unwrap().push(line);
+            let head = stream.by_ref().lines().map_while(Result::ok);
+            head.take_while(|line| !line.is_empty()).for_each(drop);
+            let answer = format!(
+                "HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            );
+            // A client that does not wait for it hears nothing.
+            let _ = stream.get_mut().write_all(answer.as_bytes());
+        }
+    });
+    asked
+}
+
+fn a_server_that_leads_elsewhere_is_not_followed(_: &()) {
+    let lane = Lane::install();
+    let mut job = lane.job(507);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let asked = leading_elsewhere(listener);
+    let url = format!("http://gitlab-ci-token:token@{address}/group/app.git");
+    job.response["git_info"]["repo_url"] = json!(url);
+    job.prepare().is_good();
+    assert_eq!(job.run("get_sources", "").code, Some(2));
+    let asked = asked.lock().unwrap();
+    assert!(!asked.is_empty());
+    assert!(
+        asked.iter().all(|line| line.contains(" /group/app.git/")),
+        "{asked:?}"
+    );
+    job.cleanup().is_good();
 }

@@ -53,10 +53,14 @@ pub(crate) struct Ended {
 
 impl Lane {
     pub(crate) fn install() -> Self {
+        Self::install_in(&std::env::temp_dir())
+    }
+
+    pub(crate) fn install_in(folder: &Path) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let root = tempfile::Builder::new()
             .prefix("dockmaster-native-")
-            .tempdir()
+            .tempdir_in(folder)
             .unwrap();
         fs::set_permissions(root.path(), Permissions::from_mode(0o755)).unwrap();
         // Tests run side by side, in one process or in several: none shares a uid with another.
@@ -90,8 +94,7 @@ impl Lane {
         chown(&key, Some(broker.uid.as_raw()), None).unwrap();
         // Even a file that an admin left readable is out of sight.
         fs::write(etc.join("secrets/careless"), CANARY).unwrap();
-        let environment = ENVIRONMENT.replace("KEY", &key.to_string_lossy());
-        fs::write(etc.join("environments/production.toml"), environment).unwrap();
+        fs::write(etc.join("environments/production.toml"), environment(&key)).unwrap();
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -203,8 +206,12 @@ impl Job<'_> {
     fn command(&self, arguments: &[&str]) -> Command {
         self.write_response();
         let folder = self.folder();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dockmaster"));
+        // A runner that allows core files and forgot to close a file.
+        let mut command = Command::new("/bin/sh");
         command
+            .args(["-c", "ulimit -c unlimited; exec 9<\"$0\"; exec \"$@\""])
+            .arg(self.lane.path("etc/secrets/careless"))
+            .arg(env!("CARGO_BIN_EXE_dockmaster"))
             .arg("--config")
             .arg(self.lane.config())
             .args(["--lane", "deploy"])
@@ -355,22 +362,11 @@ fn response(id: u32) -> Value {
     })
 }
 
-const ENVIRONMENT: &str = r#"
-[policy]
-projects = [42]
-refs = "protected-tags"
-[release]
-image = "harbor.example.com/test/app"
-[ssh]
-key = "KEY"
-[compose]
-directory = "/srv/app"
-service = "app"
-port = 3131
-[balancer]
-kind = "none"
-[[hosts]]
-name = "app-1"
-ssh = "deploy@127.0.0.1"
-host-key = "ssh-ed25519 AAAA"
-"#;
+/// The environment that is shipped, with the broker's key and without a balancer.
+fn environment(key: &Path) -> String {
+    let text = include_str!("../../runner-config/environments/production.toml");
+    let mut environment: toml::Table = text.parse().unwrap();
+    environment["ssh"]["key"] = key.to_string_lossy().into_owned().into();
+    environment["balancer"]["kind"] = "none".into();
+    environment.to_string()
+}

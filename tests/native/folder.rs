@@ -1,6 +1,6 @@
 //! Folders and uids: who gets one, and what is left afterwards.
 
-use std::fs;
+use std::{fs, os::unix::fs::MetadataExt};
 
 use serde_json::json;
 
@@ -51,6 +51,11 @@ fn cleanup_leaves_nothing_and_can_be_repeated(_: &()) {
     job.step("mkdir -p ~/deep/er; touch ~/deep/er/file; chmod 0 ~/deep")
         .is_good();
     assert_eq!(lane.leased(), [lane.first_uid.to_string()]);
+    for name in ["builds", "home", "tmp"] {
+        let folder = fs::metadata(job.own_folder().join(name)).unwrap();
+        assert_eq!(folder.mode() & 0o777, 0o700, "{name}");
+        assert_eq!(folder.uid(), lane.first_uid, "{name}");
+    }
     for _ in 0..2 {
         let ended = job.cleanup();
         assert_eq!(ended.is_good().text, "");

@@ -1,6 +1,6 @@
 //! What a job sees, and what it cannot.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use super::fixture::{CANARY, Lane};
 
@@ -9,6 +9,7 @@ testbed::tests![(); [Root];
     a_job_finds_no_key_wherever_it_looks,
     a_job_sees_no_process_but_its_own,
     a_job_is_in_namespaces_of_its_own,
+    folders_that_are_no_job_s_business_are_empty,
     temporary_files_live_as_long_as_the_job_and_no_longer,
     a_script_s_code_is_the_job_s,
     caches_are_left_alone_and_artifacts_need_their_program,
@@ -50,14 +51,20 @@ fn a_job_runs_under_a_uid_of_its_own_with_nothing_of_the_driver_s(_: &()) {
     job.cleanup().is_good();
 }
 
+/// A sandbox hides its own lane, also where the job's /tmp does not cover that anyway.
 fn a_job_finds_no_key_wherever_it_looks(_: &()) {
-    let lane = Lane::install();
+    for folder in ["/tmp", "/srv"] {
+        look_for_keys(&Lane::install_in(Path::new(folder)));
+    }
+}
+
+fn look_for_keys(lane: &Lane) {
     let job = lane.job(2);
     job.prepare().is_good();
     let etc = lane.path("etc");
     let root = lane.path("");
     let script = format!(
-        "env; set; ls -laR \"$HOME\"; cat /proc/*/environ /proc/*/cmdline 2>/dev/null | tr '\\0' '\\n'\n\
+        "cat <&9; env; set; ls -laR \"$HOME\"; cat /proc/*/environ /proc/*/cmdline 2>/dev/null | tr '\\0' '\\n'\n\
          ls /proc | grep -c '^[0-9]'\n\
          find {etc} {root} /tmp -type f -readable -exec cat {{}} + 2>/dev/null\n\
          cat {etc}/secrets/* {etc}/config.toml 2>&1; ls -la {etc} {root} {root}/runner 2>&1\n\
@@ -80,8 +87,8 @@ fn a_job_sees_no_process_but_its_own(_: &()) {
     let lane = Lane::install();
     let job = lane.job(3);
     job.prepare().is_good();
-    let ended = job.step("for p in /proc/[0-9]*; do cat $p/comm; done | sort -u; kill -0 1 2>/dev/null || echo untouchable");
-    ended.is_good().says("untouchable");
+    let ended = job.step("for p in /proc/[0-9]*; do cat $p/comm; done | sort -u; kill -0 1 2>/dev/null || echo untouchable; test -e /proc/1 || echo unseen");
+    ended.is_good().says("untouchable\nunseen");
     assert!(
         !ended.text.contains("systemd") && !ended.text.contains("cargo"),
         "{}",
@@ -95,7 +102,8 @@ fn temporary_files_live_as_long_as_the_job_and_no_longer(_: &()) {
     let (one, other) = (lane.job(4), lane.job(5));
     one.prepare().is_good();
     other.prepare().is_good();
-    one.step("echo mine > /tmp/note; echo mine > $HOME/note; echo alias > $HOME/.bashrc")
+    let shared = "/dev/shm/dockmaster-note";
+    one.step(&format!("echo mine > {shared} && echo mine > /tmp/note; echo mine > $HOME/note; echo alias > $HOME/.bashrc"))
         .is_good();
     one.run("after_script", "cat /tmp/note /var/tmp/note")
         .is_good()
@@ -105,7 +113,7 @@ fn temporary_files_live_as_long_as_the_job_and_no_longer(_: &()) {
         .is_good();
     one.cleanup().is_good();
     other.cleanup().is_good();
-    assert!(!std::path::Path::new("/tmp/note").exists());
+    assert!(!Path::new("/tmp/note").exists() && !Path::new(shared).exists());
 }
 
 fn a_script_s_code_is_the_job_s(_: &()) {
@@ -160,5 +168,15 @@ fn a_job_is_in_namespaces_of_its_own(_: &()) {
             ended.text
         );
     }
+    job.cleanup().is_good();
+}
+
+fn folders_that_are_no_job_s_business_are_empty(_: &()) {
+    let lane = Lane::install();
+    let job = lane.job(9);
+    job.prepare().is_good();
+    // Root's own folder cannot even be listed where it is not hidden.
+    job.step("ls -A /root && test -z \"$(ls -A /root /home | grep -v :)\"")
+        .is_good();
     job.cleanup().is_good();
 }

@@ -18,11 +18,7 @@ impl Recipe<'_> {
             Vec::new()
         });
         let context = self.context;
-        for environment in granted {
-            let recovered =
-                driver::recover_quietly(&context.program, &context.config, &environment).await;
-            failures.extend(recovered.err());
-        }
+        failures.extend(driver::recover_quietly(&context.program, &context.config, &granted).await);
         if failures.is_empty() {
             return Ok(());
         }
