@@ -25,7 +25,7 @@ pub struct Cli {
 pub enum Verb {
     /// Stage: answer the runner's questions (called by gitlab-runner)
     Config,
-    /// Stage: make the job's place (called by gitlab-runner)
+    /// Stage: make what the job needs on this host (called by gitlab-runner)
     Prepare,
     /// Stage: carry out one phase of the job (called by gitlab-runner)
     Run {

@@ -7,15 +7,16 @@ pub(crate) mod client;
 mod clock;
 pub(crate) mod driver;
 mod open;
+mod output;
 mod protocol;
 mod serve;
 mod status;
+mod stream;
 mod task;
-mod voice;
 
 use std::{
-    io::{self, BufRead, Write},
-    os::{fd::AsFd, unix::net::UnixListener},
+    io::{self, BufRead},
+    os::fd::AsFd,
     time::Duration,
 };
 
@@ -34,8 +35,8 @@ use crate::{
     rollout::port::Wish,
     sys::process,
 };
+use output::Output;
 use task::{Start, Task};
-use voice::Voice;
 
 /// How long killed connections may take to be gone.
 const CHILDREN: Duration = Duration::from_secs(5);
@@ -46,8 +47,7 @@ pub(crate) fn main() -> i32 {
     match run() {
         Ok(code) => code,
         Err(failure) => {
-            // The driver may be gone: nobody is left to tell.
-            let _ = writeln!(io::stderr(), "dockmaster broker: {failure}");
+            stream::tell_driver(&format!("dockmaster broker: {failure}"));
             driver::HOST_FAULT
         }
     }
@@ -79,10 +79,7 @@ async fn work(task: Task, config: Config) -> Result<i32, Failure> {
     let wish = listen().map_err(failed("listen to the driver"))?;
     match task {
         Task::Serve { lane, job, uid } => {
-            let socket = io::stdout()
-                .as_fd()
-                .try_clone_to_owned()
-                .map_err(failed("listen"))?;
+            let listener = stream::socket().map_err(failed("listen"))?;
             let service = serve::Service {
                 config: &config,
                 lane: &lane,
@@ -90,14 +87,13 @@ async fn work(task: Task, config: Config) -> Result<i32, Failure> {
                 uid,
             };
             let rollouts = open::Rollouts { config: &config };
-            let listener = UnixListener::from(socket);
             service.serve(listener, &rollouts, wish).await
         }
         Task::Recover {
             environment,
             is_quiet,
         } => {
-            let recovered = open::recover(&config, &environment, Voice::Admin, wish).await;
+            let recovered = open::recover(&config, &environment, Output::Admin, wish).await;
             Ok(recovered_code(recovered, is_quiet))
         }
         Task::Status { environment } => {
@@ -119,7 +115,7 @@ fn recovered_code(recovered: Result<bool, Failure>, is_quiet: bool) -> i32 {
         Err(failure) => (3, failure.to_string()),
     };
     if !is_quiet || code != 0 {
-        let _ = writeln!(io::stdout(), "{line}");
+        stream::tell_admin(&line);
     }
     code
 }

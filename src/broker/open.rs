@@ -6,8 +6,8 @@ use tokio::sync::watch;
 
 use super::{
     clock::RealClock,
+    output::{JobLines, Output},
     serve,
-    voice::{Story, Voice},
 };
 use crate::{
     balancer::{self, Balancer},
@@ -33,7 +33,7 @@ impl Ports for Live {
     type Remote = host::Host;
     type Journal = RunFile;
     type Clock = RealClock;
-    type Narrator = Voice;
+    type Narrator = Output;
     type Cancel = watch::Receiver<Wish>;
 }
 
@@ -56,7 +56,7 @@ impl serve::Rollouts for Rollouts<'_> {
     async fn deploy(
         &self,
         grant: &Grant,
-        story: &Story,
+        lines: &JobLines,
         wish: watch::Receiver<Wish>,
     ) -> Result<(), Failure> {
         let (config, environment) = (self.config, grant.environment());
@@ -67,8 +67,8 @@ impl serve::Rollouts for Rollouts<'_> {
             job: grant.job_id(),
         };
         let run = Runs::id(Timestamp::now(), grant.job_id());
-        let voice = Voice::Story(story.clone());
-        let world = world(config, environment, voice, wish.clone())?;
+        let output = Output::Job(lines.clone());
+        let world = world(config, environment, output, wish.clone())?;
         let patience = Patience {
             wait: environment.rollout.lease_wait,
             clock: &world.clock,
@@ -105,7 +105,7 @@ impl serve::Rollouts for Rollouts<'_> {
 pub(super) async fn recover(
     config: &Config,
     name: &str,
-    voice: Voice,
+    output: Output,
     wish: watch::Receiver<Wish>,
 ) -> Result<bool, Failure> {
     let environment = config.environment(name)?;
@@ -113,12 +113,12 @@ pub(super) async fn recover(
     let _lease = Lease::try_take(&config.state_dir, name, &holder)?;
     let runs = Runs::new(&config.state_dir, name);
     let history = runs.history()?;
-    tell_damaged(&history, &voice);
+    tell_damaged(&history, &output);
     if history.open.is_empty() {
         unknown(history.unknown, name)?;
         return Ok(false);
     }
-    let world = world(config, &environment, voice, wish)?;
+    let world = world(config, &environment, output, wish)?;
     let settings = Settings::new(&environment, history.versions);
     let reports = engine::recover(&world, &settings, &history.open).await?;
     unknown(history.unknown, name)?;
@@ -135,7 +135,7 @@ pub(super) async fn recover(
 pub(super) fn world(
     config: &Config,
     environment: &Environment,
-    narrator: Voice,
+    narrator: Output,
     cancel: watch::Receiver<Wish>,
 ) -> Result<World<Live>, Failure> {
     let mut hosts = Vec::new();
@@ -198,7 +198,7 @@ fn release(config: &Config, grant: &Grant) -> Result<Release, Failure> {
 }
 
 /// The report's last line is in the log already, but for a rollout that was stopped at once.
-fn told(report: &Report, narrator: &Voice) -> Result<(), Failure> {
+fn told(report: &Report, narrator: &Output) -> Result<(), Failure> {
     match (report.outcome, report.outcome.code()) {
         (Outcome::Done, _) => Ok(()),
         (_, Some(code)) => Err(Failure::build(code, String::new())),

@@ -1,12 +1,7 @@
 //! Serves one job: who connects is checked, what is asked is decided, and a rollout that was begun
 //! ends in order whoever still listens.
 
-use std::{
-    cell::Cell,
-    io::{self, Write},
-    os::unix::net::UnixListener as StdListener,
-    time::Duration,
-};
+use std::{cell::Cell, io, os::unix::net::UnixListener as StdListener, time::Duration};
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -18,8 +13,9 @@ use tokio::{
 
 use super::{
     driver::HOST_FAULT,
+    output::JobLines,
     protocol::{Answer, Ending, Request},
-    voice::Story,
+    stream,
 };
 use crate::{
     config::{Config, Lane},
@@ -33,17 +29,17 @@ use crate::{
 const REQUEST_LIMIT: u64 = 4096;
 /// How long a job may take to say what it wants.
 const REQUEST_TIME: Duration = Duration::from_secs(10);
-/// How long a job that does not read may hold up the story it is told.
+/// How long a job that does not read may hold up the rollout.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Who carries rollouts out.
 pub(super) trait Rollouts {
     /// One rollout of the granted commit. Ends at the next step edge when the wish says so. A
-    /// failure without words was told in the story.
+    /// failure without words was told in the lines.
     async fn deploy(
         &self,
         grant: &Grant,
-        story: &Story,
+        lines: &JobLines,
         wish: watch::Receiver<Wish>,
     ) -> Result<(), Failure>;
 }
@@ -164,14 +160,14 @@ async fn read_request(stream: &mut BufReader<UnixStream>) -> Result<Request, Fai
     }
 }
 
-/// The job's end of the line, while it is there; the driver's log afterwards.
+/// The job, while it is connected; the driver's log afterwards.
 struct Listener {
     stream: UnixStream,
     is_gone: Cell<bool>,
 }
 
 impl Listener {
-    /// Runs the rollout and tells its story. The rollout is never dropped half-way.
+    /// Runs the rollout and passes its lines on. The rollout is never dropped half-way.
     async fn follow(
         mut self,
         rollouts: &impl Rollouts,
@@ -179,8 +175,8 @@ impl Listener {
         wish: watch::Receiver<Wish>,
     ) -> (Self, Result<(), Failure>) {
         let (sender, mut lines) = mpsc::unbounded_channel();
-        let story = Story(sender);
-        let work = rollouts.deploy(grant, &story, wish);
+        let job_lines = JobLines(sender);
+        let work = rollouts.deploy(grant, &job_lines, wish);
         tokio::pin!(work);
         let result = loop {
             select! {
@@ -197,14 +193,14 @@ impl Listener {
 
     async fn tell(&mut self, line: String) {
         if !self.send(&Answer::Log { log: line.clone() }).await {
-            tell_driver(&line);
+            stream::tell_driver(&line);
         }
     }
 
     async fn close(&mut self, ending: &Ending) {
         let is_sent = self.send(&Answer::Ending(ending.clone())).await;
         if !is_sent && !ending.message.is_empty() {
-            tell_driver(&ending.message);
+            stream::tell_driver(&ending.message);
         }
     }
 
@@ -222,11 +218,6 @@ impl Listener {
         self.is_gone.set(!is_sent);
         is_sent
     }
-}
-
-/// The driver copies such lines into the job's log, if it is still there.
-fn tell_driver(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
 }
 
 #[cfg(test)]

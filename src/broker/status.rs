@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use tokio::sync::watch;
 
-use super::{open, voice::Voice};
+use super::{open, output::Output};
 use crate::{
     config::Config,
     failure::{self, Failure},
@@ -25,7 +25,7 @@ pub(super) async fn status(config: &Config, name: &str) -> Result<bool, Failure>
     let environment = config.environment(name)?;
     // Nobody can wish anything here.
     let (_, wish) = watch::channel(Wish::GoOn);
-    let world = open::world(config, &environment, Voice::Admin, wish)?;
+    let world = open::world(config, &environment, Output::Admin, wish)?;
     let runs = Runs::new(&config.state_dir, name);
     let history = runs.history()?;
     let versions = &history.versions;

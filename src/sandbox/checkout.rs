@@ -15,6 +15,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::stream;
 use crate::{
     failure::{Failure, JobCode},
     job::GitInfo,
@@ -104,7 +105,7 @@ fn is_plain(refspec: &str) -> bool {
 
 /// Carries out the checkout that standard input describes. Lines for people go to standard output.
 pub(super) fn main() -> i32 {
-    let mut out = io::stdout();
+    let mut out = stream::log();
     let (line, code) = match read().and_then(|wanted| check_out(&wanted, &mut out)) {
         Ok(line) => (line, 0),
         Err(error) => (format!("dockmaster: {}", Failure::system(error)), 1),

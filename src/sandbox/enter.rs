@@ -10,12 +10,9 @@ use std::{
     ffi::OsStr,
     fs::{self, File},
     io,
-    os::{
-        fd::AsFd,
-        unix::process::{CommandExt, parent_id},
-    },
+    os::unix::process::{CommandExt, parent_id},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
 use nix::{
@@ -24,6 +21,7 @@ use nix::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::stream;
 use crate::{
     failure::Failure,
     sys::{
@@ -92,9 +90,7 @@ pub(super) fn main(argument: &OsStr) -> i32 {
     match enter(argument) {
         Ok(code) => code,
         Err(error) => {
-            let line = Failure::system(error).to_string();
-            // Without anybody to tell, the code alone has to do.
-            let _ = io::Write::write_all(&mut io::stderr(), line.as_bytes());
+            stream::tell_driver(&Failure::system(error).to_string());
             NO_SANDBOX
         }
     }
@@ -160,7 +156,7 @@ fn start(entry: &Entry) -> Result<Pid, EnterError> {
     let [program, arguments @ ..] = entry.command.as_slice() else {
         return Err(io::Error::other("the command is empty")).doing("start the job");
     };
-    let output = || io::stdout().as_fd().try_clone_to_owned();
+    let output = || stream::copy_of_log().doing("copy standard output");
     let child = Command::new(program)
         .args(arguments)
         .env_clear()
@@ -168,8 +164,8 @@ fn start(entry: &Entry) -> Result<Pid, EnterError> {
         .current_dir(&entry.directory)
         .uid(entry.uid)
         .gid(entry.uid)
-        .stdout(Stdio::from(output().doing("copy standard output")?))
-        .stderr(Stdio::from(output().doing("copy standard output")?))
+        .stdout(output()?)
+        .stderr(output()?)
         .spawn()
         .doing(format!("start {program} as uid {}", entry.uid))?;
     Ok(Pid::from_raw(child.id().cast_signed()))

@@ -7,6 +7,7 @@ mod environ;
 mod folder;
 mod plan;
 mod spawn;
+mod stream;
 mod uid;
 mod verb;
 

@@ -108,12 +108,20 @@ pub(crate) fn job_variables(tree: &Tree) -> Found {
     )
 }
 
-/// Standard output and error are written in few places.
+/// Standard output and error are written where a process speaks to its caller: the program itself, the
+/// config stage, and the two processes that dockmaster starts of itself, each in one file.
 pub(crate) fn printing(tree: &Tree) -> Found {
     const MACROS: &[&str] = &["print!", "println!", "eprint!", "eprintln!", "dbg!"];
     outside(
         tree,
-        &["app", "exit", "log", "stage::config"],
+        &[
+            "app",
+            "exit",
+            "log",
+            "stage::config",
+            "broker::stream",
+            "sandbox::stream",
+        ],
         "prints",
         |kind| {
             ends(kind, "io", &["stdout", "stderr"])

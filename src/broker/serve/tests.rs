@@ -35,6 +35,7 @@ host-key = "ssh-ed25519 AAAA"
 #[derive(Default)]
 struct Fake {
     go_on: Notify,
+    is_failing: bool,
     events: RefCell<Vec<String>>,
 }
 
@@ -42,17 +43,20 @@ impl Rollouts for Fake {
     async fn deploy(
         &self,
         grant: &Grant,
-        story: &Story,
+        lines: &JobLines,
         wish: watch::Receiver<Wish>,
     ) -> Result<(), Failure> {
         let name = &grant.environment().name;
-        crate::broker::voice::Voice::Story(story.clone()).say(&format!("{name}: begun"));
+        crate::broker::output::Output::Job(lines.clone()).say(&format!("{name}: begun"));
         self.events.borrow_mut().push("begun".into());
         select! {
             () = self.go_on.notified() => {}
             () = stopped(wish) => self.events.borrow_mut().push("stopping".into()),
         }
         self.events.borrow_mut().push("ended".into());
+        if self.is_failing {
+            return Err(Failure::system("app-1 cannot be reached"));
+        }
         Ok(())
     }
 }
@@ -147,7 +151,7 @@ fn ask(socket: &Path, request: &str) -> JoinHandle<String> {
 }
 
 #[test]
-fn a_job_hears_the_story_and_then_the_ending() {
+fn a_job_reads_the_rollouts_lines_and_then_the_ending() {
     let text = Setup::open().answer(r#"{"ask":"deploy","environment":null}"#);
     let expected =
         "{\"log\":\"production: begun\"}\n{\"is_host_fault\":false,\"code\":0,\"message\":\"\"}";
@@ -212,6 +216,46 @@ fn a_rollout_ends_in_order_when_its_job_goes_away() {
         assert_eq!(tokio::join!(serving, work).0.unwrap(), 0);
     });
     assert_eq!(*fake.events.borrow(), ["begun", "ended"]);
+}
+
+/// The broker's exit code after a rollout that fails for this host's sake, stopped or not.
+fn code_of_a_failed_rollout(is_stopped: bool) -> i32 {
+    let setup = Setup::open();
+    let listener = setup.listen();
+    let client = ask(&setup.socket(), r#"{"ask":"deploy","environment":null}"#);
+    let (wish, watched) = watch::channel(Wish::GoOn);
+    let fake = Fake {
+        is_failing: true,
+        ..Fake::default()
+    };
+    block_on(async {
+        let service = setup.service();
+        let serving = service.serve(listener, &fake, watched);
+        let work = async {
+            while fake.events.borrow().is_empty() {
+                tokio::task::yield_now().await;
+            }
+            if is_stopped {
+                wish.send_replace(Wish::Stop);
+            } else {
+                fake.go_on.notify_one();
+            }
+            let heard = tokio::task::spawn_blocking(|| client.join().unwrap()).await;
+            assert!(heard.unwrap().contains("app-1 cannot be reached"));
+            wish.send_replace(Wish::Stop);
+        };
+        tokio::join!(serving, work).0.unwrap()
+    })
+}
+
+#[test]
+fn a_rollout_that_somebody_stopped_is_no_fault_of_this_host() {
+    assert_eq!(code_of_a_failed_rollout(true), 0);
+}
+
+#[test]
+fn a_rollout_that_this_host_cannot_carry_out_is() {
+    assert_eq!(code_of_a_failed_rollout(false), HOST_FAULT);
 }
 
 #[test]

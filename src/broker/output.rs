@@ -1,54 +1,51 @@
 //! Where a rollout's lines go.
 
-use std::io::{self, Write};
-
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
+use super::stream;
 use crate::{
     paint,
     rollout::{narrate, port::Narrator},
 };
 
-/// The lines of a rollout, on their way to the job.
+/// Sends a rollout's lines to the job that asked for it.
 #[derive(Clone)]
-pub(super) struct Story(pub(super) mpsc::UnboundedSender<String>);
+pub(super) struct JobLines(pub(super) mpsc::UnboundedSender<String>);
 
-impl Story {
-    fn tell(&self, line: String) {
+impl JobLines {
+    fn send(&self, line: String) {
         // The receiver lives as long as the rollout does.
         let _ = self.0.send(line);
     }
 }
 
-/// Who hears a rollout.
-pub(super) enum Voice {
+/// Who reads a rollout's lines.
+pub(super) enum Output {
     /// A job, in its log.
-    Story(Story),
+    Job(JobLines),
     /// An admin, on standard output.
     Admin,
 }
 
-impl Narrator for Voice {
+impl Narrator for Output {
     fn say(&self, line: &str) {
         match self {
-            Self::Story(story) => story.tell(line.to_owned()),
-            Self::Admin => {
-                let _ = writeln!(io::stdout(), "{line}");
-            }
+            Self::Job(lines) => lines.send(line.to_owned()),
+            Self::Admin => stream::tell_admin(line),
         }
     }
 
     fn open_section(&self, name: &str, title: &str) {
         match self {
-            Self::Story(story) => story.tell(narrate::section_start(now(), name, title)),
+            Self::Job(lines) => lines.send(narrate::section_start(now(), name, title)),
             Self::Admin => self.say(&paint::bold(title)),
         }
     }
 
     fn close_section(&self, name: &str) {
-        if let Self::Story(story) = self {
-            story.tell(narrate::section_end(now(), name));
+        if let Self::Job(lines) = self {
+            lines.send(narrate::section_end(now(), name));
         }
     }
 }
