@@ -8,7 +8,7 @@
 #   which takes the image's value away. An empty LEVEL is passed on as empty.
 # Why it matters: "pass it on if it is set" in a job or a compose file strips defaults such
 #   as JAVA_HOME or NODE_ENV on the one machine where the caller does not have them.
-# Needs a running engine (Debian's docker.io), docker-compose and busybox-static.
+# Needs a running engine (Debian's), docker-compose and busybox-static.
 set -euo pipefail
 v=$(docker version -f '{{.Server.Version}}' 2>&1) || { echo "needs a running engine"; exit 1; }
 case $v in 20.10.24*) ;; *) echo "needs engine 20.10.24, found $v"; exit 1;; esac

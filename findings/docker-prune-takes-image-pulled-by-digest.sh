@@ -8,7 +8,7 @@
 #   Any tag protects it.
 # Why it matters: the nightly prune of a host empties what a release has pulled in advance
 #   (or keeps for going back), and the swap waits for the registry, or fails without it.
-# Needs a running engine (Debian's docker.io), docker-registry and busybox-static. It prunes
+# Needs a running engine (Debian's), docker-registry and busybox-static. It prunes
 # only images that carry a label of its own.
 set -euo pipefail
 v=$(docker version -f '{{.Server.Version}}' 2>&1) || { echo "needs a running engine"; exit 1; }
@@ -28,7 +28,7 @@ port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0));
 printf 'version: 0.1\nstorage: {filesystem: {rootdirectory: "%s/data"}}\nhttp: {addr: "127.0.0.1:%s"}\nlog: {level: error}\n' \
   "$d" "$port" > c.yml
 docker-registry serve c.yml >log 2>&1 & pid=$!
-sleep 1
+for _ in $(seq 50); do python3 -c 'import socket, sys; socket.create_connection(("127.0.0.1", int(sys.argv[1])))' "$port" 2>/dev/null && break; sleep 0.1; done
 repo=127.0.0.1:$port/app
 mkdir -p root/bin; cp "$(command -v busybox)" root/bin/busybox
 tar -C root -c . | docker import -c "LABEL pruneprobe=$$" - "$repo:1" >/dev/null

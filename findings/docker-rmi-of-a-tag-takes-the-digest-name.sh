@@ -7,7 +7,7 @@
 #   passing tag in another repository (`other:tmp`) the image and its digest name stay.
 # Why it matters: a clean-up step that only takes back its own tag deletes the image that
 #   the next rollout, or the way back, was to start from.
-# Needs a running engine (Debian's docker.io), docker-registry and busybox-static.
+# Needs a running engine (Debian's), docker-registry and busybox-static.
 set -euo pipefail
 v=$(docker version -f '{{.Server.Version}}' 2>&1) || { echo "needs a running engine"; exit 1; }
 case $v in 20.10.24*) ;; *) echo "needs engine 20.10.24, found $v"; exit 1;; esac
@@ -24,7 +24,7 @@ port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0));
 printf 'version: 0.1\nstorage: {filesystem: {rootdirectory: "%s/data"}}\nhttp: {addr: "127.0.0.1:%s"}\nlog: {level: error}\n' \
   "$d" "$port" > c.yml
 docker-registry serve c.yml >log 2>&1 & pid=$!
-sleep 1
+for _ in $(seq 50); do python3 -c 'import socket, sys; socket.create_connection(("127.0.0.1", int(sys.argv[1])))' "$port" 2>/dev/null && break; sleep 0.1; done
 repo=127.0.0.1:$port/app
 mkdir -p root/bin; cp "$(command -v busybox)" root/bin/busybox
 tar -C root -c . | docker import -c "LABEL rmiprobe=$$" - "$repo:1" >/dev/null

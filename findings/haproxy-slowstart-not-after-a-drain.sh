@@ -4,7 +4,8 @@
 # Guess: yes, in whichever of the three ways it went (weight 0 and 100, `state drain` and
 #   `state ready`, `state maint` and `state ready`): it had no traffic in between.
 # What happens (HAProxy 2.6.12 of Debian 12, November 2026): only after `maint`. From weight
-#   0 and from drain the full weight is there at once, with health checks or without.
+#   0 and from drain the full weight is there at once, with health checks or without. (The
+#   manual's words are "previously seen as failed"; maint, which is no failure, counts.)
 # Why it matters: drain is the gentle way out, so rollouts use it; the cold service that
 #   slowstart was written down for then takes its whole share in the first second.
 set -euo pipefail

@@ -7,7 +7,7 @@
 #   registry host, without dot or port. Rust keeps `Team/app` as a repository of the
 #   default registry, a name that no registry can have. Neither refuses it.
 # Why it matters: a group name with a capital letter in a CI variable ends in a name lookup
-#   for a host `Team`; two tools that check "is this our registry" disagree about it.
+#   for a host `Team`, an error that names neither the case nor the variable.
 set -euo pipefail
 export GOTOOLCHAIN=local GOFLAGS=-mod=mod
 d=$(mktemp -d); trap 'rm -rf "$d"' EXIT; cd "$d"; mkdir go rs rs/src

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Question: what does `GET /v2/app/tags/list?n=2` answer on a registry 2.8 with five tags?
-# Guess: two tags and a Link header to the next page, in lexical order: so says the
-#   distribution specification, and `_catalog?n=` of the same server pages.
+# Guess: two tags and a Link header to the next page: so says the distribution specification,
+#   and `_catalog?n=` of the same server pages.
 # What happens (docker-registry 2.8.2+ds1-1 of Debian 12, November 2026): all five tags, no
-#   Link, in the order in which the disk lists their folders; `last=` does nothing.
+#   Link; `last=` does nothing, so a client that pages by it gets the whole list each time.
 #   `_catalog?n=1` does page.
-# Why it matters: "take the last element as the newest tag" picks any tag, and a client
-#   that asks for n=1 as a cheap probe reads the list of a repository of years.
+# Why it matters: a client that pages counts the same tags again and again, and one that asks
+#   for n=1 as a cheap probe reads the list of a repository of years.
 set -euo pipefail
 v=$(dpkg-query -W -f '${Version}' docker-registry) || v=none
 [ "$v" = 2.8.2+ds1-1 ] || { echo "needs docker-registry 2.8.2+ds1-1, found $v"; exit 1; }
