@@ -15,7 +15,11 @@ pub(crate) fn edges(tree: &Tree) -> Edges {
     let mut edges = Edges::new();
     for (name, module) in tree.modules.iter().filter(|(_, module)| !module.is_test) {
         for mention in module.mentions.iter().filter(|mention| !mention.is_test) {
-            if let Kind::Path { segments, .. } = &mention.kind {
+            if let Kind::Path { segments, alias } = &mention.kind {
+                // A word alone is a variable, a function or a field; it names a module in a `use` line only.
+                if segments.len() == 1 && alias.is_none() {
+                    continue;
+                }
                 let target = resolve(tree, name, module, &mention.inside, segments);
                 edges.extend(
                     target

@@ -150,6 +150,24 @@ fn a_name_that_a_parent_passes_on_is_no_cycle() {
 }
 
 #[test]
+fn a_word_that_is_a_child_s_name_too_is_no_import() {
+    let mid = |text: &str| {
+        let text = format!("mod deep; pub struct Outer; {text}");
+        let files = [
+            ("lib.rs", "mod mid;"),
+            ("mid/mod.rs", &text),
+            ("mid/deep.rs", "use super::Outer;"),
+        ];
+        rule::cycles(&graph::edges(&tree(&files))).len()
+    };
+    assert_eq!(mid("fn deep() {}"), 0);
+    assert_eq!(mid("fn f(deep: Outer) { deep.deep(); }"), 0);
+    assert_eq!(mid("fn f() { deep::g(); }"), 2);
+    assert_eq!(mid("use deep as other;"), 2);
+    assert_eq!(mid("use deep::{self as other};"), 2);
+}
+
+#[test]
 fn a_cycle_between_folders_is_refused_though_no_files_make_one() {
     let files = |last: &'static str| {
         [
@@ -174,6 +192,38 @@ fn a_cycle_between_folders_is_refused_though_no_files_make_one() {
     );
     let good = tree(&files(""));
     check(&rule::folder_cycles(&graph::edges(&good), &good), &[]);
+}
+
+#[test]
+fn all_rules_are_asked() {
+    let bad = tree(&[
+        ("lib.rs", "mod high; mod low;"),
+        (
+            "low/mod.rs",
+            "mod one; use crate::high::High;
+            fn f() { unsafe { println!(\"a\"); std::env::var(\"CUSTOM_ENV_A\"); } }",
+        ),
+        ("low/one.rs", ""),
+        ("high/mod.rs", "mod other; use crate::low; pub struct High;"),
+        ("high/other.rs", ""),
+        ("orphan.rs", ""),
+    ]);
+    let levels = Levels::read("| 0 | `low` | x |\n| 3 | `lib` `high` | x |\n");
+    check(
+        &rule::all(&bad, &levels),
+        &[
+            "folder high imports low, which leads back to it",
+            "folder low imports high, which leads back to it",
+            "high imports low, which leads back to it",
+            "low (0) imports high (3), a level above",
+            "low has unsafe code",
+            "low imports high, which leads back to it",
+            "low names a variable of the job",
+            "low prints",
+            "low uses the environment",
+            "no `mod` line names orphan.rs",
+        ],
+    );
 }
 
 /// One rule over one file, where it is refused and where it is accepted.
