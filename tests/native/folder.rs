@@ -8,6 +8,7 @@ use super::fixture::{Lane, Squatter};
 
 testbed::tests![(); [Root];
     a_job_without_the_right_is_refused_before_anything_is_made,
+    a_job_that_lost_the_right_meanwhile_runs_nothing,
     cleanup_leaves_nothing_and_can_be_repeated,
     what_a_dead_runner_left_is_removed_and_nothing_else,
     links_that_a_job_left_do_not_lead_cleanup_away,
@@ -40,6 +41,18 @@ fn a_job_without_the_right_is_refused_before_anything_is_made(_: &()) {
         assert!(!lane.path("state").exists() && !lane.path("run").exists());
         job.cleanup().is_good();
     }
+}
+
+fn a_job_that_lost_the_right_meanwhile_runs_nothing(_: &()) {
+    let lane = Lane::install();
+    let mut job = lane.job(5);
+    job.prepare().is_good();
+    job.response["git_info"]["protected"] = json!(false);
+    let ended = job.step("echo never");
+    assert_eq!(ended.job_code.as_deref(), Some("110\n"), "{}", ended.text);
+    ended.says("is not protected");
+    assert!(!ended.text.contains("never"), "{}", ended.text);
+    job.cleanup().is_good();
 }
 
 fn cleanup_leaves_nothing_and_can_be_repeated(_: &()) {
