@@ -1,10 +1,12 @@
 //! Everything that speaks to a Docker Engine: for jobs, and for production hosts.
 //!
-//! `reference`, `name`, `spec` and `convert` are pure; `fault` says what the engine's errors mean.
+//! `reference`, `glob`, `name`, `spec`, `environ` and `convert` are pure; `fault` says what the engine's errors mean.
 
 mod convert;
 pub(crate) mod engine;
+pub(crate) mod environ;
 pub(crate) mod fault;
+mod glob;
 pub(crate) mod helper;
 pub(crate) mod name;
 pub(crate) mod process;

@@ -1,5 +1,4 @@
-//! Names of images: what may be written, which names mean the same image, and which globs cover them.
-//! Pure.
+//! Names of images: what may be written, and which names mean the same image. Pure.
 //!
 //! `alpine` is `docker.io/library/alpine:latest`. Names and globs are compared in that full form.
 
@@ -8,7 +7,7 @@ use crate::failure::{Failure, JobCode};
 /// The name of an image, as Docker's own grammar accepts it: `[registry/]path[:tag][@digest]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
-    written: String,
+    pub(super) written: String,
     /// With its registry: `docker.io/library/alpine`, `harbor.example.com/test/app`.
     pub(crate) repository: String,
     pub(crate) tag: Option<String>,
@@ -105,25 +104,6 @@ impl Reference {
         names.dedup();
         names
     }
-
-    /// True when one of the admin's globs covers the image.
-    ///
-    /// A glob is completed as a name is: `alpine` covers `docker.io/library/alpine`, with every tag.
-    /// `*` stays within one part of a name and `**` crosses `/`; `*` alone covers everything, and a
-    /// glob that begins with `**` covers every registry. A tag beside a digest counts for nothing.
-    pub(crate) fn is_allowed(&self, globs: &[String]) -> bool {
-        let exact = match &self.digest {
-            Some(digest) => format!("{}@{digest}", self.repository),
-            None => self.tagged(),
-        };
-        globs.iter().any(|glob| {
-            let full = complete(glob);
-            glob == "*"
-                || glob == &self.written
-                || matches(&full, &self.repository)
-                || matches(&full, &exact)
-        })
-    }
 }
 
 const HUB: &str = "docker.io/";
@@ -149,7 +129,7 @@ fn split(text: &str) -> (&str, Option<&str>, Option<&str>) {
 }
 
 /// A name or a glob with the registry and the folder that it means.
-fn complete(name: &str) -> String {
+pub(super) fn complete(name: &str) -> String {
     let (registry, path) = match name.split_once('/') {
         Some((first, path)) if is_registry(first) => (first, path),
         _ if name.starts_with("**") => return name.to_owned(),
@@ -222,21 +202,6 @@ fn is_digest(text: &str) -> bool {
 
 fn is_hex(byte: u8) -> bool {
     byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)
-}
-
-fn matches(glob: &str, text: &str) -> bool {
-    let Some((before, after)) = glob.split_once('*') else {
-        return glob == text;
-    };
-    let Some(rest) = text.strip_prefix(before) else {
-        return false;
-    };
-    let tail = after.trim_start_matches('*');
-    let reach = match (after.starts_with('*'), rest.find('/')) {
-        (false, Some(slash)) => slash,
-        _ => rest.len(),
-    };
-    (0..=reach).any(|end| rest.is_char_boundary(end) && matches(tail, &rest[end..]))
 }
 
 #[cfg(test)]
@@ -313,63 +278,5 @@ mod tests {
                 "registry.example.com-valkey-valkey"
             ]
         );
-    }
-
-    fn allows(glob: &str, text: &str) -> bool {
-        Reference::parse_or_id(text)
-            .unwrap()
-            .is_allowed(&[glob.to_owned()])
-    }
-
-    #[test]
-    fn a_glob_covers_an_image_under_each_of_its_names() {
-        for glob in ["alpine", "library/alpine", "docker.io/alpine", "alpin*"] {
-            for text in ["alpine:3", "docker.io/library/alpine", "docker.io/alpine:3"] {
-                assert!(allows(glob, text), "{glob} {text}");
-            }
-            for text in ["evil/alpine", "h.example.com/alpine", "alpine2/x"] {
-                assert!(!allows(glob, text), "{glob} {text}");
-            }
-        }
-        assert!(allows("team/*", "docker.io/team/app"));
-        assert!(!allows("team/*", "h.example.com/team/app"));
-        assert!(!allows("*/app", "h.example.com/app"));
-        assert!(allows("docker.io/**", "alpine"));
-        assert!(!allows("docker.io/**", "h.example.com/alpine"));
-    }
-
-    #[test]
-    fn stars_cover_one_part_or_many() {
-        assert!(allows("*", "h.example.com/a/b:1"));
-        assert!(allows("**", "h.example.com/a/b:1"));
-        assert!(allows("**/alpine", "h.example.com/a/alpine"));
-        assert!(allows("h.example.com/*/b", "h.example.com/a/b:1"));
-        assert!(!allows("h.example.com/*", "h.example.com/a/b:1"));
-        assert!(allows("h.example.com/**", "h.example.com/a/b:1"));
-        assert!(allows("h.example.com:5000/*:*", "h.example.com:5000/a:1"));
-    }
-
-    #[test]
-    fn a_tag_in_a_glob_counts_and_a_digest_overrules_the_tag_beside_it() {
-        assert!(allows("alpine:3*", "alpine:3.20"));
-        assert!(!allows("alpine:3*", "alpine"));
-        assert!(allows("alpine:latest", "alpine"));
-        let digest = format!("sha256:{}", "0".repeat(64));
-        assert!(!allows("alpine:3", &format!("alpine:3@{digest}")));
-        assert!(allows("alpine", &format!("alpine:3@{digest}")));
-        assert!(allows(
-            &format!("alpine@{digest}"),
-            &format!("alpine:3@{digest}")
-        ));
-    }
-
-    #[test]
-    fn an_id_is_covered_by_itself_and_by_everything_only() {
-        let id = format!("sha256:{}", "0".repeat(64));
-        assert!(allows("*", &id));
-        assert!(allows(&id, &id));
-        for glob in ["library/*", "docker.io/**", "sha256", "sha256:*"] {
-            assert!(!allows(glob, &id), "{glob}");
-        }
     }
 }

@@ -19,13 +19,13 @@ pub(in crate::stage) async fn cleanup(
 ) -> Result<(), Failure> {
     let job = DockerJob::open(context, lane).await?;
     // Both are tried. Containers go first, because images and networks in use cannot be removed.
-    let removed = job.remove_all_late_ones_too().await;
+    let removed = job.remove_all_to_the_last().await;
     let swept = job.sweep_gate().await;
     removed.and(swept)
 }
 
 impl DockerJob<'_> {
-    async fn remove_all_late_ones_too(&self) -> Result<(), Failure> {
+    async fn remove_all_to_the_last(&self) -> Result<(), Failure> {
         let marker = self.marker();
         let mut removed = self.remove_all().await;
         if !marker.is_set() {

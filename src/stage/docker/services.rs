@@ -9,6 +9,7 @@ use super::{image::allowed, job::DockerJob};
 use crate::{
     docker::{
         engine::Endpoint,
+        environ,
         reference::Reference,
         spec::{self, Container, Network},
     },
@@ -77,7 +78,7 @@ impl DockerJob<'_> {
     async fn start_service(&self, service: &Service<'_>) -> Result<String, Failure> {
         let image = self.local_image(&service.reference, service.wish).await?;
         let (job, call) = (&self.context.job, &self.context.call);
-        let environ = spec::service_environ(self.lane, job, call, service.wish);
+        let environ = environ::of_service(self.lane, job, call, service.wish);
         let container = Container {
             image,
             network: Network::Named {
