@@ -54,10 +54,8 @@ impl Object {
 #[derive(Debug, Clone)]
 pub(crate) struct Endpoint {
     pub(crate) address: Option<IpAddr>,
-    /// Exposed TCP ports, lowest first.
+    /// The TCP port that its `HEALTHCHECK_TCP_PORT` names; without that all exposed ones, lowest first.
     pub(crate) ports: Vec<u16>,
-    /// The port that its `HEALTHCHECK_TCP_PORT` names.
-    pub(crate) chosen: Option<u16>,
 }
 
 /// Connects to a socket and agrees on a version of the API.
@@ -207,11 +205,10 @@ impl Engine {
             let is_chosen = key.eq_ignore_ascii_case("HEALTHCHECK_TCP_PORT");
             is_chosen.then(|| value.parse().ok())?
         });
-        Ok(Endpoint {
-            address,
-            ports,
-            chosen,
-        })
+        if let Some(chosen) = chosen {
+            ports = vec![chosen];
+        }
+        Ok(Endpoint { address, ports })
     }
 
     /// The last lines that a service wrote.

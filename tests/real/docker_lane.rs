@@ -1,6 +1,7 @@
 //! The docker lane on a real engine: what a user of GitLab's docker executor expects.
 
 use testbed::{
+    company::PROJECT,
     runner::Verdict,
     spec::{Artifacts, Caches, JobBuilder, Service},
 };
@@ -166,6 +167,12 @@ fn a_missing_image_is_the_job_s_fault_and_is_not_tried_again(fixture: &Fixture) 
 
 fn caches_and_artifacts_reach_the_next_job(fixture: &Fixture) {
     let company = fixture.company();
+    // A cache belongs to a slot of the project: a job of another test must not take it in between.
+    let project = fixture.project(PROJECT + 2).unwrap();
+    let run = |job| {
+        let job = company.gitlab.job(&project, TAG, job).unwrap();
+        company.runner().unwrap().run(job).unwrap()
+    };
     let make = job("make")
         .cache(Caches::new("key", [".cache"]))
         .artifacts(Artifacts::paths(["out"]))
@@ -175,14 +182,14 @@ fn caches_and_artifacts_reach_the_next_job(fixture: &Fixture) {
             "echo built > out/f",
         ]);
     let (id, make) = with_id(make);
-    let outcome = company.run(TAG, make).unwrap();
+    let outcome = run(make);
     passed(&outcome);
     says(&outcome, &["Created cache", "Uploading artifacts"]);
     assert!(company.gitlab.artifacts(id).is_some());
     let again = job("use")
         .cache(Caches::new("key", [".cache"]))
         .script(["cat .cache/f"]);
-    let outcome = company.run(TAG, again).unwrap();
+    let outcome = run(again);
     passed(&outcome);
     says(&outcome, &["Successfully extracted cache", "cached"]);
 }
@@ -207,15 +214,22 @@ fn services_answer_to_all_their_names(fixture: &Fixture) {
 }
 
 fn a_service_that_does_not_listen_is_a_warning(fixture: &Fixture) {
-    let service = Service::new("alpine:latest")
+    let service = || Service::new("alpine:latest").entrypoint(["/bin/sh", "-c"]);
+    let dead = service()
         .alias("dead")
-        .entrypoint(["/bin/sh", "-c"]);
-    let job = job("dead")
-        .service(service.command(["echo the reason; exit 1"]))
-        .script(["true"]);
+        .variable("HEALTHCHECK_TCP_PORT", "8000")
+        .command(["echo the reason; exit 3"]);
+    let silent = service().alias("silent").command(["exec sleep 1000"]);
+    let job = job("dead").service(dead).service(silent).script(["true"]);
     let outcome = fixture.company().run(TAG, job).unwrap();
     passed(&outcome);
-    says(&outcome, &["probably didn't start properly", "the reason"]);
+    says(
+        &outcome,
+        &[
+            "probably didn't start properly: it ended with exit code 3\nthe reason",
+            "probably didn't start properly: it has no exposed ports",
+        ],
+    );
 }
 
 fn jobs_side_by_side_share_no_volume(fixture: &Fixture) {

@@ -10,6 +10,7 @@ use std::{
 use anyhow::Result;
 use testbed::{
     company::Company,
+    gitlab::Project,
     infrastructure::Infrastructure,
     runner::{Outcome, Verdict},
     spec::JobBuilder,
@@ -28,11 +29,7 @@ impl Fixture {
         let infrastructure = Arc::new(Infrastructure::boot()?);
         let program = Path::new(env!("CARGO_BIN_EXE_dockmaster"));
         let company = Company::found(program, infrastructure)?;
-        company.project.commit("Start", |directory| {
-            std::fs::write(directory.join("README"), "a project\n")?;
-            Ok(())
-        })?;
-        company.project.tag(TAG)?;
+        begin(&company.project)?;
         Ok(Self {
             company: Arc::new(company),
             fleet: Mutex::default(),
@@ -43,11 +40,29 @@ impl Fixture {
         Arc::clone(&self.company)
     }
 
+    /// A project of a test's own.
+    pub(crate) fn project(&self, id: i64) -> Result<Project> {
+        let path = format!("somebody/project{id}");
+        let project = self.company.gitlab.project(id, &path)?;
+        project.protect_tags("v*");
+        begin(&project)?;
+        Ok(project)
+    }
+
     /// The company, with the fleet to oneself.
     pub(crate) fn fleet(&self) -> (Arc<Company>, MutexGuard<'_, ()>) {
         let guard = self.fleet.lock().unwrap_or_else(PoisonError::into_inner);
         (self.company(), guard)
     }
+}
+
+/// A first commit, and the tag that jobs run at.
+fn begin(project: &Project) -> Result<()> {
+    project.commit("Start", |directory| {
+        std::fs::write(directory.join("README"), "a project\n")?;
+        Ok(())
+    })?;
+    project.tag(TAG)
 }
 
 /// A job of the docker lane.

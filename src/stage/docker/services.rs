@@ -1,6 +1,6 @@
 //! Services: started side by side, each under all its names, and waited for until a port opens.
 
-use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use futures_util::future::{join_all, try_join_all};
 use tokio::{net::TcpStream, time};
@@ -92,18 +92,10 @@ impl DockerJob<'_> {
         Ok(id)
     }
 
-    /// Waits until any one port of the service accepts a connection. A service that does not get
-    /// ready is a warning with its last lines, never a failure.
+    /// Waits for a service. One that does not get ready is a warning with its last lines, never a failure.
     async fn wait_for_service(&self, id: String, service: &Service<'_>) {
-        let limit = self.lane.wait_for_services;
         let problem = match self.engine.endpoint(&id, &self.names.network()).await {
-            Ok(endpoint) => match sockets(&endpoint) {
-                sockets if sockets.is_empty() => Some("it has no exposed ports".to_owned()),
-                sockets => time::timeout(limit, any_open(&sockets))
-                    .await
-                    .err()
-                    .map(|_| format!("no port was open after {limit:?}")),
-            },
+            Ok(endpoint) => self.problem(&id, &endpoint).await,
             Err(error) => Some(error.to_string()),
         };
         let Some(problem) = problem else { return };
@@ -112,25 +104,37 @@ impl DockerJob<'_> {
         let what = format!("Service {image} probably didn't start properly: {problem}\n{lines}");
         self.context.log.warn(&what).await;
     }
+
+    /// Why a service is not ready; nothing as soon as any one of its ports accepts a connection. Does not wait
+    /// for a service that has ended.
+    async fn problem(&self, id: &str, endpoint: &Endpoint) -> Option<String> {
+        if endpoint.ports.is_empty() {
+            return Some("it has no exposed ports".to_owned());
+        }
+        let first = async {
+            tokio::select! {
+                () = any_open(endpoint) => None,
+                ended = self.engine.wait(id) => Some(match ended {
+                    Ok(code) => format!("it ended with exit code {code}"),
+                    Err(error) => error.to_string(),
+                }),
+            }
+        };
+        let limit = self.lane.wait_for_services;
+        let late = |_| Some(format!("no port was open after {limit:?}"));
+        time::timeout(limit, first).await.unwrap_or_else(late)
+    }
 }
 
-fn sockets(endpoint: &Endpoint) -> Vec<SocketAddr> {
-    let Some(address) = endpoint.address else {
-        return Vec::new();
-    };
-    let ports = match endpoint.chosen {
-        Some(port) => vec![port],
-        None => endpoint.ports.iter().copied().take(MOST_PORTS).collect(),
-    };
-    ports
-        .into_iter()
-        .map(|port| SocketAddr::new(address, port))
-        .collect()
-}
-
-async fn any_open(sockets: &[SocketAddr]) {
+/// Never, where the service has no address.
+async fn any_open(endpoint: &Endpoint) {
     loop {
-        let attempts = join_all(sockets.iter().map(|socket| TcpStream::connect(*socket))).await;
+        let ports = endpoint.ports.iter().take(MOST_PORTS);
+        let sockets = endpoint
+            .address
+            .into_iter()
+            .flat_map(|address| ports.clone().map(move |port| (address, *port)));
+        let attempts = join_all(sockets.map(TcpStream::connect)).await;
         if attempts.iter().any(Result::is_ok) {
             return;
         }

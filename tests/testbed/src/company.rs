@@ -147,7 +147,7 @@ impl Drop for Company {
 /// at this address must not find them.
 fn remove_volumes(gitlab: IpAddr) {
     let server = &hexadecimal(&Sha256::digest(gitlab.to_string()))[..6];
-    let filter = format!("name=^dockmaster-p{PROJECT}-{server}-");
+    let filter = format!("name=^dockmaster-p[0-9]+-{server}-");
     for volume in docker_lines(&["volume", "ls", "-q", "--filter", &filter]) {
         // One that is still in use belongs to a container that somebody looks at.
         let _ = docker(&["volume", "rm", &volume]);
