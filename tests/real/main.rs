@@ -14,8 +14,8 @@ use testbed::trial::{self, Arguments};
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
-    // Two cores; and rollouts take the fleet in turn anyway.
-    arguments.test_threads.get_or_insert(2);
-    let tests = [docker_lane::TESTS, pipeline::TESTS, rollout::TESTS];
+    // Tests of the fleet wait for each other, and rollouts mostly wait: one goes on beside jobs of the docker lane.
+    arguments.test_threads.get_or_insert(3);
+    let tests = [pipeline::TESTS, docker_lane::TESTS, rollout::TESTS];
     trial::run(&arguments, Fixture::make, &tests)
 }

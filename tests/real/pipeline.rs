@@ -3,21 +3,20 @@
 use std::fs;
 
 use testbed::{
-    application::Application,
     company::{Company, PROJECT},
     gitlab::Status,
     spec::JobBuilder,
 };
 
-use crate::fixture::{Fixture, says};
+use crate::fixture::{Fixture, TAG, passed, says};
 
 testbed::tests![
     Fixture; [Testbed];
     a_pushed_tag_becomes_a_running_release,
+    a_commit_that_was_never_pushed_as_an_image_is_not_deployed,
     a_failing_test_stops_the_pipeline,
     an_unprotected_tag_is_refused_before_any_work,
     a_foreign_project_is_refused_before_any_work,
-    a_commit_that_was_never_pushed_as_an_image_is_not_deployed,
     a_deploy_job_sees_no_key,
 ];
 
@@ -52,22 +51,17 @@ fn a_pushed_tag_becomes_a_running_release(fixture: &Fixture) {
 }
 
 fn a_failing_test_stops_the_pipeline(fixture: &Fixture) {
-    let (company, _fleet) = fixture.fleet();
-    let pipeline = testbed::company::PIPELINE.replace("- echo test", "- exit 37");
-    company
-        .project
+    let company = fixture.company();
+    let project = fixture.project(PROJECT + 3).unwrap();
+    let jobs = testbed::company::PIPELINE.replace("- echo test", "- exit 37");
+    project
         .commit("Break a test", |directory| {
-            Ok(fs::write(directory.join(".gitlab-ci.yml"), pipeline)?)
+            Ok(fs::write(directory.join(".gitlab-ci.yml"), jobs)?)
         })
         .unwrap();
-    company.project.tag("v9.0.1").unwrap();
-    let runner = company.runner().unwrap();
-    let outcome = company
-        .pipeline("v9.0.1")
-        .unwrap()
-        .start(&runner)
-        .wait()
-        .unwrap();
+    project.tag("v9.0.1").unwrap();
+    let pipeline = company.gitlab.pipeline(&project, "v9.0.1").unwrap();
+    let outcome = pipeline.start(&company.runner().unwrap()).wait().unwrap();
     assert!(!outcome.is_passed());
     let status = |name: &str| outcome.job(name).unwrap().status;
     assert_eq!(status("lint"), Status::Success);
@@ -77,14 +71,15 @@ fn a_failing_test_stops_the_pipeline(fixture: &Fixture) {
     assert!(outcome.story().contains("exit status 37"));
 }
 
-fn deploy_job() -> JobBuilder {
+/// The deploy job of the company's pipeline alone.
+pub(crate) fn deploy_job() -> JobBuilder {
     JobBuilder::new("deploy")
         .tags(["devops_prod_deploy"])
         .script(["dockmaster deploy"])
 }
 
 fn an_unprotected_tag_is_refused_before_any_work(fixture: &Fixture) {
-    let (company, _fleet) = fixture.fleet();
+    let company = fixture.company();
     company.project.tag("nightly").unwrap();
     let outcome = company.run("nightly", deploy_job()).unwrap();
     says(
@@ -99,21 +94,8 @@ fn an_unprotected_tag_is_refused_before_any_work(fixture: &Fixture) {
 
 fn a_foreign_project_is_refused_before_any_work(fixture: &Fixture) {
     let company = fixture.company();
-    let foreign = company
-        .gitlab
-        .project(PROJECT + 1, "somebody/else")
-        .unwrap();
-    foreign.protect_tags("v*");
-    foreign
-        .commit("Start", |directory| {
-            Ok(fs::write(directory.join("README"), "x\n")?)
-        })
-        .unwrap();
-    foreign.tag("v1.0.0").unwrap();
-    let job = company
-        .gitlab
-        .job(&foreign, "v1.0.0", deploy_job())
-        .unwrap();
+    let foreign = fixture.project(PROJECT + 1).unwrap();
+    let job = company.gitlab.job(&foreign, TAG, deploy_job()).unwrap();
     let outcome = company.runner().unwrap().run(job).unwrap();
     says(
         &outcome,
@@ -127,7 +109,7 @@ fn a_foreign_project_is_refused_before_any_work(fixture: &Fixture) {
 
 fn a_commit_that_was_never_pushed_as_an_image_is_not_deployed(fixture: &Fixture) {
     let (company, _fleet) = fixture.fleet();
-    let outcome = company.run(crate::fixture::TAG, deploy_job()).unwrap();
+    let outcome = company.run(TAG, deploy_job()).unwrap();
     says(
         &outcome,
         &["no image", "was pushed for commit", "exit status 111"],
@@ -144,7 +126,7 @@ fn a_deploy_job_sees_no_key(fixture: &Fixture) {
     );
     let outcome = company
         .run(
-            crate::fixture::TAG,
+            TAG,
             deploy_job().script([
                 "env".to_owned(),
                 "find ~ -type f -exec cat {} + 2>/dev/null || true".to_owned(),
@@ -154,7 +136,7 @@ fn a_deploy_job_sees_no_key(fixture: &Fixture) {
             ]),
         )
         .unwrap();
-    crate::fixture::passed(&outcome);
+    passed(&outcome);
     let text = outcome.text();
     let key = fs::read_to_string(&company.infrastructure.fleet.key).unwrap();
     let line = key.lines().nth(1).unwrap();
@@ -164,9 +146,4 @@ fn a_deploy_job_sees_no_key(fixture: &Fixture) {
         assert!(!text.contains(canary), "the job saw {canary}");
     }
     assert!(!text.contains("uid=0("), "{text}");
-}
-
-/// A release of the company's application that never gets healthy.
-pub(crate) fn bad(version: &str) -> Application {
-    Application::unhealthy(version)
 }

@@ -1,15 +1,20 @@
 //! Rollouts that go wrong: whatever happens, the weights are right in the end and nobody notices.
 
 use testbed::{
+    application::Application,
     balancer::Fault,
-    company::Company,
+    company::{Company, PIPELINE},
     gitlab::{PipelineOutcome, Running},
+    runner::{Outcome, Verdict},
 };
 
 use crate::{
-    fixture::Fixture,
-    pipeline::{bad, weights_are_as_before},
+    fixture::{Fixture, says},
+    pipeline::{deploy_job, weights_are_as_before},
 };
+
+/// A release whose image is in the registry and on no host.
+const UNDEPLOYED: &str = "v2.3.0";
 
 testbed::tests![
     Fixture; [Testbed];
@@ -22,21 +27,58 @@ testbed::tests![
     a_registry_that_is_down_is_named_before_any_weight_moves,
 ];
 
-/// Brings a good release out, so that there is one to go back to.
-fn settle(company: &Company, version: &str) -> String {
-    let outcome = company.ship(version).unwrap();
+/// The company's pipeline without some of its jobs.
+fn pipeline_without(jobs: &[&str]) -> String {
+    let is_kept = |part: &&str| {
+        let mut lines = part.lines();
+        !lines.any(|line| {
+            line.strip_suffix(':')
+                .is_some_and(|name| jobs.contains(&name))
+        })
+    };
+    let parts: Vec<&str> = PIPELINE.split("\n\n").filter(is_kept).collect();
+    parts.join("\n\n")
+}
+
+/// Builds a release and starts to deploy it.
+fn start(company: &Company, application: &Application, version: &str) -> Running {
+    let jobs = pipeline_without(&["lint", "test"]);
+    company.release_with(&jobs, application, version).unwrap();
+    let pipeline = company.pipeline(version).unwrap();
+    pipeline.start(&company.runner().unwrap())
+}
+
+/// Brings a good release out.
+fn ship(company: &Company, version: &str) -> String {
+    let outcome = start(company, &Application::new(version), version).wait();
+    let outcome = outcome.unwrap();
     assert!(outcome.is_passed(), "{}", outcome.story());
     company.pushed_digest(version).unwrap()
 }
 
-fn start(company: &Company, version: &str) -> Running {
-    company
-        .release(&testbed::application::Application::new(version), version)
-        .unwrap();
-    company
-        .pipeline(version)
-        .unwrap()
-        .start(&company.runner().unwrap())
+/// The release that every host runs. Where a test before this one left the hosts apart, `version` is brought out.
+fn settle(company: &Company, version: &str) -> String {
+    let running = company.running_digest();
+    running.unwrap_or_else(|_| ship(company, version))
+}
+
+/// Deploys a release that is pushed once, and that no host gets.
+fn refused(company: &Company, version: &str, spoil: impl FnOnce(), mend: impl FnOnce()) -> Outcome {
+    if company.pushed_digest(version).is_err() {
+        let jobs = pipeline_without(&["lint", "test", "deploy"]);
+        let application = Application::new(version);
+        company.release_with(&jobs, &application, version).unwrap();
+        let pipeline = company.pipeline(version).unwrap();
+        let outcome = pipeline.start(&company.runner().unwrap()).wait().unwrap();
+        assert!(outcome.is_passed(), "{}", outcome.story());
+    }
+    spoil();
+    let outcome = company.run(version, deploy_job());
+    mend();
+    let outcome = outcome.unwrap();
+    assert_ne!(outcome.verdict, Verdict::Success, "{}", outcome.text());
+    weights_are_as_before(company);
+    outcome
 }
 
 #[track_caller]
@@ -52,14 +94,8 @@ fn a_release_that_never_gets_healthy_is_undone(fixture: &Fixture) {
     let (company, _fleet) = fixture.fleet();
     let before = settle(&company, "v2.0.0");
     let client = company.client();
-    company.release(&bad("v2.0.1"), "v2.0.1").unwrap();
-    let runner = company.runner().unwrap();
-    let outcome = company
-        .pipeline("v2.0.1")
-        .unwrap()
-        .start(&runner)
-        .wait()
-        .unwrap();
+    let outcome = start(&company, &Application::unhealthy("v2.0.1"), "v2.0.1").wait();
+    let outcome = outcome.unwrap();
     let totals = client.stop();
     failed(
         &outcome,
@@ -79,7 +115,7 @@ fn a_cancelled_rollout_leaves_every_weight_right(fixture: &Fixture) {
     let (company, _fleet) = fixture.fleet();
     settle(&company, "v2.1.0");
     let client = company.client();
-    let running = start(&company, "v2.1.1");
+    let running = start(&company, &Application::new("v2.1.1"), "v2.1.1");
     running
         .wait_for("deploy", "app-2  weight 100 -> 0")
         .unwrap();
@@ -95,7 +131,7 @@ fn a_cancelled_rollout_leaves_every_weight_right(fixture: &Fixture) {
     );
     weights_are_as_before(&company);
     // The rest of the way: the same command once more.
-    settle(&company, "v2.1.2");
+    ship(&company, "v2.1.2");
     assert_eq!(
         company.running_digest().unwrap(),
         company.pushed_digest("v2.1.2").unwrap()
@@ -106,7 +142,7 @@ fn a_rollout_whose_processes_are_all_killed_is_put_right(fixture: &Fixture) {
     let (company, _fleet) = fixture.fleet();
     settle(&company, "v2.2.0");
     let client = company.client();
-    let running = start(&company, "v2.2.1");
+    let running = start(&company, &Application::new("v2.2.1"), "v2.2.1");
     running
         .wait_for("deploy", "app-2  weight 100 -> 0")
         .unwrap();
@@ -132,44 +168,49 @@ fn a_rollout_whose_processes_are_all_killed_is_put_right(fixture: &Fixture) {
 fn a_changed_host_key_is_named_before_anything_is_touched(fixture: &Fixture) {
     let (company, _fleet) = fixture.fleet();
     let host = company.infrastructure.fleet.host("app-2").unwrap();
-    host.change_host_key().unwrap();
-    let outcome = company.ship("v2.3.0");
-    host.restore_host_key().unwrap();
-    failed(&outcome.unwrap(), &["app-2", "host key"]);
-    weights_are_as_before(&company);
+    let outcome = refused(
+        &company,
+        UNDEPLOYED,
+        || host.change_host_key().unwrap(),
+        || host.restore_host_key().unwrap(),
+    );
+    says(&outcome, &["app-2", "host key"]);
 }
 
 fn a_refused_signature_is_named_before_anything_is_touched(fixture: &Fixture) {
     let (company, _fleet) = fixture.fleet();
     let balancer = &company.infrastructure.balancer;
-    balancer.fail_always("DescribeVServerGroupAttribute", Fault::wrong_signature());
-    let outcome = company.ship("v2.4.0");
-    balancer.heal();
-    failed(&outcome.unwrap(), &["SignatureDoesNotMatch"]);
-    weights_are_as_before(&company);
+    let wrong = Fault::wrong_signature();
+    let outcome = refused(
+        &company,
+        UNDEPLOYED,
+        || balancer.fail_always("DescribeVServerGroupAttribute", wrong),
+        || balancer.heal(),
+    );
+    says(&outcome, &["SignatureDoesNotMatch"]);
 }
 
 fn a_full_disk_is_named_before_anything_is_touched(fixture: &Fixture) {
     let (company, _fleet) = fixture.fleet();
     let host = company.infrastructure.fleet.host("app-3").unwrap();
-    host.fill_disk().unwrap();
-    let outcome = company.ship("v2.5.0");
-    host.free_disk().unwrap();
-    failed(&outcome.unwrap(), &["app-3 has only", "of disk left"]);
-    weights_are_as_before(&company);
+    let outcome = refused(
+        &company,
+        UNDEPLOYED,
+        || host.fill_disk().unwrap(),
+        || host.free_disk().unwrap(),
+    );
+    says(&outcome, &["app-3 has only", "of disk left"]);
 }
 
 fn a_registry_that_is_down_is_named_before_any_weight_moves(fixture: &Fixture) {
     let (company, _fleet) = fixture.fleet();
-    let running = start(&company, "v2.6.0");
-    running.wait_for("build", "digest: sha256:").unwrap();
-    company.infrastructure.registry.take_down().unwrap();
-    let outcome = running.wait();
-    company
-        .infrastructure
-        .registry
-        .bring_up(&company.infrastructure.machine)
-        .unwrap();
-    failed(&outcome.unwrap(), &["cannot pull"]);
-    weights_are_as_before(&company);
+    let infrastructure = &company.infrastructure;
+    let registry = &infrastructure.registry;
+    let outcome = refused(
+        &company,
+        "v2.6.0",
+        || registry.take_down().unwrap(),
+        || registry.bring_up(&infrastructure.machine).unwrap(),
+    );
+    says(&outcome, &["cannot pull"]);
 }

@@ -79,11 +79,16 @@ impl Company {
 
     /// Commits a version of the application with the company's pipeline, and tags it.
     pub fn release(&self, application: &Application, tag: &str) -> Result<()> {
+        self.release_with(PIPELINE, application, tag)
+    }
+
+    /// As `release`, with a pipeline of the caller's.
+    pub fn release_with(&self, jobs: &str, application: &Application, tag: &str) -> Result<()> {
         let base = &self.infrastructure.images.application_base;
         self.project
             .commit(&format!("Release {tag}"), |directory| {
                 application.write(directory, base)?;
-                std::fs::write(directory.join(".gitlab-ci.yml"), PIPELINE).context("the pipeline")
+                std::fs::write(directory.join(".gitlab-ci.yml"), jobs).context("the pipeline")
             })?;
         self.project.tag(tag)
     }
