@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::daemon::DaemonError;
-use crate::failure::Failure;
+use crate::{failure::Failure, store::StoreError};
 
 /// What keeps a gate from opening, closing or being swept.
 #[derive(Debug, thiserror::Error)]
@@ -13,11 +13,8 @@ pub enum GateError {
         path: PathBuf,
         source: std::io::Error,
     },
-    #[error("the job's record of image names {path} cannot be used")]
-    Record {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    #[error("the job's record of image names cannot be used")]
+    Record(#[from] StoreError),
     #[error("the bind mount {path} cannot be removed")]
     Unmount {
         path: PathBuf,
@@ -31,7 +28,7 @@ impl From<GateError> for Failure {
     fn from(error: GateError) -> Self {
         match error {
             GateError::Socket { .. }
-            | GateError::Record { .. }
+            | GateError::Record(_)
             | GateError::Unmount { .. }
             | GateError::Engine(_) => Self::system(error),
         }

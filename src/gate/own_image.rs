@@ -10,7 +10,10 @@ use super::own::Own;
 use super::record::{Entry, Kind};
 use super::refusal::Denied;
 use super::scope::image_key;
-use crate::docker::reference::{self, Reference};
+use crate::{
+    docker::reference::{self, Reference},
+    failure,
+};
 
 /// An image as the daemon knows it.
 struct Image {
@@ -112,7 +115,8 @@ impl Own {
         };
         self.record.add(entry).map_err(|error| {
             Denied::broken(format!(
-                "the record of image names cannot be written: {error}"
+                "the record of image names cannot be used: {}",
+                failure::chain(&error)
             ))
         })
     }

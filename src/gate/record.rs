@@ -4,12 +4,12 @@
 //! one JSON line each, before the daemon is asked to make them. Knows no daemon.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
+
+use crate::store::{Lines, StoreError};
 
 /// A name that the job gave, and what it named before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,26 +36,26 @@ pub enum Kind {
 /// The names of one job.
 #[derive(Debug)]
 pub struct Record {
-    path: PathBuf,
+    file: Lines,
     entries: Mutex<BTreeMap<String, Entry>>,
 }
 
 impl Record {
     /// Reads what earlier phases wrote; an absent file is an empty record.
-    pub fn open(path: &Path) -> std::io::Result<Self> {
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
         let entries = read(path)?
             .into_iter()
             .map(|entry| (entry.name.clone(), entry))
             .collect();
         Ok(Self {
-            path: path.to_owned(),
+            file: file(path),
             entries: Mutex::new(entries),
         })
     }
 
     /// Writes a name down. What it meant before the job stays what the first entry says; a name
     /// that the job once made stays made.
-    pub fn add(&self, mut entry: Entry) -> std::io::Result<()> {
+    pub fn add(&self, mut entry: Entry) -> Result<(), StoreError> {
         let mut entries = self.lock();
         if let Some(known) = entries.get(&entry.name) {
             entry.before.clone_from(&known.before);
@@ -66,13 +66,7 @@ impl Record {
                 return Ok(());
             }
         }
-        let mut line = serde_json::to_string(&entry)?;
-        line.push('\n');
-        let mut file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(&self.path)?;
-        file.write_all(line.as_bytes())?;
+        self.file.append(&entry)?;
         entries.insert(entry.name.clone(), entry);
         Ok(())
     }
@@ -92,17 +86,14 @@ impl Record {
 }
 
 /// Every entry of a record, in the order written; later ones replace earlier ones of that name.
-pub fn read(path: &Path) -> std::io::Result<Vec<Entry>> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    // A line cut short by a crash names nothing that was made: the daemon was not asked yet.
-    Ok(text
-        .lines()
-        .filter_map(|line| serde_json::from_str(line).ok())
-        .collect())
+/// A line cut short by a crash names nothing that was made: the daemon was not asked yet.
+pub fn read(path: &Path) -> Result<Vec<Entry>, StoreError> {
+    file(path).read()
+}
+
+fn file(path: &Path) -> Lines {
+    let path = path.to_owned();
+    Lines { path, mode: 0o600 }
 }
 
 #[cfg(test)]
@@ -129,5 +120,16 @@ mod tests {
         assert_eq!(record.kind("b"), Some(Kind::Pulled));
         assert_eq!(record.kind("c"), None);
         assert_eq!(read(&path).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn a_record_of_the_first_release_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("names");
+        let line = "{\"name\":\"a\",\"kind\":\"made\",\"before\":null,\"given\":\"sha256:1\"}\n";
+        std::fs::write(&path, line).unwrap();
+        let record = Record::open(&path).unwrap();
+        assert_eq!(record.kind("a"), Some(Kind::Made));
+        assert_eq!(record.given("a").as_deref(), Some("sha256:1"));
     }
 }

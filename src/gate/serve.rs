@@ -48,10 +48,7 @@ impl Gate {
     ) -> Result<Self, GateError> {
         let socket = socket.into();
         let binds_dir = scope.binds_dir.clone();
-        let record = Record::open(&scope.record).map_err(|source| GateError::Record {
-            path: scope.record.clone(),
-            source,
-        })?;
+        let record = Record::open(&scope.record)?;
         // What a killed gate of an earlier phase left mounted.
         release(&binds_dir)?;
         let listener = listen(&socket).map_err(|source| GateError::Socket {

@@ -12,6 +12,7 @@ use super::error::GateError;
 use super::query::Query;
 use super::record::{self, Entry, Kind};
 use super::scope::image_key;
+use crate::store::StoreError;
 
 /// What could not be removed, and why. Everything else is gone.
 #[derive(Debug, Default)]
@@ -38,10 +39,7 @@ pub async fn sweep(socket: &Path, label: (&str, &str), record: &Path) -> Result<
         label,
         swept: Swept::default(),
     };
-    let entries = record::read(record).map_err(|source| GateError::Record {
-        path: record.to_owned(),
-        source,
-    })?;
+    let entries = record::read(record)?;
 
     sweep
         .each(
@@ -76,10 +74,9 @@ pub async fn sweep(socket: &Path, label: (&str, &str), record: &Path) -> Result<
     if sweep.swept.left.is_empty() {
         match std::fs::remove_file(record) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(GateError::Record {
-                    path: record.to_owned(),
-                    source: error,
-                });
+                let path = record.to_owned();
+                let source = error;
+                return Err(StoreError::Write { path, source }.into());
             }
             Err(_) | Ok(()) => {}
         }

@@ -29,6 +29,8 @@ pub(super) enum UidError {
         #[source]
         source: io::Error,
     },
+    #[error("{path} is written by a newer dockmaster: update it on this host")]
+    Newer { path: PathBuf },
     #[error("cannot see whose processes are running")]
     Processes(#[source] io::Error),
 }
@@ -36,14 +38,15 @@ pub(super) enum UidError {
 impl From<UidError> for Failure {
     fn from(error: UidError) -> Self {
         match error {
-            UidError::Exhausted { .. } | UidError::List { .. } | UidError::Processes(_) => {
-                Self::system(error)
-            }
+            UidError::Exhausted { .. }
+            | UidError::List { .. }
+            | UidError::Newer { .. }
+            | UidError::Processes(_) => Self::system(error),
         }
     }
 }
 
-/// What such a file says.
+/// What such a file says, a line each; a newer format has more lines.
 struct Holder {
     uid: u32,
     key: String,
@@ -92,6 +95,10 @@ fn holders(folder: &Path) -> Result<Vec<Holder>, UidError> {
             continue;
         };
         let (key, runner) = text.split_once('\n').unwrap_or((&text, ""));
+        if runner.contains('\n') {
+            let path = entry.path();
+            return Err(UidError::Newer { path });
+        }
         let (key, runner) = (key.to_owned(), runner.to_owned());
         holders.push(Holder { uid, key, runner });
     }
@@ -190,6 +197,14 @@ mod tests {
         take(folder.path(), "alive", RANGE).unwrap();
         fs::write(folder.path().join("3900001"), "dead\n1-1").unwrap();
         assert_eq!(orphans(folder.path()).unwrap(), ["dead"]);
+    }
+
+    #[test]
+    fn a_newer_file_is_refused_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("3900001"), "key\n1-1\nformat 2").unwrap();
+        let text = orphans(folder.path()).unwrap_err().to_string();
+        assert!(text.ends_with("3900001 is written by a newer dockmaster: update it on this host"));
     }
 
     #[test]

@@ -84,15 +84,15 @@ struct Line<'a, T> {
 
 /// One file.
 #[derive(Debug, Clone)]
-pub(super) struct Lines {
-    pub(super) path: PathBuf,
+pub struct Lines {
+    pub path: PathBuf,
     /// The mode of a new file. Its folder can be entered by whoever may read it.
-    pub(super) mode: u32,
+    pub mode: u32,
 }
 
 impl Lines {
     /// All whole lines; none when there is no file.
-    pub(super) fn read<T: DeserializeOwned>(&self) -> Result<Vec<T>, StoreError> {
+    pub fn read<T: DeserializeOwned>(&self) -> Result<Vec<T>, StoreError> {
         let bytes = self.bytes()?;
         let lines = whole(&bytes).split_inclusive(|byte| *byte == b'\n');
         let parsed = (1..).zip(lines).filter(|(_, line)| *line != b"\n");
@@ -135,7 +135,7 @@ impl Lines {
     }
 
     /// Adds a line; when it returns, the line survives a power cut. Two writers do not mix theirs.
-    pub(super) fn append<T: Serialize>(&self, content: &T) -> Result<(), StoreError> {
+    pub fn append<T: Serialize>(&self, content: &T) -> Result<(), StoreError> {
         self.write(content).map_err(|source| StoreError::Write {
             path: self.path.clone(),
             source,

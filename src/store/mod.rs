@@ -11,4 +11,4 @@ mod lines;
 pub use journal::{History, RunFile, Runs};
 pub use lease::{Holder, Lease, LeaseError, Patience};
 pub use ledger::Ledger;
-pub use lines::StoreError;
+pub use lines::{Lines, StoreError};
