@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use super::{
-    journal::{Captured, Event, Mark, Outcome, Run},
+    health::is_serving,
+    journal::{Captured, Event, Mark, Outcome, Run, Step},
     narrate,
-    port::{Narrator, Ports},
+    plan::Fleet,
+    port::{HostName, Narrator, Ports},
     report::{self, Report},
     resume::Failed,
     step::{Trouble, Work},
@@ -17,16 +19,17 @@ impl<P: Ports> Work<'_, P> {
     /// The hosts that could not be put right because the balancer could not be read.
     pub(super) fn given_up(&self, source: &Source) -> Vec<Failed> {
         let cause = failure::chain(&**source);
-        let why = |host: &str| {
-            format!(
-                "{host} may be left at weight 0, for the balancer's weights cannot be read: {cause}"
-            )
+        let is_undoing = self.run.undoing.is_some();
+        let why = |(host, captured): (&HostName, &Captured)| {
+            let state = match captured.mark? {
+                Mark::ADMITTED if is_undoing => format!("still runs {}", self.run.release.version),
+                Mark::ADMITTED => return None,
+                _ => "may be left at weight 0".into(),
+            };
+            let why = format!("{host} {state}: the balancer's weights cannot be read: {cause}");
+            Some((host.clone(), why))
         };
-        let captured = self.run.captured.iter();
-        captured
-            .filter(|(_, captured)| captured.mark.is_some_and(|mark| mark != Mark::ADMITTED))
-            .map(|(host, _)| (host.clone(), why(host)))
-            .collect()
+        self.run.captured.iter().filter_map(why).collect()
     }
 }
 
@@ -46,12 +49,13 @@ impl Ending {
         self,
         work: &mut Work<'_, P>,
         trouble: Option<Trouble>,
-        failed: Vec<Failed>,
+        mut failed: Vec<Failed>,
     ) -> Report {
         work.is_settling = true;
         // What cannot be seen now is told as unknown: everything that matters was seen before.
         let looks = work.world.look(work.patience()).await;
         let fleet = looks.fleet().unwrap_or_default();
+        failed.extend(fallen(&work.run, &fleet, &failed));
         let rows = report::rows(&work.run, &fleet, &failed, &work.settings.versions);
         let outcome = outcome(&work.run, &failed, trouble.as_ref());
         let took = work.world.now().saturating_sub(self.began);
@@ -84,7 +88,24 @@ impl Ending {
     }
 }
 
-/// Judges by the journal: a step's end is written only once it was seen.
+/// The hosts that were put back healthy and that the last look shows otherwise.
+fn fallen(run: &Run, fleet: &Fleet, failed: &[Failed]) -> Vec<Failed> {
+    let is_back = |captured: &Captured| {
+        captured
+            .mark
+            .is_some_and(|mark| mark.step == Step::Admit && mark.is_done)
+    };
+    let is_fallen = |host: &&HostName| {
+        run.captured.get(*host).is_some_and(is_back)
+            && fleet.surveys.get(*host).is_some_and(|s| !is_serving(s))
+            && failed.iter().all(|(name, _)| name != *host)
+    };
+    let why = |host: &HostName| format!("{host} was put back and is not healthy any more");
+    let hosts = run.hosts.iter().filter(is_fallen);
+    hosts.map(|host| (host.clone(), why(host))).collect()
+}
+
+/// Judges by the journal and the last look: a step's end is written only once it was seen.
 fn outcome(run: &Run, failed: &[Failed], trouble: Option<&Trouble>) -> Outcome {
     let is_admitted = |captured: &Captured| captured.mark == Some(Mark::ADMITTED);
     let is_new = |captured: &Captured| {
@@ -102,7 +123,11 @@ fn outcome(run: &Run, failed: &[Failed], trouble: Option<&Trouble>) -> Outcome {
         Outcome::Undone
     } else if trouble.is_some() {
         Outcome::Stopped
-    } else if run.captured.values().all(is_new) {
+    } else if run
+        .hosts
+        .iter()
+        .all(|host| run.captured.get(host).is_some_and(is_new))
+    {
         Outcome::Done
     } else if run.captured.values().any(is_admitted) {
         Outcome::Stopped

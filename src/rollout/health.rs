@@ -222,6 +222,16 @@ mod tests {
     }
 
     #[test]
+    fn another_container_s_health_proves_nothing() {
+        let mut other = survey(Health::Healthy, 0, "a");
+        if let Some(container) = &mut other.container {
+            container.reference = "harbor/app:v1".into();
+            container.digests = vec!["harbor/app@sha256:old".into()];
+        }
+        check(&[other], (0, r#"Failed("it still runs harbor/app:v1")"#));
+    }
+
+    #[test]
     fn what_cannot_become_healthy_fails_at_once() {
         use Health::{Healthy, None, Unhealthy};
         check(

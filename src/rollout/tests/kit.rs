@@ -14,7 +14,7 @@ use crate::{
     config::Rollout,
     rollout::{
         engine::{self, Earlier, Error, Order},
-        journal::{Event, Owner, Run, Step},
+        journal::{Event, Outcome, Owner, Run, Step},
         port::{
             Balancer, Cancel, Clock, Container, Fault, Health, HostName, Journal, Narrator, Pool,
             Ports, Release, Remote, Retry, Survey, Weight, Wish,
@@ -100,6 +100,8 @@ pub(super) struct SimContainer {
     started: Duration,
     restarts: u64,
     is_dead: bool,
+    /// It died, and nobody has looked since.
+    is_unnoticed: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -138,7 +140,14 @@ pub(super) struct Sim {
     pub(super) has_balancer: Cell<bool>,
     pub(super) has_fired: Cell<bool>,
     pub(super) violations: RefCell<Vec<String>>,
-    originals: BTreeMap<HostName, u8>,
+    pub(super) originals: BTreeMap<HostName, u8>,
+    /// What each host ran before the first run that is still open.
+    pub(super) before: RefCell<BTreeMap<HostName, Option<String>>>,
+    /// How the last rollout or recovery was said to end, and its version.
+    pub(super) told: RefCell<Option<(Outcome, String)>>,
+    /// The weights that somebody read last, and those read last before a drain was decided.
+    seen: RefCell<BTreeMap<HostName, u8>>,
+    judged: RefCell<BTreeMap<HostName, u8>>,
     is_revoked: Cell<bool>,
     is_closed: Cell<bool>,
     is_full: Cell<bool>,
@@ -184,6 +193,10 @@ impl Sim {
             has_fired: Cell::default(),
             violations: RefCell::default(),
             originals,
+            before: RefCell::default(),
+            told: RefCell::default(),
+            seen: RefCell::default(),
+            judged: RefCell::default(),
             is_revoked: Cell::default(),
             is_closed: Cell::default(),
             said_at: RefCell::default(),
@@ -221,6 +234,7 @@ impl Sim {
             started,
             restarts: 0,
             is_dead: false,
+            is_unnoticed: false,
         }
     }
 
@@ -259,6 +273,24 @@ impl Sim {
             let shown = self.shown(container, host.manner);
             shown.is_running && matches!(shown.health, Health::Healthy | Health::None)
         })
+    }
+
+    /// As far as somebody who looked last can know.
+    pub(super) fn seems_serving(&self, host: &str) -> bool {
+        let is_unnoticed = |host: &SimHost| host.container.as_ref().is_some_and(|c| c.is_unnoticed);
+        self.is_serving(host) || self.hosts.borrow().get(host).is_some_and(is_unnoticed)
+    }
+
+    /// True for a host that died by itself.
+    pub(super) fn has_died(&self, host: &str) -> bool {
+        let hosts = self.hosts.borrow();
+        let container = hosts.get(host).and_then(|host| host.container.as_ref());
+        container.is_some_and(|container| container.is_dead)
+    }
+
+    /// The same, running what it ran when all began.
+    pub(super) fn died_untouched(&self, host: &str) -> bool {
+        self.has_died(host) && self.hosts.borrow()[host].switches == 0
     }
 
     /// What a host runs.
@@ -323,7 +355,10 @@ impl Sim {
                 Break::Stop => drop(self.wish.borrow().send_replace(Wish::Stop)),
                 Break::StopNow => drop(self.wish.borrow().send_replace(Wish::StopNow)),
                 Break::Flap => self.edit_container(host, |container| container.restarts += 1),
-                Break::Die => self.edit_container(host, |container| container.is_dead = true),
+                Break::Die => self.edit_container(host, |container| {
+                    container.is_dead = true;
+                    container.is_unnoticed = true;
+                }),
             }
         }
         let is_severed = self.hosts.borrow().get(host).is_some_and(|h| h.is_severed);
@@ -458,16 +493,39 @@ impl Sim {
         };
         let world = self.world();
         let earlier = self.open_runs();
-        self.until_killed(async {
+        if earlier.is_empty() {
+            let names: Vec<_> = self.hosts.borrow().keys().cloned().collect();
+            let before = names
+                .into_iter()
+                .map(|host| (host.clone(), self.runs(&host)));
+            *self.before.borrow_mut() = before.collect();
+        }
+        self.told.take();
+        let ended = self.until_killed(async {
             engine::roll_out(&world, &self.settings(), &order, &earlier).await
-        })
+        });
+        if let Some(Ok(report)) = &ended {
+            let told = (report.outcome, report.version.clone());
+            self.told.replace(Some(told));
+        }
+        ended
     }
 
     /// Recovers; `None` when the process was killed.
     pub(super) fn recover(self: &Rc<Self>) -> Option<Result<Vec<Report>, Error>> {
         let world = self.world();
         let earlier = self.open_runs();
-        self.until_killed(async { engine::recover(&world, &self.settings(), &earlier).await })
+        self.told.take();
+        let ended =
+            self.until_killed(async { engine::recover(&world, &self.settings(), &earlier).await });
+        // Of several runs, each has an end of its own.
+        if let Some(Ok(reports)) = &ended
+            && let [report] = reports.as_slice()
+        {
+            let told = (report.outcome, report.version.clone());
+            self.told.replace(Some(told));
+        }
+        ended
     }
 
     /// Looks once, for at most that long.
@@ -581,6 +639,7 @@ impl Balancer for SimBalancer {
     async fn pool(&self) -> Result<Pool, SimError> {
         let effect = self.0.call("pool", "").await?;
         let weights = self.0.weights.borrow().clone();
+        self.0.seen.borrow_mut().clone_from(&weights);
         let strangers = self.0.strangers.borrow().clone();
         let weight = |number: u8| Weight::new(number).unwrap();
         let pool = Pool {
@@ -610,7 +669,6 @@ impl Sim {
     /// The rules at every write of a weight.
     fn watch(&self, host: &str, weight: u8) {
         let original = self.originals.get(host).copied().unwrap_or_default();
-        let has = |fault: Break| self.faults.borrow().iter().any(|(_, what)| *what == fault);
         self.rule(weight == 0 || weight == original, || {
             format!("I4: {host} gets weight {weight}, and it had {original}")
         });
@@ -637,7 +695,7 @@ impl Sim {
             .get(host)
             .is_some_and(|h| h.container.is_none());
         self.rule(
-            weight == 0 || ran_nothing || self.is_serving(host) || has(Break::Die),
+            weight == 0 || ran_nothing || self.seems_serving(host),
             || format!("I14: {host} gets weight {weight} and is not healthy"),
         );
         let wanted = if weight == 0 {
@@ -650,18 +708,17 @@ impl Sim {
         self.rule(is_journaled || is_left_out, || {
             format!("I18: the weight of {host} moves without an intent")
         });
-        // What breaks between look and write cannot be seen.
-        let is_blind = has(Break::Die) || has(Break::Stranger);
-        if weight == 0 && self.is_serving(host) && !is_blind {
+        if weight == 0 && self.is_serving(host) {
             self.watch_floor(host);
         }
     }
 
     fn watch_floor(&self, host: &str) {
-        let weights = self.weights.borrow();
+        // What changes between the decision and the write cannot be seen.
+        let weights = self.judged.borrow();
         let others = weights
             .iter()
-            .filter(|(h, _)| *h != host && self.is_serving(h));
+            .filter(|(h, _)| *h != host && self.seems_serving(h));
         let strangers: u32 = self
             .strangers
             .borrow()
@@ -694,6 +751,8 @@ impl Remote for SimRemote {
             free_bytes: host.free_bytes,
             is_switching: host.switches_until > self.0.now.get(),
         };
+        self.0
+            .edit_container(&self.1, |container| container.is_unnoticed = false);
         self.0.answer(effect, survey).await
     }
 
@@ -727,12 +786,13 @@ impl Remote for SimRemote {
                 .borrow()
                 .get(&self.1)
                 .is_none_or(|weight| *weight == 0);
-        self.0.rule(
-            is_drained
-                || !self.0.is_serving(&self.1)
-                || self.0.foreign.borrow().contains_key(&self.1),
-            || format!("{} is switched while it serves", self.1),
-        );
+        // A stranger that comes between look and switch cannot be seen.
+        let now = (self.0.calls.borrow().len(), Break::Stranger);
+        let is_race = self.0.faults.borrow().contains(&now);
+        self.0
+            .rule(is_drained || !self.0.is_serving(&self.1) || is_race, || {
+                format!("{} is switched while it serves", self.1)
+            });
         let is_journaled =
             self.0.last_intent(&self.1) == Some(Step::Switch) || self.0.is_unwritten.get();
         self.0.rule(is_journaled, || {
@@ -775,6 +835,12 @@ impl Journal for SimJournal {
     type Error = SimError;
 
     async fn append(&self, event: &Event) -> Result<(), SimError> {
+        if let Event::Intent {
+            step: Step::Drain, ..
+        } = event
+        {
+            self.0.judged.borrow_mut().clone_from(&self.0.seen.borrow());
+        }
         self.0.is_unwritten.set(true);
         let effect = self.0.call("append", "").await?;
         self.0.is_unwritten.set(effect == Effect::None);

@@ -1,6 +1,7 @@
 //! The whole engine in a world in memory.
 
 mod faults;
+mod guards;
 mod kit;
 mod retry;
 mod scenes;
