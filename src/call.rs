@@ -8,7 +8,7 @@ const JOB_PREFIX: &str = "CUSTOM_ENV_";
 
 /// What the runner says beside the job itself.
 #[derive(Debug, Clone, Default)]
-pub struct Call {
+pub(crate) struct Call {
     pub job_response_file: Option<PathBuf>,
     pub build_exit_code_file: Option<PathBuf>,
     /// What to end with when the job is at fault.
@@ -21,7 +21,7 @@ pub struct Call {
 
 impl Call {
     /// Reads the environment.
-    pub fn from_environ(environ: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+    pub(crate) fn from_environ(environ: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let mut call = Self {
             build_failure: 1,
             system_failure: 2,

@@ -14,11 +14,11 @@ const PARENT_CHECK: Duration = Duration::from_secs(1);
 
 /// Becomes true once, and stays so.
 #[derive(Debug, Clone)]
-pub struct Cancel(watch::Receiver<bool>);
+pub(crate) struct Cancel(watch::Receiver<bool>);
 
 impl Cancel {
     /// Starts listening. From here on SIGTERM ends nothing by itself.
-    pub fn listen() -> io::Result<Self> {
+    pub(crate) fn listen() -> io::Result<Self> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let parent = parent_id();
@@ -39,16 +39,11 @@ impl Cancel {
     }
 
     /// Waits until somebody wants to stop.
-    pub async fn requested(&self) {
+    pub(crate) async fn requested(&self) {
         let mut receiver = self.0.clone();
         if receiver.wait_for(|wanted| *wanted).await.is_err() {
             // The listener ended with the runtime: nobody can ask any more.
             pending::<()>().await;
         }
-    }
-
-    /// True from the moment somebody wants to stop.
-    pub fn is_requested(&self) -> bool {
-        *self.0.borrow()
     }
 }

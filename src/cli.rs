@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 /// job can read.
 #[derive(Debug, Parser)]
 #[command(name = "dockmaster", version, max_term_width = 100)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// The configuration file
     #[arg(long, global = true, default_value = crate::config::DEFAULT_PATH, value_name = "FILE")]
     pub config: PathBuf,
@@ -22,7 +22,7 @@ pub struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Verb {
+pub(crate) enum Verb {
     /// Stage: answer the runner's questions (called by gitlab-runner)
     Config,
     /// Stage: make what the job needs on this host (called by gitlab-runner)
@@ -51,7 +51,7 @@ pub enum Verb {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum RolloutVerb {
+pub(crate) enum RolloutVerb {
     /// Say how an environment is
     Status {
         /// The name of its file in the folder `environments`

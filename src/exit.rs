@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Forgets the code of an earlier stage of the same attempt: the runner would report it again.
-pub fn forget_job_code(call: &Call) -> Result<(), Failure> {
+pub(crate) fn forget_job_code(call: &Call) -> Result<(), Failure> {
     let Some(path) = &call.build_exit_code_file else {
         return Ok(());
     };
@@ -22,7 +22,7 @@ pub fn forget_job_code(call: &Call) -> Result<(), Failure> {
 }
 
 /// Turns a stage's result into the process's exit code, and writes the job's code for the runner.
-pub fn code(call: &Call, result: &Result<(), Failure>) -> i32 {
+pub(crate) fn code(call: &Call, result: &Result<(), Failure>) -> i32 {
     let Err(failure) = result else { return 0 };
     let (Class::Build, Some(code)) = (failure.class(), failure.code()) else {
         return call.system_failure;
@@ -37,7 +37,7 @@ pub fn code(call: &Call, result: &Result<(), Failure>) -> i32 {
 }
 
 /// The failure as the job's log shows it; nothing when the log says it all already.
-pub fn last_line(failure: &Failure) -> Option<String> {
+pub(crate) fn last_line(failure: &Failure) -> Option<String> {
     (!failure.is_silent()).then(|| paint::red(&format!("dockmaster: {failure}")) + "\n")
 }
 
@@ -50,7 +50,7 @@ fn write_job_code(path: &Path, code: i64) -> io::Result<()> {
 }
 
 /// Makes a panic end as the host's fault, in one line. The runner knows no other code (Rust's is 101).
-pub fn catch_panics(system_failure: i32) {
+pub(crate) fn catch_panics(system_failure: i32) {
     panic::set_hook(Box::new(move |info| {
         let place = info.location().map(ToString::to_string).unwrap_or_default();
         let what = info.payload_as_str().unwrap_or("no message");

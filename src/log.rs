@@ -19,20 +19,20 @@ use tokio::{
 use crate::paint;
 
 /// The job's log.
-pub struct Log {
+pub(crate) struct Log {
     sink: Mutex<Box<dyn AsyncWrite + Unpin>>,
     is_broken: Cell<bool>,
 }
 
 impl Log {
     /// The process's standard output: a pipe to the runner, or a terminal when tried by hand.
-    pub fn stdout() -> io::Result<Self> {
+    pub(crate) fn stdout() -> io::Result<Self> {
         let copy = io::stdout().as_fd().try_clone_to_owned()?;
         Ok(Self::new(copy))
     }
 
     /// Standard error: the config stage's log, whose standard output is parsed as JSON.
-    pub fn stderr() -> io::Result<Self> {
+    pub(crate) fn stderr() -> io::Result<Self> {
         let copy = io::stderr().as_fd().try_clone_to_owned()?;
         Ok(Self::new(copy))
     }
@@ -51,7 +51,7 @@ impl Log {
     }
 
     /// Writes the job's own output, unchanged.
-    pub async fn write(&self, bytes: &[u8]) {
+    pub(crate) async fn write(&self, bytes: &[u8]) {
         if self.is_broken.get() {
             return;
         }
@@ -67,12 +67,12 @@ impl Log {
     }
 
     /// Writes one line of ours.
-    pub async fn say(&self, line: &str) {
+    pub(crate) async fn say(&self, line: &str) {
         self.write(format!("{line}\n").as_bytes()).await;
     }
 
     /// Writes one line that the author should not miss.
-    pub async fn warn(&self, line: &str) {
+    pub(crate) async fn warn(&self, line: &str) {
         self.say(&paint::yellow(&format!("WARNING: {line}"))).await;
     }
 }

@@ -4,12 +4,12 @@
 use std::{fs, os::unix::process::parent_id};
 
 /// The process that called us, as `pid-starttime`: pids are used again, pairs are not.
-pub fn of_caller() -> String {
+pub(crate) fn of_caller() -> String {
     identity(parent_id()).unwrap_or_default()
 }
 
 /// True while the very process that `runner` names is alive.
-pub fn is_alive(runner: &str) -> bool {
+pub(crate) fn is_alive(runner: &str) -> bool {
     let pid = runner.split('-').next().and_then(|pid| pid.parse().ok());
     pid.is_some_and(|pid| identity(pid).as_deref() == Some(runner))
 }

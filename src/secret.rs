@@ -99,13 +99,13 @@ impl From<SecretError> for Failure {
 }
 
 /// What a file of secrets holds.
-pub trait SecretFile: DeserializeOwned {
+pub(crate) trait SecretFile: DeserializeOwned {
     /// How the file should look, for whoever has to repair it.
     const SHAPE: &'static str;
 }
 
 /// Opens a file that must hold `shape`.
-pub fn open(path: &Path, shape: &'static str) -> Result<fs::File, SecretError> {
+pub(crate) fn open(path: &Path, shape: &'static str) -> Result<fs::File, SecretError> {
     fs::File::open(path).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => SecretError::Missing {
             path: path.to_owned(),
@@ -125,7 +125,7 @@ fn unreadable(path: &Path, source: io::Error) -> SecretError {
 }
 
 /// Reads a JSON file that nobody but its owner can read.
-pub fn load<T: SecretFile>(path: &Path) -> Result<T, SecretError> {
+pub(crate) fn load<T: SecretFile>(path: &Path) -> Result<T, SecretError> {
     let unreadable = |source| unreadable(path, source);
     // Opened first and looked at then, so that what is checked is what is read.
     let mut file = open(path, T::SHAPE)?;

@@ -11,5 +11,5 @@ pub(crate) mod helper;
 pub(crate) mod name;
 pub(crate) mod process;
 pub(crate) mod pull;
-pub mod reference;
+pub(crate) mod reference;
 pub(crate) mod spec;

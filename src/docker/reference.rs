@@ -6,7 +6,7 @@ use crate::failure::{Failure, JobCode};
 
 /// The name of an image, as Docker's own grammar accepts it: `[registry/]path[:tag][@digest]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reference {
+pub(crate) struct Reference {
     pub(super) written: String,
     /// With its registry: `docker.io/library/alpine`, `harbor.example.com/test/app`.
     pub(crate) repository: String,

@@ -54,27 +54,27 @@ pub enum DaemonError {
 
 /// The daemon.
 #[derive(Debug, Clone)]
-pub struct Daemon {
+pub(crate) struct Daemon {
     socket: PathBuf,
 }
 
 /// A whole small answer.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: StatusCode,
     /// `null` where the answer was not JSON.
     pub value: Value,
 }
 
 impl Daemon {
-    pub fn new(socket: impl Into<PathBuf>) -> Self {
+    pub(crate) fn new(socket: impl Into<PathBuf>) -> Self {
         Self {
             socket: socket.into(),
         }
     }
 
     /// Sends a request and hands back the answer as soon as its head is there.
-    pub async fn send(
+    pub(crate) async fn send(
         &self,
         mut request: Request<Body>,
     ) -> Result<Response<Incoming>, DaemonError> {
@@ -105,7 +105,7 @@ impl Daemon {
     }
 
     /// Sends a small request and reads the whole answer, whatever its status.
-    pub async fn call(
+    pub(crate) async fn call(
         &self,
         method: Method,
         target: &str,
@@ -137,7 +137,7 @@ impl Daemon {
     }
 
     /// As [`Self::call`], with anything but success an error.
-    pub async fn must(
+    pub(crate) async fn must(
         &self,
         method: Method,
         target: &str,

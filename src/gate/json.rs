@@ -11,7 +11,7 @@ use serde_json::{Map, Number, Value};
 use super::refusal::Denied;
 
 /// Reads an object; an empty body is an empty object.
-pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, Denied> {
+pub(crate) fn object(bytes: &[u8]) -> Result<Map<String, Value>, Denied> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(Map::new());
     }
@@ -25,14 +25,14 @@ pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, Denied> {
 }
 
 /// Reads one value.
-pub fn value(bytes: &[u8]) -> Result<Value, Denied> {
+pub(crate) fn value(bytes: &[u8]) -> Result<Value, Denied> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let read = Strict::deserialize(&mut reader).and_then(|strict| reader.end().map(|()| strict.0));
     read.map_err(|error| Denied::malformed(format!("the JSON cannot be read: {error}")))
 }
 
 /// Whether a value says nothing: what clients send for a field they leave alone.
-pub fn is_unset(value: &Value) -> bool {
+pub(crate) fn is_unset(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Bool(flag) => !flag,

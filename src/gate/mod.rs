@@ -11,33 +11,33 @@
 //!
 //! Must not know: GitLab, the runner, configuration files, policy. It takes plain values.
 
-pub mod build;
-pub mod container;
+pub(crate) mod build;
+pub(crate) mod container;
 mod create;
 mod daemon;
-pub mod error;
+pub(crate) mod error;
 mod field;
 mod forward;
 mod grpc;
 mod handle;
 mod image;
-pub mod json;
-pub mod object;
-pub mod own;
+pub(crate) mod json;
+pub(crate) mod object;
+pub(crate) mod own;
 mod own_image;
-pub mod push;
-pub mod query;
-pub mod record;
-pub mod refusal;
+pub(crate) mod push;
+pub(crate) mod query;
+pub(crate) mod record;
+pub(crate) mod refusal;
 mod road;
-pub mod route;
-pub mod scope;
-pub mod serve;
-pub mod sweep;
-pub mod table;
+pub(crate) mod route;
+pub(crate) mod scope;
+pub(crate) mod serve;
+pub(crate) mod sweep;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
-pub mod workspace;
+pub(crate) mod workspace;
 
 pub use daemon::DaemonError;
 pub use error::GateError;

@@ -13,7 +13,7 @@ use super::refusal::Denied;
 
 /// A network of the job's own. Its addresses are the engine's choice: a subnet of the job's choice
 /// would draw the host's traffic for it.
-pub fn network(bytes: &[u8]) -> Result<Value, Denied> {
+pub(crate) fn network(bytes: &[u8]) -> Result<Value, Denied> {
     let given = json::object(bytes)?;
     let mut body = copy("", &given, NETWORK)?;
     new_name(&text("Name", given.get("Name"))?)?;
@@ -26,7 +26,7 @@ pub fn network(bytes: &[u8]) -> Result<Value, Denied> {
 }
 
 /// A volume of the job's own; the engine chooses its name if it has none.
-pub fn volume(bytes: &[u8]) -> Result<Value, Denied> {
+pub(crate) fn volume(bytes: &[u8]) -> Result<Value, Denied> {
     let given = json::object(bytes)?;
     let mut body = copy("", &given, VOLUME)?;
     new_name(&text("Name", given.get("Name"))?)?;
@@ -35,22 +35,22 @@ pub fn volume(bytes: &[u8]) -> Result<Value, Denied> {
 }
 
 /// A command in a container.
-pub fn exec(bytes: &[u8]) -> Result<Value, Denied> {
+pub(crate) fn exec(bytes: &[u8]) -> Result<Value, Denied> {
     copy("", &json::object(bytes)?, EXEC).map(Value::Object)
 }
 
 /// How a command in a container is started.
-pub fn exec_start(bytes: &[u8]) -> Result<Value, Denied> {
+pub(crate) fn exec_start(bytes: &[u8]) -> Result<Value, Denied> {
     copy("", &json::object(bytes)?, EXEC_START).map(Value::Object)
 }
 
 /// A login that the daemon tries against a registry.
-pub fn login(bytes: &[u8]) -> Result<Value, Denied> {
+pub(crate) fn login(bytes: &[u8]) -> Result<Value, Denied> {
     copy("", &json::object(bytes)?, LOGIN).map(Value::Object)
 }
 
 /// A container to put in a network, and its settings there.
-pub fn connect(bytes: &[u8]) -> Result<Value, Denied> {
+pub(crate) fn connect(bytes: &[u8]) -> Result<Value, Denied> {
     let given = json::object(bytes)?;
     let mut body = copy("", &given, CONNECT)?;
     let settings = endpoint("EndpointConfig", given.get("EndpointConfig"))?;
@@ -59,12 +59,12 @@ pub fn connect(bytes: &[u8]) -> Result<Value, Denied> {
 }
 
 /// A container to take out of a network.
-pub fn disconnect(bytes: &[u8]) -> Result<Value, Denied> {
+pub(crate) fn disconnect(bytes: &[u8]) -> Result<Value, Denied> {
     copy("", &json::object(bytes)?, DISCONNECT).map(Value::Object)
 }
 
 /// Filters of a list, with the job's own label among them.
-pub fn filters(given: &str, label: (&str, &str)) -> Result<String, Denied> {
+pub(crate) fn filters(given: &str, label: (&str, &str)) -> Result<String, Denied> {
     let mut all: BTreeMap<String, BTreeMap<String, bool>> = BTreeMap::new();
     let map = if given.is_empty() {
         Map::new()
@@ -90,7 +90,7 @@ pub fn filters(given: &str, label: (&str, &str)) -> Result<String, Denied> {
 }
 
 /// A name that a job may give: not one that reads as an id, nor one of ours.
-pub fn new_name(name: &str) -> Result<(), Denied> {
+pub(crate) fn new_name(name: &str) -> Result<(), Denied> {
     let name = name.strip_prefix('/').unwrap_or(name);
     let reads_as_id = name.len() >= 12 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
     if reads_as_id || name.starts_with("dockmaster") || matches!(name, "host" | "none" | "bridge") {

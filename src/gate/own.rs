@@ -19,7 +19,7 @@ use super::scope::Scope;
 use crate::docker::reference;
 
 /// Answers whose things are, for one job.
-pub struct Own {
+pub(crate) struct Own {
     pub(super) engine: Daemon,
     pub(super) scope: Scope,
     pub(super) record: Record,
@@ -27,7 +27,7 @@ pub struct Own {
 }
 
 impl Own {
-    pub fn new(engine: Daemon, scope: Scope, record: Record) -> Self {
+    pub(crate) fn new(engine: Daemon, scope: Scope, record: Record) -> Self {
         Self {
             engine,
             scope,
@@ -37,7 +37,7 @@ impl Own {
     }
 
     /// The full id of a container of the job's.
-    pub async fn container(&self, name: &str) -> Result<String, Denied> {
+    pub(crate) async fn container(&self, name: &str) -> Result<String, Denied> {
         if self.lock().contains(name) {
             return Ok(name.to_owned());
         }
@@ -60,12 +60,12 @@ impl Own {
     }
 
     /// Keeps the id of a container that was just made with the job's label.
-    pub fn remember(&self, id: &str) {
+    pub(crate) fn remember(&self, id: &str) {
         self.lock().insert(id.to_owned());
     }
 
     /// An exec in a container of the job's.
-    pub async fn exec(&self, id: &str) -> Result<(), Denied> {
+    pub(crate) async fn exec(&self, id: &str) -> Result<(), Denied> {
         let missing = || Denied::missing(format!("No such exec instance: {id}"));
         if id.len() != 64 || !reference::is_id(id) {
             return Err(missing());
@@ -82,7 +82,7 @@ impl Own {
     }
 
     /// A network of the job's, or the one that it was given: the empty name, or its own.
-    pub async fn network(&self, name: &str) -> Result<String, Denied> {
+    pub(crate) async fn network(&self, name: &str) -> Result<String, Denied> {
         if name.is_empty() || name == self.scope.network {
             return Ok(self.scope.network.clone());
         }
@@ -90,7 +90,7 @@ impl Own {
     }
 
     /// A network that the job made itself.
-    pub async fn made_network(&self, name: &str) -> Result<String, Denied> {
+    pub(crate) async fn made_network(&self, name: &str) -> Result<String, Denied> {
         let all = self.list("/networks", &[]).await?;
         let known =
             all.as_array().into_iter().flatten().filter_map(|network| {
@@ -100,7 +100,7 @@ impl Own {
     }
 
     /// A volume that the job made itself.
-    pub async fn volume(&self, name: &str) -> Result<(), Denied> {
+    pub(crate) async fn volume(&self, name: &str) -> Result<(), Denied> {
         let all = self.list("/volumes", &[]).await?;
         let mut names = all["Volumes"].as_array().into_iter().flatten();
         names
@@ -110,18 +110,18 @@ impl Own {
     }
 
     /// Whether a thing that the daemon just described carries the job's label.
-    pub fn is_labelled(&self, labels: &Value) -> bool {
+    pub(crate) fn is_labelled(&self, labels: &Value) -> bool {
         labels.get(&self.scope.label.0).and_then(Value::as_str) == Some(&self.scope.label.1)
     }
 
     /// Whether an image that the daemon just described was built by the job.
-    pub fn is_built(&self, labels: &Value) -> bool {
+    pub(crate) fn is_built(&self, labels: &Value) -> bool {
         let (key, value) = self.scope.image_label();
         labels.get(key).and_then(Value::as_str) == Some(&value)
     }
 
     /// Makes the named volume the job's if nobody has it; the daemon's answer tells whose it is.
-    pub async fn make_volume(&self, name: &str) -> Result<(), Denied> {
+    pub(crate) async fn make_volume(&self, name: &str) -> Result<(), Denied> {
         let body = json!({ "Name": name, "Labels": self.scope.forced_labels() });
         let made = self
             .engine

@@ -33,7 +33,7 @@ impl Image {
 
 impl Own {
     /// What to call an image that the job may use: its name, or its full id.
-    pub async fn readable(&self, name: &str) -> Result<String, Denied> {
+    pub(crate) async fn readable(&self, name: &str) -> Result<String, Denied> {
         let refused = || {
             Denied::forbidden(format!(
                 "the image {name:?} is not open to this job: use an image that the operator allows"
@@ -60,7 +60,7 @@ impl Own {
     }
 
     /// Checks the images that a build takes, and claims the names that it gives.
-    pub async fn admit(&self, build: &Build) -> Result<(), Denied> {
+    pub(crate) async fn admit(&self, build: &Build) -> Result<(), Denied> {
         for image in &build.images {
             match self.readable(image).await {
                 // A cache that is not there yet is no cache.
@@ -76,7 +76,7 @@ impl Own {
 
     /// Writes down that the job pulls this name, or gives it to what it builds or (with its id)
     /// tags, if it may.
-    pub async fn claim(
+    pub(crate) async fn claim(
         &self,
         name: &Reference,
         kind: Kind,
@@ -122,7 +122,7 @@ impl Own {
     }
 
     /// The id of the image that a name means, if the job built it or gave it the name.
-    pub async fn made(&self, name: &Reference) -> Result<Option<String>, Denied> {
+    pub(crate) async fn made(&self, name: &Reference) -> Result<Option<String>, Denied> {
         let tagged = name.tagged();
         let image = self.image(&tagged).await?;
         let given = self.record.given(&tagged);
@@ -131,7 +131,7 @@ impl Own {
     }
 
     /// Whether the engine has this digest of a repository for an image: it does once it was pushed.
-    pub async fn has_digest(
+    pub(crate) async fn has_digest(
         &self,
         id: &str,
         name: &Reference,
@@ -147,7 +147,7 @@ impl Own {
     }
 
     /// The id of an image that the job may use.
-    pub async fn readable_id(&self, name: &str) -> Result<String, Denied> {
+    pub(crate) async fn readable_id(&self, name: &str) -> Result<String, Denied> {
         let name = self.readable(name).await?;
         let image = self.image(&name).await?;
         image
@@ -156,7 +156,7 @@ impl Own {
     }
 
     /// Names of an image that the job may remove by its id: all of them are its own.
-    pub async fn removable(&self, id: &str) -> Result<Option<String>, Denied> {
+    pub(crate) async fn removable(&self, id: &str) -> Result<Option<String>, Denied> {
         let Some(image) = self.image(id).await? else {
             return Err(Denied::missing(format!("No such image: {id}")));
         };

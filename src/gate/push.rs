@@ -20,7 +20,7 @@ pub struct Pushed {
 
 /// Finds digests in a stream of progress lines.
 #[derive(Debug)]
-pub struct Watch {
+pub(crate) struct Watch {
     image: String,
     line: Vec<u8>,
 }
@@ -38,7 +38,7 @@ struct Aux {
 }
 
 impl Watch {
-    pub fn new(image: impl Into<String>) -> Self {
+    pub(crate) fn new(image: impl Into<String>) -> Self {
         Self {
             image: image.into(),
             line: Vec::new(),
@@ -46,7 +46,7 @@ impl Watch {
     }
 
     /// Takes the next bytes; hands out what they reported.
-    pub fn take(&mut self, bytes: &[u8]) -> Vec<Pushed> {
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> Vec<Pushed> {
         let mut found = Vec::new();
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
             if self.line.len() + part.len() <= LONGEST_LINE {

@@ -13,7 +13,7 @@ use crate::store::{Lines, StoreError};
 
 /// A name that the job gave, and what it named before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// In full: `docker.io/library/app:latest`.
     pub name: String,
     pub kind: Kind,
@@ -26,7 +26,7 @@ pub struct Entry {
 /// How the job came by the name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub(crate) enum Kind {
     /// By building or tagging.
     Made,
     /// By pulling.
@@ -35,14 +35,14 @@ pub enum Kind {
 
 /// The names of one job.
 #[derive(Debug)]
-pub struct Record {
+pub(crate) struct Record {
     file: Lines,
     entries: Mutex<BTreeMap<String, Entry>>,
 }
 
 impl Record {
     /// Reads what earlier phases wrote; an absent file is an empty record.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         let entries = read(path)?
             .into_iter()
             .map(|entry| (entry.name.clone(), entry))
@@ -55,7 +55,7 @@ impl Record {
 
     /// Writes a name down. What it meant before the job stays what the first entry says; a name
     /// that the job once made stays made.
-    pub fn add(&self, mut entry: Entry) -> Result<(), StoreError> {
+    pub(crate) fn add(&self, mut entry: Entry) -> Result<(), StoreError> {
         let mut entries = self.lock();
         if let Some(known) = entries.get(&entry.name) {
             entry.before.clone_from(&known.before);
@@ -72,11 +72,11 @@ impl Record {
     }
 
     /// The id that the job gave this name to by tagging.
-    pub fn given(&self, name: &str) -> Option<String> {
+    pub(crate) fn given(&self, name: &str) -> Option<String> {
         self.lock().get(name).and_then(|entry| entry.given.clone())
     }
 
-    pub fn kind(&self, name: &str) -> Option<Kind> {
+    pub(crate) fn kind(&self, name: &str) -> Option<Kind> {
         self.lock().get(name).map(|entry| entry.kind)
     }
 
@@ -87,7 +87,7 @@ impl Record {
 
 /// Every entry of a record, in the order written; later ones replace earlier ones of that name.
 /// A line cut short by a crash names nothing that was made: the daemon was not asked yet.
-pub fn read(path: &Path) -> Result<Vec<Entry>, StoreError> {
+pub(crate) fn read(path: &Path) -> Result<Vec<Entry>, StoreError> {
     file(path).read()
 }
 

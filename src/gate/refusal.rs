@@ -6,14 +6,14 @@ use serde_json::json;
 
 /// A refused request: the status and the sentence the client shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Denied {
+pub(crate) struct Denied {
     pub status: u16,
     pub message: String,
 }
 
 impl Denied {
     /// Policy: the job may not do this here. The text says what, and what to do instead.
-    pub fn forbidden(message: impl Into<String>) -> Self {
+    pub(crate) fn forbidden(message: impl Into<String>) -> Self {
         Self {
             status: 403,
             message: message.into(),
@@ -21,7 +21,7 @@ impl Denied {
     }
 
     /// The request could not be read.
-    pub fn malformed(message: impl Into<String>) -> Self {
+    pub(crate) fn malformed(message: impl Into<String>) -> Self {
         Self {
             status: 400,
             message: message.into(),
@@ -29,7 +29,7 @@ impl Denied {
     }
 
     /// Not there, or not the job's: the two are told alike.
-    pub fn missing(message: impl Into<String>) -> Self {
+    pub(crate) fn missing(message: impl Into<String>) -> Self {
         Self {
             status: 404,
             message: message.into(),
@@ -37,7 +37,7 @@ impl Denied {
     }
 
     /// Taken by somebody else.
-    pub fn conflict(message: impl Into<String>) -> Self {
+    pub(crate) fn conflict(message: impl Into<String>) -> Self {
         Self {
             status: 409,
             message: message.into(),
@@ -45,7 +45,7 @@ impl Denied {
     }
 
     /// The daemon failed us, not the job.
-    pub fn broken(message: impl Into<String>) -> Self {
+    pub(crate) fn broken(message: impl Into<String>) -> Self {
         Self {
             status: 502,
             message: message.into(),
@@ -53,7 +53,7 @@ impl Denied {
     }
 
     /// The body of the answer, as the engine shapes its own errors.
-    pub fn body(&self) -> String {
+    pub(crate) fn body(&self) -> String {
         json!({ "message": format!("dockmaster: {}", self.message) }).to_string()
     }
 }

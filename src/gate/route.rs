@@ -14,7 +14,7 @@ const NEWEST_VERSION: u32 = 59;
 
 /// A request that exists.
 #[derive(Debug)]
-pub struct Route {
+pub(crate) struct Route {
     pub row: &'static Row,
     /// The minor number of `/v1.N`, if the client gave one.
     pub version: Option<u32>,
@@ -24,7 +24,7 @@ pub struct Route {
 }
 
 /// Finds the route of a request, from its method and its path with query.
-pub fn find(method: &Method, target: &str) -> Result<Route, Denied> {
+pub(crate) fn find(method: &Method, target: &str) -> Result<Route, Denied> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let whole = decode(path)?;
     let (version, path) = split_version(&whole)?;
@@ -44,7 +44,7 @@ pub fn find(method: &Method, target: &str) -> Result<Route, Denied> {
 impl Route {
     /// The path for the engine, under the client's own version, with an id or a checked name in
     /// the place of the name that the client wrote.
-    pub fn path_of(&self, subject: &str) -> String {
+    pub(crate) fn path_of(&self, subject: &str) -> String {
         let version = self.version.map(|minor| format!("/v1.{minor}"));
         format!(
             "{}{}",

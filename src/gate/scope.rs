@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::push::Pushed;
 
 /// A yes or no about an image name or tag.
-pub type ImageRule = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+pub(crate) type ImageRule = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 /// Told of each digest that a registry took, before the client is; an error fails the push.
 pub type PushSink = Arc<dyn Fn(&Pushed) -> Result<(), String> + Send + Sync>;
 

@@ -8,7 +8,7 @@ use super::refusal::Denied;
 
 /// One endpoint.
 #[derive(Debug)]
-pub struct Row {
+pub(crate) struct Row {
     pub method: &'static str,
     /// After the version. `{name}` stands for one segment, `{image}` for one or more, `{any}` for
     /// the rest.
@@ -21,7 +21,7 @@ pub struct Row {
 
 /// How the value of a parameter is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// True or false, written as 1 or 0.
     Flag,
     /// Letters, digits and `_.:+-`.
@@ -35,11 +35,11 @@ pub enum Kind {
 }
 
 /// Reads a body and writes it anew.
-pub type Reader = fn(&[u8]) -> Result<serde_json::Value, Denied>;
+pub(crate) type Reader = fn(&[u8]) -> Result<serde_json::Value, Denied>;
 
 /// What the engine gets of a request's body.
 #[derive(Debug, Clone, Copy)]
-pub enum Payload {
+pub(crate) enum Payload {
     Nothing,
     /// JSON, as its reader wrote it anew.
     Json(Reader),
@@ -53,7 +53,7 @@ pub enum Payload {
 
 /// What the gate does with a request: whose thing it names, and what is forced on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Act {
+pub(crate) enum Act {
     /// Names nothing: passed on.
     Pass,
     /// A list, filtered to what is the job's.
@@ -104,7 +104,7 @@ macro_rules! rows {
 
 use Payload::{Archive, ByAct, Json, Nothing, Stream};
 
-pub static TABLE: &[Row] = rows! {
+pub(crate) static TABLE: &[Row] = rows! {
     GET    "/_ping"                     [] Nothing => Pass;
     HEAD   "/_ping"                     [] Nothing => Pass;
     GET    "/version"                   [] Nothing => Pass;
@@ -202,7 +202,7 @@ pub static TABLE: &[Row] = rows! {
 
 impl Row {
     /// The name that a path of this row holds; `None` if it is no path of this row.
-    pub fn name<'a>(&self, path: &'a str) -> Option<&'a str> {
+    pub(crate) fn name<'a>(&self, path: &'a str) -> Option<&'a str> {
         let Some((before, kind, after)) = self.parts() else {
             return (self.path == path).then_some("");
         };
@@ -216,7 +216,7 @@ impl Row {
     }
 
     /// The row's path with this in the place of its name.
-    pub fn path_of(&self, subject: &str) -> String {
+    pub(crate) fn path_of(&self, subject: &str) -> String {
         match self.parts() {
             Some((before, _, after)) => format!("{before}{subject}{after}"),
             None => self.path.trim_end_matches('/').to_owned(),

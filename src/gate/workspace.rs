@@ -25,7 +25,7 @@ const SOCKETS: &[&str] = &["/var/run/docker.sock", "/run/docker.sock"];
 
 /// The bind mounts of one gate.
 #[derive(Debug)]
-pub struct Binds {
+pub(crate) struct Binds {
     dir: PathBuf,
     /// The gate's own socket.
     socket: PathBuf,
@@ -33,7 +33,7 @@ pub struct Binds {
 }
 
 impl Binds {
-    pub fn new(dir: PathBuf, socket: PathBuf) -> Self {
+    pub(crate) fn new(dir: PathBuf, socket: PathBuf) -> Self {
         Self {
             dir,
             socket,
@@ -123,7 +123,7 @@ fn refused(path: &str, error: &Error) -> Denied {
 
 /// Unmounts everything below a gate's folder of bind mounts. Safe to call at any time, twice, and
 /// when nothing was mounted; running containers keep what they have.
-pub fn release(dir: &Path) -> Result<(), GateError> {
+pub(crate) fn release(dir: &Path) -> Result<(), GateError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| GateError::Unmount { path, source }

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::{failure::Failure, secret::Secret};
-pub use phase::Phase;
+pub(crate) use phase::Phase;
 
 /// Why the job could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +47,7 @@ impl From<JobError> for Failure {
 
 /// One job attempt.
 #[derive(Debug, Clone, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "GitLab's own names")]
 pub struct Job {
     pub id: i64,
     #[serde(default)]

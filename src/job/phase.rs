@@ -2,7 +2,7 @@
 
 /// What a `run` call is for. GitLab's names, with the steps of the user folded into two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
+pub(crate) enum Phase {
     PrepareScript,
     GetSources,
     ClearWorktree,
@@ -21,7 +21,7 @@ pub enum Phase {
 impl Phase {
     /// Reads the last argument of a `run` call. The text may hold a step's name as the author wrote
     /// it, so it is only compared, never used in a path.
-    pub fn parse(name: &str) -> Self {
+    pub(crate) fn parse(name: &str) -> Self {
         match name {
             "prepare_script" => Self::PrepareScript,
             "get_sources" => Self::GetSources,
@@ -40,7 +40,7 @@ impl Phase {
     }
 
     /// True for the author's own lines: they run in the job's image, everything else in the helper.
-    pub fn is_author_s(self) -> bool {
+    pub(crate) fn is_author_s(self) -> bool {
         match self {
             Self::Step | Self::AfterScript => true,
             Self::PrepareScript
@@ -56,7 +56,7 @@ impl Phase {
     }
 
     /// True for phases whose script silently succeeds where `gitlab-runner` is not on the PATH.
-    pub fn needs_gitlab_runner(self) -> bool {
+    pub(crate) fn needs_gitlab_runner(self) -> bool {
         match self {
             Self::RestoreCache
             | Self::DownloadArtifacts

@@ -10,40 +10,34 @@ use crate::{
 
 /// A yes: this job may deploy to this environment. Only `decide` makes one.
 #[derive(Debug, Clone)]
-pub struct Grant {
+pub(crate) struct Grant {
     environment: Environment,
     project_id: i64,
     pipeline_id: i64,
     job_id: i64,
     commit: String,
-    reference: String,
 }
 
 impl Grant {
-    pub fn environment(&self) -> &Environment {
+    pub(crate) fn environment(&self) -> &Environment {
         &self.environment
     }
 
-    pub fn project_id(&self) -> i64 {
+    pub(crate) fn project_id(&self) -> i64 {
         self.project_id
     }
 
-    pub fn pipeline_id(&self) -> i64 {
+    pub(crate) fn pipeline_id(&self) -> i64 {
         self.pipeline_id
     }
 
-    pub fn job_id(&self) -> i64 {
+    pub(crate) fn job_id(&self) -> i64 {
         self.job_id
     }
 
     /// The commit that GitLab named.
-    pub fn commit(&self) -> &str {
+    pub(crate) fn commit(&self) -> &str {
         &self.commit
-    }
-
-    /// The tag's name: hostile text, for people to read.
-    pub fn reference(&self) -> &str {
-        &self.reference
     }
 }
 
@@ -80,7 +74,11 @@ impl From<Refusal> for Failure {
 }
 
 /// Decides whether `job` may deploy to `environment` through `lane`.
-pub fn decide(lane: &DeployLane, environment: &Environment, job: &Job) -> Result<Grant, Refusal> {
+pub(crate) fn decide(
+    lane: &DeployLane,
+    environment: &Environment,
+    job: &Job,
+) -> Result<Grant, Refusal> {
     let name = || environment.name.clone();
     let reference = || printable(&job.git_info.reference);
     if !lane.environments.contains(&environment.name) {
@@ -135,7 +133,6 @@ pub fn decide(lane: &DeployLane, environment: &Environment, job: &Job) -> Result
         pipeline_id: job.job_info.pipeline_id,
         job_id: job.id,
         commit: job.git_info.sha.clone(),
-        reference: job.git_info.reference.clone(),
     })
 }
 
@@ -151,7 +148,7 @@ const COMPARED: [&str; 7] = [
 ];
 
 /// True for a variable that `decide` looks at.
-pub fn is_compared(name: &str) -> bool {
+pub(crate) fn is_compared(name: &str) -> bool {
     COMPARED.contains(&name)
 }
 
@@ -182,7 +179,7 @@ fn contradiction(job: &Job) -> Option<&'static str> {
 }
 
 /// The author's text without what could forge a line or a colour in the log.
-pub fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .take(200)

@@ -9,7 +9,7 @@ use crate::config::Rollout;
 
 /// One look's verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     Wait,
     /// Nobody was connected for long enough.
     Quiet,
@@ -19,7 +19,7 @@ pub enum Verdict {
 
 /// Watches the connections of one backend.
 #[derive(Debug)]
-pub struct Drain {
+pub(crate) struct Drain {
     began: Duration,
     quiet_since: Option<Duration>,
     propagation: Duration,
@@ -29,7 +29,7 @@ pub struct Drain {
 
 impl Drain {
     /// Begins when the weight was read back as zero.
-    pub fn new(care: &Rollout, now: Duration) -> Self {
+    pub(crate) fn new(care: &Rollout, now: Duration) -> Self {
         Self {
             began: now,
             quiet_since: None,
@@ -40,7 +40,7 @@ impl Drain {
     }
 
     /// Judges one count; `None` where it could not be had.
-    pub fn look(&mut self, count: Option<u64>, now: Duration) -> Verdict {
+    pub(crate) fn look(&mut self, count: Option<u64>, now: Duration) -> Verdict {
         self.quiet_since = match count {
             Some(0) => self.quiet_since.or(Some(now)),
             Some(_) | None => None,

@@ -73,7 +73,7 @@ impl From<Error> for Failure {
 }
 
 /// What is to be rolled out, and where that is written down.
-pub struct Order<J> {
+pub(crate) struct Order<J> {
     /// The run's id: letters, digits, `-`, `.`; never used before.
     pub run: String,
     pub release: Release,
@@ -91,7 +91,7 @@ pub struct Earlier<J> {
 const RECOVER: Patience = Patience::LOOK.within(Duration::from_mins(1));
 
 /// Puts right what earlier runs left open, newest first.
-pub async fn recover<P: Ports>(
+pub(crate) async fn recover<P: Ports>(
     world: &World<P>,
     settings: &Settings,
     earlier: &[Earlier<P::Journal>],
@@ -120,7 +120,7 @@ pub async fn recover<P: Ports>(
 }
 
 /// Rolls a release out over the environment.
-pub async fn roll_out<P: Ports>(
+pub(crate) async fn roll_out<P: Ports>(
     world: &World<P>,
     settings: &Settings,
     order: &Order<P::Journal>,

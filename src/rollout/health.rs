@@ -10,7 +10,7 @@ const LOOP: u64 = 3;
 
 /// What should be running.
 #[derive(Debug, Clone, Copy)]
-pub enum Expected<'a> {
+pub(crate) enum Expected<'a> {
     /// The new release. It must have a HEALTHCHECK, or nothing could say that it is healthy.
     Release(&'a Release),
     /// The container of before, with or without a HEALTHCHECK, as it was.
@@ -19,7 +19,7 @@ pub enum Expected<'a> {
 
 impl Expected<'_> {
     /// True when that is what `container` runs.
-    pub fn is_met_by(&self, container: &Container) -> bool {
+    pub(crate) fn is_met_by(&self, container: &Container) -> bool {
         match self {
             Self::Release(release) => container.runs(release),
             Self::Previous(previous) => container.image == previous.image,
@@ -35,7 +35,7 @@ impl Expected<'_> {
 }
 
 /// True when requests sent there are answered, as far as can be seen from the host.
-pub fn is_serving(survey: &Survey) -> bool {
+pub(crate) fn is_serving(survey: &Survey) -> bool {
     survey.container.as_ref().is_some_and(|container| {
         container.is_running && matches!(container.health, Health::Healthy | Health::None)
     })
@@ -43,7 +43,7 @@ pub fn is_serving(survey: &Survey) -> bool {
 
 /// One look's verdict.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// Look again after a change, or at the latest after `limit` where one is given.
     Wait { limit: Option<Duration> },
     /// Healthy for long enough.
@@ -54,7 +54,7 @@ pub enum Verdict {
 
 /// Watches one container until it is proven healthy.
 #[derive(Debug)]
-pub struct Proof<'a> {
+pub(crate) struct Proof<'a> {
     expected: Expected<'a>,
     /// How long it has to stay healthy.
     hold: Duration,
@@ -64,7 +64,7 @@ pub struct Proof<'a> {
 }
 
 impl<'a> Proof<'a> {
-    pub fn new(expected: Expected<'a>, hold: Duration) -> Self {
+    pub(crate) fn new(expected: Expected<'a>, hold: Duration) -> Self {
         Self {
             expected,
             hold,
@@ -74,23 +74,23 @@ impl<'a> Proof<'a> {
     }
 
     /// Accepts a container at its first healthy look from now on.
-    pub fn hurry(&mut self) {
+    pub(crate) fn hurry(&mut self) {
         self.hold = Duration::ZERO;
     }
 
     /// True while it is healthy and only has to stay so.
-    pub fn is_holding(&self) -> bool {
+    pub(crate) fn is_holding(&self) -> bool {
         matches!(self.seen, Some((_, _, Some(_))))
     }
 
     /// Nothing could be seen, so nothing of what was seen before counts.
-    pub fn lose_sight(&mut self) -> Verdict {
+    pub(crate) fn lose_sight(&mut self) -> Verdict {
         self.seen = None;
         Verdict::Wait { limit: None }
     }
 
     /// Judges what was seen at `now`.
-    pub fn look(&mut self, survey: &Survey, now: Duration) -> Verdict {
+    pub(crate) fn look(&mut self, survey: &Survey, now: Duration) -> Verdict {
         let Some(container) = &survey.container else {
             self.seen = None;
             return Verdict::Failed("there is no container".into());

@@ -1,19 +1,19 @@
 //! The deploy engine: pure plans and the rollout that carries them out through ports.
 
-pub mod drain;
+pub(crate) mod drain;
 mod ending;
-pub mod engine;
-pub mod health;
-pub mod journal;
-pub mod narrate;
-pub mod plan;
+pub(crate) mod engine;
+pub(crate) mod health;
+pub(crate) mod journal;
+pub(crate) mod narrate;
+pub(crate) mod plan;
 pub mod port;
-pub mod report;
-pub mod resume;
-pub mod state;
-pub mod step;
+pub(crate) mod report;
+pub(crate) mod resume;
+pub(crate) mod state;
+pub(crate) mod step;
 mod weight;
-pub mod world;
+pub(crate) mod world;
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use super::state::{Container, Release};
 use crate::paint;
 
 /// `3.4 s`, `2 min 5 s`.
-pub fn duration(duration: Duration) -> String {
+pub(crate) fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     if seconds < 60 {
         return format!("{:.1} s", duration.as_secs_f64());
@@ -16,13 +16,13 @@ pub fn duration(duration: Duration) -> String {
 }
 
 /// `1 host`, `3 hosts`.
-pub fn count(number: usize, noun: &str) -> String {
+pub(crate) fn count(number: usize, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{plural}")
 }
 
 /// The line that opens a foldable section of a GitLab job log, with its title.
-pub fn section_start(unix: u64, name: &str, title: &str) -> String {
+pub(crate) fn section_start(unix: u64, name: &str, title: &str) -> String {
     format!(
         "section_start:{unix}:{name}\r\u{1b}[0K{}",
         paint::bold(title)
@@ -30,12 +30,12 @@ pub fn section_start(unix: u64, name: &str, title: &str) -> String {
 }
 
 /// The line that closes it.
-pub fn section_end(unix: u64, name: &str) -> String {
+pub(crate) fn section_end(unix: u64, name: &str) -> String {
     format!("section_end:{unix}:{name}\r\u{1b}[0K")
 }
 
 /// What people call what a container runs: a version where it is known, else tag or digest.
-pub fn release_of(container: &Container, versions: &[Release]) -> String {
+pub(crate) fn release_of(container: &Container, versions: &[Release]) -> String {
     if let Some(known) = versions.iter().find(|release| container.runs(release)) {
         return known.version.clone();
     }

@@ -12,7 +12,7 @@ use crate::config::{Bytes, Percent};
 
 /// What was seen of hosts and balancer at one moment.
 #[derive(Debug, Clone, Default)]
-pub struct Fleet {
+pub(crate) struct Fleet {
     /// `None` without a balancer.
     pub pool: Option<Pool>,
     /// The hosts that answered.
@@ -21,11 +21,11 @@ pub struct Fleet {
 
 impl Fleet {
     /// A host's weight; `None` without a balancer or when it is not a member.
-    pub fn weight(&self, host: &str) -> Option<Weight> {
+    pub(crate) fn weight(&self, host: &str) -> Option<Weight> {
         self.pool.as_ref()?.weights.get(host).copied()
     }
 
-    pub fn container(&self, host: &str) -> Option<&Container> {
+    pub(crate) fn container(&self, host: &str) -> Option<&Container> {
         self.surveys.get(host)?.container.as_ref()
     }
 
@@ -78,7 +78,7 @@ pub enum Refusal {
 
 /// The weights to count with.
 #[derive(Debug, Clone, Copy)]
-pub struct Floor<'a> {
+pub(crate) struct Floor<'a> {
     pub percent: Percent,
     /// What each host carries when all is well.
     pub originals: &'a BTreeMap<HostName, Weight>,
@@ -88,7 +88,7 @@ impl Floor<'_> {
     /// Whether `host` may be taken out of the pool as it is now.
     ///
     /// A host that serves nothing takes nothing away; one that is out already counts as used up.
-    pub fn allows(&self, fleet: &Fleet, host: &str) -> Result<(), Refusal> {
+    pub(crate) fn allows(&self, fleet: &Fleet, host: &str) -> Result<(), Refusal> {
         if fleet.serves(host) == 0 {
             return Ok(());
         }
@@ -116,7 +116,7 @@ impl Floor<'_> {
 
 /// One host of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Planned {
+pub(crate) struct Planned {
     pub host: HostName,
     /// True when it runs the release already, healthy: it is not touched.
     pub is_current: bool,
@@ -129,7 +129,7 @@ pub struct Planned {
 
 /// What a plan is made from.
 #[derive(Debug)]
-pub struct Wanted<'a> {
+pub(crate) struct Wanted<'a> {
     pub release: &'a Release,
     pub percent: Percent,
     /// What must be free on every host.
@@ -141,7 +141,7 @@ pub struct Wanted<'a> {
 }
 
 /// Decides what is done, in order: hosts that serve nothing first, for they cost nothing.
-pub fn plan(wanted: &Wanted<'_>, fleet: &Fleet) -> Result<Vec<Planned>, Refusal> {
+pub(crate) fn plan(wanted: &Wanted<'_>, fleet: &Fleet) -> Result<Vec<Planned>, Refusal> {
     let mut hosts = Vec::new();
     for host in &wanted.hosts {
         hosts.push(planned(wanted, fleet, host)?);
@@ -217,7 +217,7 @@ fn as_deployed(release: &Release) -> Container {
 }
 
 /// The weights to give back.
-pub fn originals(hosts: &[Planned]) -> BTreeMap<HostName, Weight> {
+pub(crate) fn originals(hosts: &[Planned]) -> BTreeMap<HostName, Weight> {
     hosts
         .iter()
         .filter_map(|planned| Some((planned.host.clone(), planned.weight?)))

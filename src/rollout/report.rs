@@ -28,7 +28,7 @@ impl Outcome {
 /// One host in the end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct HostReport {
+pub(crate) struct HostReport {
     pub host: HostName,
     /// The weight it has; `None` without a balancer or when it cannot be read.
     pub weight: Option<Weight>,
@@ -69,7 +69,7 @@ impl HostReport {
 /// A whole rollout in the end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Report {
+pub(crate) struct Report {
     pub run: String,
     pub version: String,
     pub reference: String,
@@ -83,7 +83,7 @@ pub struct Report {
 
 impl Report {
     /// The table, a line a host.
-    pub fn lines(&self) -> impl Iterator<Item = (&str, String)> {
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (&str, String)> {
         let hosts = self.hosts.iter();
         hosts.map(|host| (host.host.as_str(), host.line()))
     }
@@ -118,7 +118,7 @@ impl Report {
     }
 
     /// The last line of the log.
-    pub fn headline(&self) -> String {
+    pub(crate) fn headline(&self) -> String {
         match self.outcome {
             Outcome::Done => paint::green(&self.summary),
             Outcome::Stopped => paint::bold(&self.summary),

@@ -18,7 +18,7 @@ use crate::{failure, paint};
 
 /// What to do with one host.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
+pub(crate) enum Action {
     /// Nothing was begun there, or all that was begun has ended.
     Keep,
     /// It runs what it ran before: give the weight back.
@@ -37,7 +37,7 @@ pub enum Action {
 
 /// Decides for every host of a run, in the order in which it is to be done: first what brings
 /// capacity back, then what takes it away, newest first.
-pub fn decide(run: &Run, fleet: &Fleet) -> Vec<(HostName, Action)> {
+pub(crate) fn decide(run: &Run, fleet: &Fleet) -> Vec<(HostName, Action)> {
     let mut actions: Vec<_> = run
         .hosts
         .iter()

@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// Why a step did not succeed.
 #[derive(Debug, thiserror::Error)]
-pub enum Trouble {
+pub(crate) enum Trouble {
     #[error("the balancer does not move the weight of {host}")]
     Balancer {
         host: HostName,

@@ -85,7 +85,7 @@ impl GaveUp<Source> {
 pub(super) type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// The adapters of one environment.
-pub struct World<P: Ports> {
+pub(crate) struct World<P: Ports> {
     /// `None`: each host is down while it changes.
     pub balancer: Option<P::Balancer>,
     /// As the environment's file lists them.
@@ -97,7 +97,7 @@ pub struct World<P: Ports> {
 
 /// How a rollout goes about it.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// The environment's name, for people.
     pub environment: String,
     pub care: Rollout,
@@ -106,7 +106,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    pub fn new(environment: &Environment, versions: Vec<Release>) -> Self {
+    pub(crate) fn new(environment: &Environment, versions: Vec<Release>) -> Self {
         Self {
             environment: environment.name.clone(),
             care: environment.rollout.clone(),
@@ -115,7 +115,7 @@ impl Settings {
     }
 
     /// The one command that repairs.
-    pub fn repair(&self) -> String {
+    pub(crate) fn repair(&self) -> String {
         format!("dockmaster rollout recover {}", self.environment)
     }
 }
@@ -270,7 +270,7 @@ impl<P: Ports> World<P> {
     }
 
     /// One look at everything that ends after `limit`, with what could be seen by then.
-    pub async fn glance(&self, limit: Duration) -> Glance {
+    pub(crate) async fn glance(&self, limit: Duration) -> Glance {
         let late = || format!("no answer within {}", narrate::duration(limit));
         let pool = async {
             match &self.balancer {
@@ -306,7 +306,7 @@ impl<P: Ports> World<P> {
 }
 
 /// What was seen within a time limit, and why the rest was not: for people.
-pub struct Glance {
+pub(crate) struct Glance {
     /// `None` without a balancer.
     pub pool: Option<Result<Pool, String>>,
     pub surveys: Vec<(HostName, Result<Survey, String>)>,

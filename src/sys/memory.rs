@@ -11,7 +11,7 @@ use nix::{
 };
 
 /// An anonymous file with these bytes that nobody can change any more, ready to be read.
-pub fn sealed(name: &str, bytes: &[u8]) -> io::Result<File> {
+pub(crate) fn sealed(name: &str, bytes: &[u8]) -> io::Result<File> {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     let mut file = File::from(memfd_create(name, flags)?);
     file.write_all(bytes)?;

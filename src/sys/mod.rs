@@ -5,7 +5,7 @@
     reason = "a few system calls have no safe wrapper; they are kept here"
 )]
 
-pub mod memory;
-pub mod mount;
-pub mod process;
-pub mod tree;
+pub(crate) mod memory;
+pub(crate) mod mount;
+pub(crate) mod process;
+pub(crate) mod tree;

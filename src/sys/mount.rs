@@ -20,7 +20,7 @@ use nix::{
 
 /// Gives this process mounts and names of its own; the next child is the first of a new world of
 /// processes, whose end ends all others in it.
-pub fn leave_host() -> io::Result<()> {
+pub(crate) fn leave_host() -> io::Result<()> {
     let flags = CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWPID
         | CloneFlags::CLONE_NEWIPC
@@ -38,7 +38,7 @@ pub fn leave_host() -> io::Result<()> {
 }
 
 /// A handle on a file or folder that stays valid whatever is mounted over its path.
-pub fn handle(path: &Path) -> io::Result<File> {
+pub(crate) fn handle(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
         .custom_flags((OFlag::O_PATH | OFlag::O_CLOEXEC).bits())
@@ -46,7 +46,7 @@ pub fn handle(path: &Path) -> io::Result<File> {
 }
 
 /// Shows `source` at `target` too.
-pub fn bind(source: &impl AsFd, target: &Path) -> io::Result<()> {
+pub(crate) fn bind(source: &impl AsFd, target: &Path) -> io::Result<()> {
     let source = descriptor_path(source);
     let nothing = None::<&str>;
     Ok(mount(
@@ -59,7 +59,7 @@ pub fn bind(source: &impl AsFd, target: &Path) -> io::Result<()> {
 }
 
 /// Shows `source` at `target`, where nobody can change it.
-pub fn bind_read_only(source: &impl AsFd, target: &Path) -> io::Result<()> {
+pub(crate) fn bind_read_only(source: &impl AsFd, target: &Path) -> io::Result<()> {
     bind(source, target)?;
     let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID;
     let nothing = None::<&str>;
@@ -67,12 +67,12 @@ pub fn bind_read_only(source: &impl AsFd, target: &Path) -> io::Result<()> {
 }
 
 /// An empty folder of root's over `target`.
-pub fn empty(target: &Path) -> io::Result<()> {
+pub(crate) fn empty(target: &Path) -> io::Result<()> {
     memory(target, "mode=0755,size=1m")
 }
 
 /// An empty folder for everybody over `target`.
-pub fn scratch(target: &Path) -> io::Result<()> {
+pub(crate) fn scratch(target: &Path) -> io::Result<()> {
     memory(target, "mode=1777")
 }
 
@@ -88,7 +88,7 @@ fn memory(target: &Path, options: &str) -> io::Result<()> {
 }
 
 /// The processes of the own world, over the host's; others' details are hidden.
-pub fn processes() -> io::Result<()> {
+pub(crate) fn processes() -> io::Result<()> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     Ok(mount(
         Some("proc"),
@@ -100,7 +100,7 @@ pub fn processes() -> io::Result<()> {
 }
 
 /// The message queues of the own world, over the host's.
-pub fn message_queues(target: &Path) -> io::Result<()> {
+pub(crate) fn message_queues(target: &Path) -> io::Result<()> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     let nothing = None::<&str>;
     Ok(mount(
@@ -114,7 +114,7 @@ pub fn message_queues(target: &Path) -> io::Result<()> {
 
 /// Opens what lies at `path` beneath `root`, and makes the folders that are missing if asked. A symbolic
 /// link on the way is an error, never followed: a job may own `root`, and change it meanwhile.
-pub fn open_beneath(root: &Path, path: &Path, makes_folders: bool) -> io::Result<OwnedFd> {
+pub(crate) fn open_beneath(root: &Path, path: &Path, makes_folders: bool) -> io::Result<OwnedFd> {
     let how = OpenHow::new()
         .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
         .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS);
@@ -135,7 +135,7 @@ pub fn open_beneath(root: &Path, path: &Path, makes_folders: bool) -> io::Result
 }
 
 /// A path that names what an open file is, whatever it is called.
-pub fn descriptor_path(file: &impl AsFd) -> String {
+pub(crate) fn descriptor_path(file: &impl AsFd) -> String {
     format!("/proc/self/fd/{}", file.as_fd().as_raw_fd())
 }
 

@@ -22,13 +22,13 @@ use nix::{
 
 /// The two sides of a `fork`.
 #[derive(Debug)]
-pub enum Fork {
+pub(crate) enum Fork {
     Parent { child: Pid },
     Child,
 }
 
 /// Splits this process in two. Refused unless it has one thread only, for the child has no other.
-pub fn fork() -> io::Result<Fork> {
+pub(crate) fn fork() -> io::Result<Fork> {
     if fs::read_dir("/proc/self/task")?.count() != 1 {
         return Err(io::Error::other("a process with threads cannot be forked"));
     }
@@ -41,18 +41,18 @@ pub fn fork() -> io::Result<Fork> {
 
 /// From here on the kernel kills this process when the thread that started it ends.
 /// Look afterwards whether the parent is still there: it may have ended just before.
-pub fn die_with_parent() -> io::Result<()> {
+pub(crate) fn die_with_parent() -> io::Result<()> {
     Ok(prctl::set_pdeathsig(Signal::SIGKILL)?)
 }
 
 /// Leaves the session of whoever started this process: its terminal and its signals.
-pub fn leave_session() -> io::Result<()> {
+pub(crate) fn leave_session() -> io::Result<()> {
     unistd::setsid()?;
     Ok(())
 }
 
 /// Whatever was inherited beyond the standard streams ends at the next `exec`.
-pub fn close_on_exec_beyond_standard_streams() -> io::Result<()> {
+pub(crate) fn close_on_exec_beyond_standard_streams() -> io::Result<()> {
     let flags = libc::CLOSE_RANGE_CLOEXEC.cast_signed();
     // SAFETY: only a flag of descriptors is set; none is closed, and no memory is touched.
     let result = unsafe { libc::close_range(3, libc::c_uint::MAX, flags) };
@@ -64,22 +64,22 @@ pub fn close_on_exec_beyond_standard_streams() -> io::Result<()> {
 }
 
 /// No program started from here on gains rights by a set-user-ID bit or a file's capabilities.
-pub fn forbid_new_privileges() -> io::Result<()> {
+pub(crate) fn forbid_new_privileges() -> io::Result<()> {
     Ok(prctl::set_no_new_privs()?)
 }
 
 /// A crash leaves no image of the memory behind.
-pub fn forbid_core_dumps() -> io::Result<()> {
+pub(crate) fn forbid_core_dumps() -> io::Result<()> {
     Ok(setrlimit(Resource::RLIMIT_CORE, 0, 0)?)
 }
 
 /// Processes of the same user cannot look into this one.
-pub fn hide_memory() -> io::Result<()> {
+pub(crate) fn hide_memory() -> io::Result<()> {
     Ok(prctl::set_dumpable(false)?)
 }
 
 /// Turns this process from root into that user, with no other group, for good.
-pub fn become_user(uid: Uid, gid: Gid) -> io::Result<()> {
+pub(crate) fn become_user(uid: Uid, gid: Gid) -> io::Result<()> {
     unistd::setgroups(&[])?;
     unistd::setresgid(gid, gid, gid)?;
     unistd::setresuid(uid, uid, uid)?;
@@ -87,7 +87,7 @@ pub fn become_user(uid: Uid, gid: Gid) -> io::Result<()> {
 }
 
 /// Signals every process that this one may: of an unprivileged user, all of the same uid.
-pub fn signal_all(signal: i32) -> io::Result<()> {
+pub(crate) fn signal_all(signal: i32) -> io::Result<()> {
     if unistd::geteuid().is_root() {
         return Err(io::Error::other("root would signal every process there is"));
     }
@@ -99,7 +99,7 @@ pub fn signal_all(signal: i32) -> io::Result<()> {
 }
 
 /// The uids, real, effective, saved or of the file system, of all processes there are.
-pub fn uids_in_use() -> io::Result<BTreeSet<u32>> {
+pub(crate) fn uids_in_use() -> io::Result<BTreeSet<u32>> {
     let mut uids = BTreeSet::new();
     for entry in fs::read_dir("/proc")? {
         // A process may end while it is looked at.
@@ -123,14 +123,14 @@ fn is_zombie(status: &str) -> bool {
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     Code(i32),
     Signal(i32),
 }
 
 impl End {
     /// As a shell's `$?` has it.
-    pub fn shell_code(self) -> i32 {
+    pub(crate) fn shell_code(self) -> i32 {
         match self {
             Self::Code(code) => code,
             Self::Signal(signal) => 128 + signal,
@@ -139,7 +139,7 @@ impl End {
 }
 
 /// Waits until `child` has ended, and buries every other child that ends meanwhile.
-pub fn wait_for(child: Pid) -> io::Result<End> {
+pub(crate) fn wait_for(child: Pid) -> io::Result<End> {
     loop {
         let (ended, end) = match waitpid(None, None::<WaitPidFlag>) {
             Ok(WaitStatus::Exited(pid, code)) => (pid, End::Code(code)),
@@ -154,7 +154,7 @@ pub fn wait_for(child: Pid) -> io::Result<End> {
 }
 
 /// Waits until no child is left, at most for `limit`: what was told to end has ended then.
-pub fn wait_for_children(limit: Duration) {
+pub(crate) fn wait_for_children(limit: Duration) {
     let deadline = Instant::now() + limit;
     loop {
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
@@ -168,18 +168,18 @@ pub fn wait_for_children(limit: Duration) {
 }
 
 /// A pipe that carries nothing: its reader learns whether the writer still lives.
-pub fn liveness() -> io::Result<(Alive, OwnedFd)> {
+pub(crate) fn liveness() -> io::Result<(Alive, OwnedFd)> {
     let (reader, writer) = unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
     Ok((Alive(reader), writer))
 }
 
 /// The reading end of `liveness`.
 #[derive(Debug)]
-pub struct Alive(OwnedFd);
+pub(crate) struct Alive(OwnedFd);
 
 impl Alive {
     /// True while somebody holds the other end.
-    pub fn is_true(&self) -> bool {
+    pub(crate) fn is_true(&self) -> bool {
         let nothing_yet = unistd::read(self.0.as_fd(), &mut [0]);
         nothing_yet == Err(nix::Error::EAGAIN)
     }

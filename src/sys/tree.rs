@@ -7,12 +7,12 @@ use std::{
 };
 
 /// Others may pass such a folder, to what they own further down, and list nothing.
-pub const PASSABLE: u32 = 0o711;
+pub(crate) const PASSABLE: u32 = 0o711;
 /// Others have no business in such a folder.
-pub const PRIVATE: u32 = 0o700;
+pub(crate) const PRIVATE: u32 = 0o700;
 
 /// Makes a folder with that mode, whatever the umask, unless it is there. Missing parents are passable.
-pub fn make(folder: &Path, mode: u32) -> io::Result<()> {
+pub(crate) fn make(folder: &Path, mode: u32) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
     }
@@ -31,7 +31,7 @@ pub fn make(folder: &Path, mode: u32) -> io::Result<()> {
 ///
 /// No symbolic link is followed (the standard library walks by descriptor), and nothing is touched
 /// while something is mounted below: that would be somebody else's.
-pub fn remove(folder: &Path) -> io::Result<()> {
+pub(crate) fn remove(folder: &Path) -> io::Result<()> {
     if let Some(mount) = mounts_below(folder)?.first() {
         let text = format!("something is mounted at {}", mount.display());
         return Err(io::Error::new(io::ErrorKind::ResourceBusy, text));

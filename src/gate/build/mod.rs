@@ -2,9 +2,9 @@
 //!
 //! Pure. The context itself is streamed and not read.
 
-pub mod proto;
-pub mod solve;
-pub mod wire;
+pub(crate) mod proto;
+pub(crate) mod solve;
+pub(crate) mod wire;
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ use crate::gate::query::Query;
 use crate::gate::refusal::Denied;
 
 /// What is forced on builds.
-pub struct Forced<'a> {
+pub(crate) struct Forced<'a> {
     /// The label of images that the job builds.
     pub label: (String, String),
     /// The network in which the classic builder runs its steps.
@@ -25,7 +25,7 @@ pub struct Forced<'a> {
 
 /// What a build names, whichever way it was asked for.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Build {
+pub(crate) struct Build {
     /// The names that it gives to its image.
     pub tags: Vec<Reference>,
     /// Images that it takes as its cache or context.
@@ -33,7 +33,7 @@ pub struct Build {
 }
 
 /// Reads the query of a build, and writes the one for the engine.
-pub fn judge(given: &Query, forced: &Forced<'_>) -> Result<(Build, Query), Denied> {
+pub(crate) fn judge(given: &Query, forced: &Forced<'_>) -> Result<(Build, Query), Denied> {
     let build = Build {
         tags: tags(given)?,
         images: cache(given)?,

@@ -10,7 +10,7 @@ use crate::docker::reference::Reference;
 use crate::gate::refusal::Denied;
 
 /// Methods that builds need and that look at nothing but their own build.
-pub fn is_open(path: &str) -> bool {
+pub(crate) fn is_open(path: &str) -> bool {
     // Not NewContainer and ExecProcess: they start processes outside of any build step.
     const GATEWAY: &[&str] = &[
         "Ping",
@@ -38,13 +38,13 @@ pub fn is_open(path: &str) -> bool {
 
 /// The methods whose request is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
+pub(crate) enum Method {
     Control,
     Gateway,
 }
 
 impl Method {
-    pub fn of(path: &str) -> Option<Self> {
+    pub(crate) fn of(path: &str) -> Option<Self> {
         match path {
             control::SOLVE => Some(Self::Control),
             gateway::SOLVE => Some(Self::Gateway),
@@ -62,7 +62,7 @@ impl Method {
 }
 
 /// Reads a request of a method, and writes the message for the engine.
-pub fn judge(
+pub(crate) fn judge(
     method: Method,
     message: &[u8],
     label: &(String, String),

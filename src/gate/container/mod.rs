@@ -4,7 +4,7 @@
 //! this module cannot know whose they are. Knows no daemon.
 
 mod fields;
-pub mod mount;
+pub(crate) mod mount;
 mod security;
 
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ use security::security;
 
 /// A container that a job wants, as far as it may have it.
 #[derive(Debug, Clone, Default)]
-pub struct Creation {
+pub(crate) struct Creation {
     pub image: String,
     /// As the client wrote it; empty for the usual one.
     pub network: String,
@@ -41,7 +41,7 @@ pub struct Creation {
 
 /// What the caller found out for a [`Creation`].
 #[derive(Debug, Clone, Default)]
-pub struct Resolution {
+pub(crate) struct Resolution {
     /// The image to give to the engine.
     pub image: String,
     /// Full ids by the names that the client wrote.
@@ -56,7 +56,7 @@ pub struct Resolution {
 }
 
 /// Reads a body.
-pub fn read(bytes: &[u8]) -> Result<Creation, Denied> {
+pub(crate) fn read(bytes: &[u8]) -> Result<Creation, Denied> {
     let given = json::object(bytes)?;
     let config = copy("", &given, CONFIG)?;
     let host_given = nested("HostConfig", given.get("HostConfig"))?;
@@ -78,7 +78,7 @@ pub fn read(bytes: &[u8]) -> Result<Creation, Denied> {
 
 impl Creation {
     /// Every container that must be the job's own.
-    pub fn containers(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn containers(&self) -> impl Iterator<Item = &str> {
         let joined = [&self.pid_of, &self.ipc_of, &self.network_of]
             .into_iter()
             .flatten();
@@ -88,7 +88,7 @@ impl Creation {
     }
 
     /// Every network that must be the job's own; the empty name is the usual one.
-    pub fn networks(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn networks(&self) -> impl Iterator<Item = &str> {
         let joins = self.network_of.is_none() && self.network != "none";
         let main = joins.then_some(self.network.as_str());
         main.into_iter()
@@ -96,7 +96,7 @@ impl Creation {
     }
 
     /// The body for the engine.
-    pub fn write(self, resolution: &Resolution) -> Value {
+    pub(crate) fn write(self, resolution: &Resolution) -> Value {
         let container = |name: &String| {
             format!(
                 "container:{}",

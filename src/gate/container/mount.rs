@@ -9,7 +9,7 @@ use crate::gate::refusal::Denied;
 
 /// One thing to mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mount {
+pub(crate) struct Mount {
     pub source: Source,
     /// Where in the container.
     pub target: String,
@@ -22,7 +22,7 @@ pub struct Mount {
 
 /// Where it comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub(crate) enum Source {
     Anonymous,
     Volume(String),
     /// A path as the job sees it.
@@ -32,7 +32,7 @@ pub enum Source {
 
 /// What the engine is told to mount instead of what the client wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub(crate) enum Place {
     Anonymous,
     Volume(String),
     Path(String),
@@ -41,7 +41,7 @@ pub enum Place {
 
 impl Mount {
     /// The entry for the engine.
-    pub fn write(&self, place: &Place, labels: &Value) -> Value {
+    pub(crate) fn write(&self, place: &Place, labels: &Value) -> Value {
         let mut entry = json!({ "Target": self.target, "ReadOnly": self.is_read_only });
         match place {
             Place::Anonymous => {
