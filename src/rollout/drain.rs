@@ -29,13 +29,13 @@ pub(crate) struct Drain {
 
 impl Drain {
     /// Begins when the weight was read back as zero.
-    pub(crate) fn new(care: &Rollout, now: Duration) -> Self {
+    pub(crate) fn new(rollout: &Rollout, now: Duration) -> Self {
         Self {
             began: now,
             quiet_since: None,
-            propagation: care.propagation,
-            quiet: care.drain_quiet,
-            timeout: care.propagation + care.drain_timeout,
+            propagation: rollout.propagation,
+            quiet: rollout.drain_quiet,
+            timeout: rollout.propagation + rollout.drain_timeout,
         }
     }
 
@@ -65,13 +65,13 @@ mod tests {
 
     #[track_caller]
     fn check(counts: &[Option<u64>], expect: (u64, Verdict)) {
-        let care = Rollout {
+        let rollout = Rollout {
             propagation: Duration::from_secs(3),
             drain_quiet: Duration::from_secs(2),
             drain_timeout: Duration::from_secs(6),
             ..Rollout::default()
         };
-        let mut drain = Drain::new(&care, Duration::ZERO);
+        let mut drain = Drain::new(&rollout, Duration::ZERO);
         let mut last = (0, Verdict::Wait);
         for (second, count) in (0..).zip(counts) {
             last = (second, drain.look(*count, Duration::from_secs(second)));

@@ -10,7 +10,7 @@ use super::{
     port::{HostName, Narrator, Ports},
     report::{self, Report},
     resume::Failed,
-    step::{Trouble, Work},
+    step::{StepError, Work},
     world::Source,
 };
 use crate::failure;
@@ -48,7 +48,7 @@ impl Ending {
     pub(super) async fn report<P: Ports>(
         self,
         work: &mut Work<'_, P>,
-        trouble: Option<Trouble>,
+        error: Option<StepError>,
         mut failed: Vec<Failed>,
     ) -> Report {
         work.is_settling = true;
@@ -57,7 +57,7 @@ impl Ending {
         let fleet = looks.fleet().unwrap_or_default();
         failed.extend(fallen(&work.run, &fleet, &failed));
         let rows = report::rows(&work.run, &fleet, &failed, &work.settings.versions);
-        let outcome = outcome(&work.run, &failed, trouble.as_ref());
+        let outcome = outcome(&work.run, &failed, error.as_ref());
         let took = work.world.now().saturating_sub(self.began);
         let mut report = Report {
             run: work.run.id.clone(),
@@ -68,7 +68,7 @@ impl Ending {
             took,
             hosts: rows,
         };
-        report.summary = summary(work, &report, trouble.as_ref());
+        report.summary = summary(work, &report, error.as_ref());
         let event = match outcome {
             Outcome::Stuck => Event::Stuck {
                 why: report.summary.clone(),
@@ -106,7 +106,7 @@ fn fallen(run: &Run, fleet: &Fleet, failed: &[Failed]) -> Vec<Failed> {
 }
 
 /// Judges by the journal and the last look: a step's end is written only once it was seen.
-fn outcome(run: &Run, failed: &[Failed], trouble: Option<&Trouble>) -> Outcome {
+fn outcome(run: &Run, failed: &[Failed], error: Option<&StepError>) -> Outcome {
     let is_admitted = |captured: &Captured| captured.mark == Some(Mark::ADMITTED);
     let is_new = |captured: &Captured| {
         let ran_before = || {
@@ -121,7 +121,7 @@ fn outcome(run: &Run, failed: &[Failed], trouble: Option<&Trouble>) -> Outcome {
         Outcome::Stuck
     } else if run.undoing.is_some() {
         Outcome::Undone
-    } else if trouble.is_some() {
+    } else if error.is_some() {
         Outcome::Stopped
     } else if run
         .hosts
@@ -136,7 +136,7 @@ fn outcome(run: &Run, failed: &[Failed], trouble: Option<&Trouble>) -> Outcome {
     }
 }
 
-fn summary<P: Ports>(work: &Work<'_, P>, report: &Report, trouble: Option<&Trouble>) -> String {
+fn summary<P: Ports>(work: &Work<'_, P>, report: &Report, error: Option<&StepError>) -> String {
     let environment = &work.settings.environment;
     let version = &report.version;
     let all = narrate::count(report.hosts.len(), "host");
@@ -153,7 +153,7 @@ fn summary<P: Ports>(work: &Work<'_, P>, report: &Report, trouble: Option<&Troub
             None => format!("{environment} runs what it ran before, {weights}"),
         },
         Outcome::Stopped => {
-            let why = trouble.map_or("it was cut off".to_owned(), |t| failure::chain(t));
+            let why = error.map_or("it was cut off".to_owned(), |t| failure::chain(t));
             let new = report.hosts.iter().filter(|row| row.is_new).count();
             format!(
                 "stopped ({why}): {new} of {all} run {version}, the others what they ran before, {weights}"

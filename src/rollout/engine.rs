@@ -15,7 +15,7 @@ use super::{
     port::{HostName, Journal, Narrator, Ports, Release, Remote, Weight},
     report::Report,
     resume::Failed,
-    step::{Trouble, Work},
+    step::{StepError, Work},
     world::{Awaited, GaveUp, Patience, Settings, Source, World},
 };
 use crate::{
@@ -149,13 +149,13 @@ pub(crate) async fn roll_out<P: Ports>(
     };
     let mut ending = Ending::new(&work);
     ending.began = began;
-    let trouble = Box::pin(work.change_all(&hosts)).await.err();
-    let failed = match &trouble {
+    let error = Box::pin(work.change_all(&hosts)).await.err();
+    let failed = match &error {
         None => Ok(Vec::new()),
-        Some(trouble) => work.turn_back(trouble).await,
+        Some(error) => work.turn_back(error).await,
     };
     let failed = failed.unwrap_or_else(|gave_up| work.given_up(&gave_up.into_source()));
-    Ok(ending.report(&mut work, trouble, failed).await)
+    Ok(ending.report(&mut work, error, failed).await)
 }
 
 /// Why no run was opened.
@@ -181,8 +181,8 @@ async fn prepare<'a, P: Ports>(
     let Inherited { carried, stuck } = inherit(world, settings, order, earlier).await?;
     let wanted = Wanted {
         release: &order.release,
-        percent: settings.care.min_capacity,
-        disk: settings.care.min_free_disk,
+        percent: settings.rollout.min_capacity,
+        disk: settings.rollout.min_free_disk,
         hosts: world.names(),
         carried: &carried,
     };
@@ -412,7 +412,7 @@ fn untouched<J>(order: &Order<J>, outcome: Outcome, summary: &str) -> Report {
 }
 
 impl<P: Ports> Work<'_, P> {
-    async fn change_all(&mut self, hosts: &[Planned]) -> Result<(), Trouble> {
+    async fn change_all(&mut self, hosts: &[Planned]) -> Result<(), StepError> {
         for planned in hosts.iter().filter(|planned| !planned.is_current) {
             self.go_on()?;
             let was = planned.previous.as_ref();
@@ -428,7 +428,7 @@ impl<P: Ports> Work<'_, P> {
         Ok(())
     }
 
-    async fn change(&mut self, host: &str) -> Result<(), Trouble> {
+    async fn change(&mut self, host: &str) -> Result<(), StepError> {
         let began = self.world.now();
         self.drain(host, Direction::Do).await?;
         self.go_on()?;
@@ -440,18 +440,18 @@ impl<P: Ports> Work<'_, P> {
     }
 
     /// Goes back, or only to the next step edge when nothing failed.
-    async fn turn_back(&mut self, trouble: &Trouble) -> Result<Vec<Failed>, GaveUp<Source>> {
+    async fn turn_back(&mut self, error: &StepError) -> Result<Vec<Failed>, GaveUp<Source>> {
         self.is_settling = true;
-        let why = failure::chain(trouble);
+        let why = failure::chain(error);
         self.world.narrator.say(&paint::red(&why));
-        let title = match trouble {
-            Trouble::Cancelled | Trouble::Journal { .. } => "putting the host in hand right",
-            Trouble::Balancer { .. }
-            | Trouble::Unapplied { .. }
-            | Trouble::Drift { .. }
-            | Trouble::Floor(_)
-            | Trouble::Host { .. }
-            | Trouble::Unwell { .. } => {
+        let title = match error {
+            StepError::Cancelled | StepError::Journal { .. } => "putting the host in hand right",
+            StepError::Balancer { .. }
+            | StepError::Unapplied { .. }
+            | StepError::Drift { .. }
+            | StepError::Floor(_)
+            | StepError::Host { .. }
+            | StepError::Unwell { .. } => {
                 // Journaled first: after a crash the way still leads back. Settling does not fail.
                 let _ = self.record(Event::Undoing { why }).await;
                 "undoing the rollout"

@@ -11,7 +11,7 @@ use super::{
     journal::{Captured, Direction, Event, Mark, Run, Step},
     plan::Fleet,
     port::{Clock, Health, HostName, Narrator, Ports, Weight},
-    step::{Trouble, Work, drift, is_as_before, unwell},
+    step::{StepError, Work, drift, is_as_before, unwell},
     world::{GaveUp, Patience, Source, Ticker},
 };
 use crate::{failure, paint};
@@ -150,8 +150,8 @@ impl<P: Ports> Work<'_, P> {
                 failed.push((host, why));
                 continue;
             }
-            if let Err(trouble) = self.carry_out(&host, &action).await {
-                let why = failure::chain(&trouble);
+            if let Err(error) = self.carry_out(&host, &action).await {
+                let why = failure::chain(&error);
                 self.world.say(&host, &paint::red(&why));
                 failed.push((host, why));
             }
@@ -159,13 +159,13 @@ impl<P: Ports> Work<'_, P> {
         Ok(failed)
     }
 
-    async fn carry_out(&mut self, host: &str, action: &Action) -> Result<(), Trouble> {
+    async fn carry_out(&mut self, host: &str, action: &Action) -> Result<(), StepError> {
         match action {
             Action::Keep => Ok(()),
             Action::Restore => self.restore(host).await,
             Action::Adopt => match self.adopt(host).await {
-                Err(trouble @ Trouble::Unwell { .. }) => {
-                    self.world.say(host, &failure::chain(&trouble));
+                Err(error @ StepError::Unwell { .. }) => {
+                    self.world.say(host, &failure::chain(&error));
                     self.undo(host).await
                 }
                 result => result,
@@ -174,12 +174,12 @@ impl<P: Ports> Work<'_, P> {
             Action::LeaveOut => self.leave_out(host).await,
             Action::Drift { seen, is_harmless } => {
                 let original = self.original(host).unwrap_or(Weight::ZERO);
-                let trouble = drift(host, original, *seen);
+                let error = drift(host, original, *seen);
                 if *is_harmless {
-                    self.world.say(host, &format!("{trouble}: left so"));
+                    self.world.say(host, &format!("{error}: left so"));
                     return Ok(());
                 }
-                Err(trouble)
+                Err(error)
             }
             Action::Unseen => {
                 let why = "it cannot be looked at, so nothing was done".into();
@@ -188,7 +188,7 @@ impl<P: Ports> Work<'_, P> {
         }
     }
 
-    async fn restore(&mut self, host: &str) -> Result<(), Trouble> {
+    async fn restore(&mut self, host: &str) -> Result<(), StepError> {
         self.world
             .say(host, "runs what it ran before, and goes back in");
         if let Some(previous) = self.captured(host).and_then(|c| c.previous.clone()) {
@@ -196,7 +196,7 @@ impl<P: Ports> Work<'_, P> {
             let is_restarted = mark.is_some_and(|mark| mark.step == Step::Switch && !mark.is_done);
             // Where it was never taken down, one look is enough.
             let hold = if is_restarted {
-                self.settings.care.min_healthy_time
+                self.settings.rollout.min_healthy_time
             } else {
                 Duration::ZERO
             };
@@ -206,7 +206,7 @@ impl<P: Ports> Work<'_, P> {
         self.admit(host, Direction::Undo).await
     }
 
-    async fn adopt(&mut self, host: &str) -> Result<(), Trouble> {
+    async fn adopt(&mut self, host: &str) -> Result<(), StepError> {
         let mark = self.captured(host).and_then(|captured| captured.mark);
         // Proven before the interruption: one look is enough.
         let was_proven = mark.is_some_and(|mark| {
@@ -215,7 +215,7 @@ impl<P: Ports> Work<'_, P> {
         let hold = if was_proven {
             Duration::ZERO
         } else {
-            self.settings.care.min_healthy_time
+            self.settings.rollout.min_healthy_time
         };
         let release = self.run.release.clone();
         let text = format!("runs {} already: kept when it is healthy", release.version);
@@ -233,7 +233,7 @@ impl<P: Ports> Work<'_, P> {
         self.admit(host, Direction::Do).await
     }
 
-    async fn undo(&mut self, host: &str) -> Result<(), Trouble> {
+    async fn undo(&mut self, host: &str) -> Result<(), StepError> {
         if self
             .captured(host)
             .is_none_or(|captured| captured.previous.is_none())
@@ -249,7 +249,7 @@ impl<P: Ports> Work<'_, P> {
     }
 
     /// Sees to it that a host with nothing healthy on it gets no requests.
-    async fn leave_out(&mut self, host: &str) -> Result<(), Trouble> {
+    async fn leave_out(&mut self, host: &str) -> Result<(), StepError> {
         if let Some(original) = self.original(host)
             && self.is_in(host).await?
         {
@@ -260,7 +260,7 @@ impl<P: Ports> Work<'_, P> {
     }
 
     /// True when the balancer sends requests to a host that this run may take out.
-    async fn is_in(&self, host: &str) -> Result<bool, Trouble> {
+    async fn is_in(&self, host: &str) -> Result<bool, StepError> {
         match self.original(host) {
             None | Some(Weight::ZERO) => Ok(false),
             Some(_) => Ok(self.weight(host).await? > Weight::ZERO),
@@ -271,7 +271,7 @@ impl<P: Ports> Work<'_, P> {
     pub(super) async fn observe(&self, patience: Patience) -> Result<Fleet, GaveUp<Source>> {
         let world = self.world;
         let began = world.now();
-        let deadline = began + self.settings.care.healthy_deadline;
+        let deadline = began + self.settings.rollout.healthy_deadline;
         let mut ticker = Ticker::after(began);
         loop {
             let fleet = world.look(patience).await.fleet()?;

@@ -1,7 +1,7 @@
 //! The steps on one host: drain, switch, admit, each journaled before and after.
 //!
 //! Weights are compared before they are set, and read back after. Nothing here decides what to do
-//! after a trouble: that is `resume`'s.
+//! after an error: that is `resume`'s.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// Why a step did not succeed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Trouble {
+pub(crate) enum StepError {
     #[error("the balancer does not move the weight of {host}")]
     Balancer {
         host: HostName,
@@ -66,17 +66,17 @@ pub(super) struct Work<'a, P: Ports> {
     pub(super) journal: &'a P::Journal,
     pub(super) run: Run,
     /// True once things are only put right: then a wish to stop is no reason to stop, and a full
-    /// disk under the journal no reason to leave a host dark.
+    /// disk under the journal no reason to leave a host at weight 0.
     pub(super) is_settling: bool,
 }
 
 impl<P: Ports> Work<'_, P> {
     /// Writes an event down, then believes it.
-    pub(super) async fn record(&mut self, event: Event) -> Result<(), Trouble> {
+    pub(super) async fn record(&mut self, event: Event) -> Result<(), StepError> {
         if let Err(error) = self.journal.append(&event).await {
             if !self.is_settling {
                 let source = error.into();
-                return Err(Trouble::Journal { source });
+                return Err(StepError::Journal { source });
             }
             let why = failure::chain(&error);
             let text = format!("the journal cannot be written, going on without it: {why}");
@@ -86,7 +86,7 @@ impl<P: Ports> Work<'_, P> {
         Ok(())
     }
 
-    async fn intend(&mut self, host: &str, step: Step, way: Direction) -> Result<(), Trouble> {
+    async fn intend(&mut self, host: &str, step: Step, way: Direction) -> Result<(), StepError> {
         self.record(Event::Intent {
             host: host.into(),
             step,
@@ -95,7 +95,7 @@ impl<P: Ports> Work<'_, P> {
         .await
     }
 
-    async fn finish(&mut self, host: &str, step: Step, way: Direction) -> Result<(), Trouble> {
+    async fn finish(&mut self, host: &str, step: Step, way: Direction) -> Result<(), StepError> {
         self.record(Event::Done {
             host: host.into(),
             step,
@@ -114,9 +114,9 @@ impl<P: Ports> Work<'_, P> {
     }
 
     /// Fails when somebody wants the rollout to end and nothing speaks against it.
-    pub(super) fn go_on(&self) -> Result<(), Trouble> {
+    pub(super) fn go_on(&self) -> Result<(), StepError> {
         if self.world.wish() > Wish::GoOn && !self.is_settling {
-            return Err(Trouble::Cancelled);
+            return Err(StepError::Cancelled);
         }
         Ok(())
     }
@@ -133,7 +133,7 @@ impl<P: Ports> Work<'_, P> {
     }
 
     /// Takes a host out of the balancer and waits until nobody is connected to it.
-    pub(super) async fn drain(&mut self, host: &str, way: Direction) -> Result<(), Trouble> {
+    pub(super) async fn drain(&mut self, host: &str, way: Direction) -> Result<(), StepError> {
         let Some(original) = self.original(host) else {
             return Ok(());
         };
@@ -165,7 +165,7 @@ impl<P: Ports> Work<'_, P> {
     }
 
     /// Asks for the capacity that would be left, with fresh eyes.
-    async fn keep_floor(&self, host: &str) -> Result<(), Trouble> {
+    async fn keep_floor(&self, host: &str) -> Result<(), StepError> {
         let looks = self.world.look(self.patience()).await;
         let fleet = looks.fleet().map_err(|gave_up| balancer(host, gave_up))?;
         let originals: BTreeMap<_, _> = self
@@ -175,13 +175,13 @@ impl<P: Ports> Work<'_, P> {
             .filter_map(|(name, captured)| Some((name.clone(), captured.weight?)))
             .collect();
         let floor = Floor {
-            percent: self.settings.care.min_capacity,
+            percent: self.settings.rollout.min_capacity,
             originals: &originals,
         };
         Ok(floor.allows(&fleet, host)?)
     }
 
-    pub(super) async fn weight(&self, host: &str) -> Result<Weight, Trouble> {
+    pub(super) async fn weight(&self, host: &str) -> Result<Weight, StepError> {
         let pool = self.world.pool(self.patience()).await;
         let pool = pool.map_err(|gave_up| balancer(host, gave_up))?;
         let weight = pool.and_then(|pool| pool.weights.get(host).copied());
@@ -189,7 +189,7 @@ impl<P: Ports> Work<'_, P> {
         weight.ok_or_else(|| balancer(host, missing()))
     }
 
-    async fn wait_until_drained(&self, host: &str, way: Direction) -> Result<(), Trouble> {
+    async fn wait_until_drained(&self, host: &str, way: Direction) -> Result<(), StepError> {
         let world = self.world;
         let began = world.now();
         let survey = world.survey(self.patience(), host).await;
@@ -197,7 +197,7 @@ impl<P: Ports> Work<'_, P> {
         let (Some(container), Some(remote)) = (survey.container, world.remote(host)) else {
             return Ok(());
         };
-        let mut drain = Drain::new(&self.settings.care, began);
+        let mut drain = Drain::new(&self.settings.rollout, began);
         let mut ticker = Ticker::new();
         loop {
             self.go_on()?;
@@ -240,7 +240,7 @@ impl<P: Ports> Work<'_, P> {
     }
 
     /// Makes a host run the release, or what it ran before, and proves that healthy.
-    pub(super) async fn switch(&mut self, host: &str, way: Direction) -> Result<(), Trouble> {
+    pub(super) async fn switch(&mut self, host: &str, way: Direction) -> Result<(), StepError> {
         if let Some(original) = self.original(host)
             && original > Weight::ZERO
         {
@@ -264,18 +264,18 @@ impl<P: Ports> Work<'_, P> {
             (Direction::Undo, None) => {
                 let host = host.into();
                 let why = "it ran nothing before, so there is nothing to go back to".into();
-                return Err(Trouble::Unwell { host, why });
+                return Err(StepError::Unwell { host, why });
             }
         };
         self.intend(host, Step::Switch, way).await?;
         self.world.say(host, &format!("compose starts {name}"));
         self.compose(host, &reference).await?;
-        let hold = self.settings.care.min_healthy_time;
+        let hold = self.settings.rollout.min_healthy_time;
         self.prove(host, Proof::new(expected, hold)).await?;
         self.finish(host, Step::Switch, way).await
     }
 
-    async fn compose(&self, host: &str, reference: &str) -> Result<(), Trouble> {
+    async fn compose(&self, host: &str, reference: &str) -> Result<(), StepError> {
         let world = self.world;
         let Some(remote) = world.remote(host) else {
             return Err(unknown(host));
@@ -294,13 +294,13 @@ impl<P: Ports> Work<'_, P> {
     }
 
     /// Watches a host's container until it has been healthy for long enough.
-    pub(super) async fn prove(&self, host: &str, mut proof: Proof<'_>) -> Result<(), Trouble> {
+    pub(super) async fn prove(&self, host: &str, mut proof: Proof<'_>) -> Result<(), StepError> {
         let world = self.world;
         let Some(remote) = world.remote(host) else {
             return Err(unknown(host));
         };
         let began = world.now();
-        let mut deadline = began + self.settings.care.healthy_deadline;
+        let mut deadline = began + self.settings.rollout.healthy_deadline;
         let mut ticker = Ticker::after(began);
         let mut was_holding = false;
         loop {
@@ -325,7 +325,7 @@ impl<P: Ports> Work<'_, P> {
             };
             if proof.is_holding() && !was_holding {
                 // Being healthy in time is what the deadline asks; staying so takes its own time.
-                deadline = deadline.max(now + self.settings.care.min_healthy_time);
+                deadline = deadline.max(now + self.settings.rollout.min_healthy_time);
                 let text = format!("healthy after {waited}, has to stay so for a while");
                 world.say(host, &text);
             }
@@ -363,7 +363,7 @@ impl<P: Ports> Work<'_, P> {
     }
 
     /// Gives a host its weight back. Its container was proven healthy by the caller.
-    pub(super) async fn admit(&mut self, host: &str, way: Direction) -> Result<(), Trouble> {
+    pub(super) async fn admit(&mut self, host: &str, way: Direction) -> Result<(), StepError> {
         self.intend(host, Step::Admit, way).await?;
         if let Some(original) = self.original(host)
             && original > Weight::ZERO
@@ -400,38 +400,38 @@ pub(super) fn is_as_before(captured: &Captured, survey: &Survey) -> bool {
     }
 }
 
-pub(super) fn drift(host: &str, expected: Weight, seen: Weight) -> Trouble {
-    Trouble::Drift {
+pub(super) fn drift(host: &str, expected: Weight, seen: Weight) -> StepError {
+    StepError::Drift {
         host: host.into(),
         expected,
         seen,
     }
 }
 
-pub(super) fn balancer(host: &str, gave_up: GaveUp<Source>) -> Trouble {
+pub(super) fn balancer(host: &str, gave_up: GaveUp<Source>) -> StepError {
     let host = host.into();
     match gave_up {
-        GaveUp::Stopped => Trouble::Cancelled,
-        GaveUp::Failed(source) => Trouble::Balancer { host, source },
+        GaveUp::Stopped => StepError::Cancelled,
+        GaveUp::Failed(source) => StepError::Balancer { host, source },
     }
 }
 
-fn on(host: &str, what: &'static str, gave_up: GaveUp<Source>) -> Trouble {
+fn on(host: &str, what: &'static str, gave_up: GaveUp<Source>) -> StepError {
     match gave_up {
-        GaveUp::Stopped => Trouble::Cancelled,
+        GaveUp::Stopped => StepError::Cancelled,
         GaveUp::Failed(source) => failed_on(host, what, source),
     }
 }
 
-fn failed_on(host: &str, what: &'static str, source: impl Into<Source>) -> Trouble {
-    Trouble::Host {
+fn failed_on(host: &str, what: &'static str, source: impl Into<Source>) -> StepError {
+    StepError::Host {
         host: host.into(),
         what,
         source: source.into(),
     }
 }
 
-fn unknown(host: &str) -> Trouble {
+fn unknown(host: &str) -> StepError {
     let why = "the environment has no such host any more";
     failed_on(host, "looking for it", why)
 }
@@ -440,7 +440,7 @@ fn connections(number: u64) -> String {
     narrate::count(usize::try_from(number).unwrap_or(usize::MAX), "connection")
 }
 
-pub(super) fn unwell(host: &str, why: String) -> Trouble {
+pub(super) fn unwell(host: &str, why: String) -> StepError {
     let host = host.into();
-    Trouble::Unwell { host, why }
+    StepError::Unwell { host, why }
 }

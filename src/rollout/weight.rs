@@ -5,7 +5,7 @@ use std::{cell::Cell, time::Duration};
 
 use super::{
     port::{Balancer, Fault, Ports, Retry, Weight},
-    step::{Trouble, Work, balancer, drift},
+    step::{StepError, Work, balancer, drift},
     world::{Awaited, GaveUp, Patience},
 };
 
@@ -47,7 +47,7 @@ impl<P: Ports> Work<'_, P> {
         host: &str,
         from: Weight,
         to: Weight,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), StepError> {
         let Some(port) = &self.world.balancer else {
             return Ok(());
         };
@@ -87,11 +87,11 @@ impl<P: Ports> Work<'_, P> {
                 self.world.say(host, &text);
                 Ok(())
             }
-            Err(GaveUp::Stopped | GaveUp::Failed(MoveError::Stopped)) => Err(Trouble::Cancelled),
+            Err(GaveUp::Stopped | GaveUp::Failed(MoveError::Stopped)) => Err(StepError::Cancelled),
             Err(GaveUp::Failed(MoveError::Drift(seen))) => Err(drift(host, from, seen)),
             Err(GaveUp::Failed(MoveError::NotApplied(wanted))) => {
                 let host = host.into();
-                Err(Trouble::Unapplied { host, wanted })
+                Err(StepError::Unapplied { host, wanted })
             }
             Err(GaveUp::Failed(error @ (MoveError::NotMember | MoveError::Balancer(_)))) => {
                 Err(balancer(host, GaveUp::Failed(error.into())))

@@ -100,7 +100,7 @@ pub(crate) struct World<P: Ports> {
 pub(crate) struct Settings {
     /// The environment's name, for people.
     pub environment: String,
-    pub care: Rollout,
+    pub rollout: Rollout,
     /// Releases known from before, so that a digest can be called by its version.
     pub versions: Vec<Release>,
 }
@@ -109,7 +109,7 @@ impl Settings {
     pub(crate) fn new(environment: &Environment, versions: Vec<Release>) -> Self {
         Self {
             environment: environment.name.clone(),
-            care: environment.rollout.clone(),
+            rollout: environment.rollout.clone(),
             versions,
         }
     }

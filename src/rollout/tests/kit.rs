@@ -136,7 +136,7 @@ pub(super) struct Sim {
     pub(super) calls: RefCell<Vec<String>>,
     /// What breaks, and at which call.
     pub(super) faults: RefCell<Vec<(usize, Break)>>,
-    pub(super) care: RefCell<Rollout>,
+    pub(super) rollout: RefCell<Rollout>,
     pub(super) has_balancer: Cell<bool>,
     pub(super) has_fired: Cell<bool>,
     pub(super) violations: RefCell<Vec<String>>,
@@ -188,7 +188,7 @@ impl Sim {
             manners: RefCell::default(),
             calls: RefCell::default(),
             faults: RefCell::default(),
-            care: RefCell::default(),
+            rollout: RefCell::default(),
             has_balancer: Cell::new(true),
             has_fired: Cell::default(),
             violations: RefCell::default(),
@@ -559,18 +559,18 @@ impl Sim {
     fn settings(&self) -> Settings {
         Settings {
             environment: "production".into(),
-            care: self.care.borrow().clone(),
+            rollout: self.rollout.borrow().clone(),
             versions: vec![release("v1"), release("v2"), release("v3")],
         }
     }
 
     /// Short waits, so that a rollout is few calls.
     pub(super) fn be_brisk(&self) {
-        let mut care = self.care.borrow_mut();
-        care.propagation = Duration::from_secs(1);
-        care.drain_quiet = Duration::from_secs(1);
-        care.min_healthy_time = Duration::from_secs(2);
-        care.healthy_deadline = Duration::from_mins(1);
+        let mut rollout = self.rollout.borrow_mut();
+        rollout.propagation = Duration::from_secs(1);
+        rollout.drain_quiet = Duration::from_secs(1);
+        rollout.min_healthy_time = Duration::from_secs(2);
+        rollout.healthy_deadline = Duration::from_mins(1);
     }
 
     fn until_killed<T>(&self, work: impl Future<Output = T>) -> Option<T> {
@@ -658,7 +658,7 @@ impl Balancer for SimBalancer {
                 .borrow_mut()
                 .insert(host.into(), weight.value());
             let now = self.0.now.get();
-            let drains = self.0.care.borrow().drain_quiet * 4 / 5;
+            let drains = self.0.rollout.borrow().drain_quiet * 4 / 5;
             self.0.edit(host, |host| host.drained_at = now + drains);
         }
         self.0.answer(effect, ()).await
