@@ -136,6 +136,14 @@ require_cargo() {
         say "Then open a new shell and run this again."
         return 1
     fi
+    # rustup fetches the version that rust-toolchain.toml names. A stable one that is here and new enough needs no fetch.
+    if command -v rustup >/dev/null && ! rustup toolchain list | grep -q "^$wanted-"; then
+        stable=$(rustc +stable --version 2>/dev/null | cut -d ' ' -f 2)
+        if [ -n "$stable" ] && [ "$(printf '%s\n%s\n' "$wanted" "$stable" | sort -V | head -n 1)" = "$wanted" ]; then
+            RUSTUP_TOOLCHAIN=stable
+            export RUSTUP_TOOLCHAIN
+        fi
+    fi
     version=$(rustc --version | cut -d ' ' -f 2)
     if [ "$(printf '%s\n%s\n' "$wanted" "$version" | sort -V | head -n 1)" != "$wanted" ]; then
         say "Rust $version is too old: dockmaster needs $wanted or newer. Try: rustup update"
