@@ -71,6 +71,18 @@ fn compose_is_not_started_once_somebody_gave_the_host_a_weight() {
 }
 
 #[test]
+fn a_host_that_somebody_took_out_meanwhile_is_left_alone() {
+    let sim = three();
+    let at = number(three, "set_weight app-1", 2);
+    sim.faults.borrow_mut().push((at, Break::TakeOut("app-2")));
+    let report = sim.roll_out("v2").unwrap().unwrap();
+    assert_eq!(*sim.violations.borrow(), [""; 0]);
+    assert_eq!(count(&sim, "switch app-2"), 0);
+    assert_eq!(sim.weights.borrow()["app-2"], 0);
+    assert_ne!(report.outcome, Outcome::Done);
+}
+
+#[test]
 fn an_undo_that_was_cut_off_is_not_forgotten() {
     let sim = bad_of_three();
     let at = number(bad_of_three, "switch app-2", 2);

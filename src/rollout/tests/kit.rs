@@ -37,6 +37,8 @@ pub(super) enum Break {
     Ignore,
     /// Somebody else moves the weight of the host in hand just before.
     Stranger,
+    /// Somebody takes that host out of the balancer.
+    TakeOut(&'static str),
     /// The host in hand cannot be reached any more, ever.
     Sever,
     /// The balancer refuses everything from here on.
@@ -346,7 +348,8 @@ impl Sim {
                 Break::Ignore => {}
                 Break::CrashAfter => return Ok(Effect::Last),
                 Break::CrashBefore => self.die().await,
-                Break::Stranger => self.meddle(host),
+                Break::Stranger => self.meddle(host, 37),
+                Break::TakeOut(name) => self.meddle(name, 0),
                 Break::Sever => self.edit(host, |host| host.is_severed = true),
                 Break::Revoke => self.is_revoked.set(true),
                 Break::Close => self.is_closed.set(true),
@@ -378,10 +381,10 @@ impl Sim {
         Ok(Effect::Full)
     }
 
-    fn meddle(&self, host: &str) {
+    fn meddle(&self, host: &str, foreign: u8) {
         if let Some(weight) = self.weights.borrow_mut().get_mut(host) {
-            *weight = 37;
-            self.foreign.borrow_mut().insert(host.to_owned(), 37);
+            *weight = foreign;
+            self.foreign.borrow_mut().insert(host.to_owned(), foreign);
         }
     }
 
