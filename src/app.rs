@@ -3,14 +3,14 @@
 use std::{
     ffi::{OsStr, OsString},
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
 };
 
 use clap::{Parser, error::ErrorKind};
 use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::{
-    admin,
+    admin::{self, gc::Swept},
     broker::{self, client},
     call::Call,
     cli::{Cli, RolloutVerb, Verb},
@@ -62,6 +62,8 @@ fn own_verb(arguments: &[OsString]) -> Option<i32> {
 
 fn carry_out(cli: Cli, call: Call) -> i32 {
     let Cli { config, lane, verb } = cli;
+    // The broker works in another folder.
+    let config = path::absolute(&config).unwrap_or(config);
     let stage = match verb {
         Verb::Config => Stage::Config,
         Verb::Prepare => Stage::Prepare,
@@ -109,9 +111,10 @@ async fn rollout(config: &Path, verb: &RolloutVerb) -> Result<i32, Failure> {
 }
 
 async fn gc(config: &Path) -> Result<i32, Failure> {
-    let text = admin::gc::gc(&program()?, config).await?;
+    let Swept { text, failures } = admin::gc::gc(&program()?, config).await?;
     let _ = io::stdout().write_all(text.as_bytes());
-    Ok(0)
+    failures.iter().for_each(tell);
+    Ok(if failures.is_empty() { 0 } else { INCOMPLETE })
 }
 
 async fn run_stage(

@@ -1,5 +1,5 @@
 # Sourced by the scripts that need a whole machine: installs what is missing from Debian's packages and checks for
-# a Rust toolchain. Starts no service: the testbed starts what it needs, and ends that again.
+# a Rust toolchain. Starts a Docker Engine where none answers, and ends it again; the testbed starts the rest.
 # shellcheck shell=sh
 
 # package:file that shows it is installed
@@ -103,7 +103,7 @@ install_clients() {
     site=$(apt-get indextargets --format '$(CODENAME) $(ORIGIN) $(SITE)' 'Created-By: Packages' |
         sed -n 's/^bookworm Debian //p' | head -n 1)
     if [ -z "$site" ]; then
-        say "apt knows no source of Debian 12 (bookworm), so there is no newer client: tests that need one are left out."
+        say "apt knows no source of Debian 12 (bookworm), so there is no newer client: tests that need one are left out, or fail where CI is set."
         return 0
     fi
     work=$(mktemp -d)

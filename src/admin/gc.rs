@@ -17,27 +17,44 @@ use crate::{
     sandbox::Sandbox,
 };
 
-/// Removes them; what was removed, as text.
-pub(crate) async fn gc(program: &Path, config: &Path) -> Result<String, Failure> {
+/// What was removed, as text, and what could not be.
+pub(crate) struct Swept {
+    pub(crate) text: String,
+    pub(crate) failures: Vec<Failure>,
+}
+
+/// Removes them, and tries everything before a failure is told.
+pub(crate) async fn gc(program: &Path, config: &Path) -> Result<Swept, Failure> {
     let config = Config::load(config)?;
     let mut removed = BTreeSet::new();
+    let mut failures = Vec::new();
     for lane in config.lanes.values() {
         if let Lane::Docker(lane) = lane {
-            removed.extend(sweep(&lane.docker_host).await?);
+            match sweep(&lane.docker_host).await {
+                Ok(keys) => removed.extend(keys),
+                Err(error) => failures.push(error.into()),
+            }
         }
     }
-    for orphan in Sandbox::orphans(program, &config)? {
-        orphan.remove().await?;
-        removed.insert(orphan.key().to_owned());
-    }
-    if removed.is_empty() {
-        return Ok("nothing was left behind\n".into());
+    match Sandbox::orphans(program, &config) {
+        Ok(orphans) => {
+            for orphan in orphans {
+                match orphan.remove().await {
+                    Ok(()) => drop(removed.insert(orphan.key().to_owned())),
+                    Err(error) => failures.push(error),
+                }
+            }
+        }
+        Err(error) => failures.push(error),
     }
     let mut text = String::new();
     for key in &removed {
         text.extend(["removed what the job ", key, " left behind\n"]);
     }
-    Ok(text)
+    if removed.is_empty() && failures.is_empty() {
+        text.push_str("nothing was left behind\n");
+    }
+    Ok(Swept { text, failures })
 }
 
 async fn sweep(host: &str) -> Result<BTreeSet<String>, EngineError> {

@@ -237,14 +237,16 @@ async fn spawn(
     Ok((child, control))
 }
 
-/// The broker's user, who owns the folder of journals and leases: nobody else has a business there.
+/// The broker's user, who owns the folder of journals and leases: nobody else may enter it.
 fn account(config: &Config) -> Result<User, Failure> {
     let name = &config.broker_user;
     let account = User::from_name(name)
         .map_err(|error| Failure::system(error).during("cannot look accounts up"))?
         .ok_or_else(|| {
             Failure::system(format!("the user {name} (broker-user) does not exist"))
-                .hint(format!("try: useradd --system --no-create-home {name}"))
+                .hint(format!(
+                    "try: useradd --system --home-dir /var/lib/dockmaster/broker --shell /usr/sbin/nologin {name}"
+                ))
         })?;
     if account.uid.is_root() {
         return Err(Failure::system("broker-user cannot be root"));

@@ -57,7 +57,18 @@ pub(super) async fn status(config: &Config, name: &str) -> Result<bool, Failure>
             world.narrator.say(&line);
         }
     }
+    if is_blind(&glance) {
+        let text = format!("nothing of {name} answers, so nothing is known of it");
+        return Err(Failure::system(text));
+    }
     Ok(is_well)
+}
+
+/// True when neither the balancer nor any host was seen.
+fn is_blind(glance: &Glance) -> bool {
+    let sees_balancer = matches!(glance.pool, Some(Ok(_)));
+    let mut surveys = glance.surveys.iter();
+    !sees_balancer && surveys.all(|(_, survey)| survey.is_err())
 }
 
 /// The balancer's error if there is one, then a line a host; `false` when a person has to look.
@@ -208,6 +219,18 @@ mod tests {
                 "app-2  weight unknown, v1, healthy",
             ]
         );
+    }
+
+    #[test]
+    fn who_sees_nothing_at_all_does_not_judge() {
+        let mut glance = glance(Err("refused".into()), ["v1", "v1"]);
+        assert!(!is_blind(&glance));
+        for (_, survey) in &mut glance.surveys {
+            *survey = Err("no answer".into());
+        }
+        assert!(is_blind(&glance));
+        glance.pool = Some(Ok(Pool::default()));
+        assert!(!is_blind(&glance));
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! `environments/NAME.toml`: a named deploy target: its hosts, its balancer, its rules.
 
-use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::Duration,
+};
 
 use serde::Deserialize;
 
@@ -166,11 +170,26 @@ impl Environment {
     /// What the types cannot say, all of it: each line names its key.
     pub(super) fn problems(&self) -> Vec<String> {
         let mut names = BTreeSet::new();
+        let (mut addresses, mut servers) = (BTreeMap::new(), BTreeMap::new());
         let mut problems = Vec::new();
         for host in &self.hosts {
             let name = &host.name;
             if name.is_empty() || !names.insert(name) {
                 problems.push(format!("hosts.name `{name}` is empty or there twice"));
+            }
+            let address = format!("{}:{}", host.ssh.host, host.ssh.port);
+            for (key, value, seen) in [
+                ("ssh", address, &mut addresses),
+                ("server-id", host.server_id.clone(), &mut servers),
+            ] {
+                if value.is_empty() {
+                    continue;
+                }
+                if let Some(other) = seen.insert(value.clone(), name) {
+                    problems.push(format!(
+                        "hosts.{key} of `{name}` is also that of `{other}`: {value}"
+                    ));
+                }
             }
             if host.host_key.split_whitespace().count() < 2 {
                 problems.push(format!(

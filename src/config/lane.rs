@@ -77,7 +77,7 @@ pub struct DockerLane {
     pub wait_for_services: Duration,
 }
 
-/// Jobs on the code server itself, with the keys of production in reach but out of sight.
+/// Jobs on the code server itself, which use the keys of production and cannot read them.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct DeployLane {

@@ -1,6 +1,6 @@
 //! `/etc/dockmaster/config.toml`: what the admin decided. Unknown keys are refused with line and caret.
 //!
-//! A file that somebody else than its owner can write is not the admin's word, so it is refused too.
+//! A file that others can write is refused too: it may not be what the admin wrote.
 
 mod environment;
 mod error;

@@ -54,8 +54,12 @@ fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Vec<String>> {
         error.to_string().trim_end().to_owned()
     };
     let (mut document, errors) = DeTable::parse_recoverable(text);
-    if !errors.is_empty() {
-        return Err(errors.into_iter().map(told).collect());
+    // One missing bracket makes errors to the end of the file.
+    let first = errors
+        .into_iter()
+        .min_by_key(|error| error.span().map(|span| span.start));
+    if let Some(error) = first {
+        return Err(vec![told(error)]);
     }
     let mut problems = Vec::new();
     let mut removed: Vec<String> = Vec::new();

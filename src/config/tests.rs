@@ -135,3 +135,29 @@ fn all_problems_of_all_files_are_told_at_once_each_with_its_line() {
     }
     assert!(!text.contains("missing field `policy`"), "{text}");
 }
+
+#[test]
+fn two_hosts_with_one_address_or_one_server_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = include_str!("../../runner-config/environments/production.toml")
+        .replace("i-bp1aaaaaaaaaaaaaaaa2", "i-bp1aaaaaaaaaaaaaaaa1")
+        .replace("deploy@10.0.0.13", "root@10.0.0.12:22");
+    write(folder.path(), "environments/production.toml", &text);
+    let path = write(folder.path(), "config.toml", "");
+    let config = Config::load(&path).unwrap();
+    let text = config.environment("production").unwrap_err().to_string();
+    for expected in [
+        "hosts.server-id of `app-2` is also that of `app-1`: i-bp1aaaaaaaaaaaaaaaa1",
+        "hosts.ssh of `app-3` is also that of `app-2`: 10.0.0.12:22",
+    ] {
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
+#[test]
+fn a_missing_bracket_is_one_error_and_not_one_for_each_line_behind_it() {
+    let text = "state-dir = \"/x\"\n[lanes.docker\nkind = \"docker\"\n[lanes.deploy]\nkind = 1\n";
+    let text = load(text).unwrap_err().to_string();
+    assert!(text.contains("2 | [lanes.docker"), "{text}");
+    assert_eq!(text.matches("TOML parse error").count(), 1, "{text}");
+}

@@ -142,7 +142,7 @@ pub(crate) fn release(dir: &Path) -> Result<(), GateError> {
             Err(Errno::EINVAL) => false,
             Err(error) => return Err(failed(&path)(error.into())),
         } {}
-        // Only the empty place itself: had the unmount not worked, this fails and removes nothing.
+        // Only the empty place itself: this fails and removes nothing when the unmount did not work.
         let removed = if path.is_dir() {
             fs::remove_dir(&path)
         } else {

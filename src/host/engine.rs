@@ -116,7 +116,7 @@ impl Host {
             Ok(_) => {
                 return RemoteError::Engine {
                     host: self.name.clone(),
-                    what: "be reached at /var/run/docker.sock; is it running?".into(),
+                    what: "be reached at /var/run/docker.sock: it does not run, or sshd forbids to forward it (AllowTcpForwarding, AllowStreamLocalForwarding)".into(),
                     source,
                 };
             }

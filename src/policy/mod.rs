@@ -46,7 +46,9 @@ impl Grant {
 pub enum Refusal {
     #[error("this lane does not deploy to `{environment}` (it deploys to: {known})")]
     Environment { environment: String, known: String },
-    #[error("project {project} may not deploy to `{environment}`")]
+    #[error(
+        "project {project} may not deploy to `{environment}`: it is not in policy.projects of environments/{environment}.toml"
+    )]
     Project { project: i64, environment: String },
     #[error("`{environment}` is deployed from tags only, and `{reference}` is a {ref_type}")]
     NotATag {
@@ -58,6 +60,13 @@ pub enum Refusal {
         "`{environment}` is deployed from protected tags only, and `{reference}` is not protected"
     )]
     Unprotected {
+        environment: String,
+        reference: String,
+    },
+    #[error(
+        "nobody says whether `{reference}` is protected, and `{environment}` is deployed from protected tags only: GitLab and gitlab-runner have to be 18.3 or newer"
+    )]
+    UnknownProtection {
         environment: String,
         reference: String,
     },
@@ -109,12 +118,21 @@ pub(crate) fn decide(
                     ref_type,
                 });
             }
-            if !job.is_protected() {
-                let reference = reference();
-                return Err(Refusal::Unprotected {
-                    environment: name(),
-                    reference,
-                });
+            let (environment, reference) = (name(), reference());
+            match job.git_info.protected {
+                Some(true) => {}
+                Some(false) => {
+                    return Err(Refusal::Unprotected {
+                        environment,
+                        reference,
+                    });
+                }
+                None => {
+                    return Err(Refusal::UnknownProtection {
+                        environment,
+                        reference,
+                    });
+                }
             }
         }
     }

@@ -80,7 +80,7 @@ fn protection_that_is_false_or_unknown_is_refused() {
         |job| job.git_info.protected = Some(false),
         "is not protected",
     );
-    refused(|job| job.git_info.protected = None, "is not protected");
+    refused(|job| job.git_info.protected = None, "18.3 or newer");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The deploy engine: pure plans and the rollout that carries them out through ports.
+//! The engine of a rollout: pure plans and the rollout that carries them out through ports.
 
 pub(crate) mod drain;
 mod ending;

@@ -175,7 +175,7 @@ impl<P: Ports> World<P> {
     }
 
     /// Repeats a call, which must be safe to repeat, while its errors say that it may succeed, and
-    /// says every few seconds what it waits for. Nothing else in the program tries again.
+    /// says every few seconds what it waits for. Nothing else in a rollout tries again.
     pub(super) async fn retry<T, E: Fault>(
         &self,
         patience: Patience,

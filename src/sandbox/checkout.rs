@@ -256,7 +256,7 @@ fn settings(wanted: &Checkout) -> Vec<(String, String)> {
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
     .into();
     if let Some(header) = &wanted.authorization {
-        // For this server only, should anything ever lead to another.
+        // For this server only: another one must never get it.
         let server = wanted.url[..url::Position::BeforePath].to_owned();
         settings.push((format!("http.{server}/.extraHeader"), header.clone()));
     }

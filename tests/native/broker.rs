@@ -198,7 +198,7 @@ fn a_missing_account_is_told_once_with_the_command_that_makes_it(_: &()) {
             .text
             .matches("dockmaster-nobody (broker-user) does not exist");
         assert_eq!(told.count(), 1, "{}", ended.text);
-        ended.says("try: useradd --system --no-create-home dockmaster-nobody");
+        ended.says("try: useradd --system --home-dir /var/lib/dockmaster/broker --shell /usr/sbin/nologin dockmaster-nobody");
     }
 }
 

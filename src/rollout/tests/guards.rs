@@ -1,4 +1,4 @@
-//! Guards that only a fault at one exact moment puts to the test.
+//! Guards that only a fault at one exact moment can show.
 
 use std::{collections::BTreeMap, rc::Rc};
 
