@@ -15,10 +15,10 @@ use dockmaster::{
     rollout::port::{Fault, Remote, Retry},
 };
 
-use crate::bed::{Bed, PATIENCE, again, assert_says, run, wait_until};
+use crate::fixture::{Fixture, PATIENCE, again, assert_says, run, wait_until};
 
 testbed::tests![
-    Bed; [Testbed];
+    Fixture; [Testbed];
     a_changed_host_key_stops_everything,
     a_key_that_the_host_does_not_know_is_named,
     a_host_without_sshd_cannot_be_reached,
@@ -30,10 +30,10 @@ testbed::tests![
     no_ssh_outlives_a_killed_program,
 ];
 
-fn a_changed_host_key_stops_everything(bed: &Bed) {
-    let host = bed.host("app-2");
+fn a_changed_host_key_stops_everything(fixture: &Fixture) {
+    let host = fixture.host("app-2");
     host.change_host_key().unwrap();
-    let error = run(bed.remote("app-2").survey()).unwrap_err();
+    let error = run(fixture.remote("app-2").survey()).unwrap_err();
     host.restore_host_key().unwrap();
     assert!(
         matches!(error, RemoteError::Ssh(SshError::HostKeyChanged { .. })),
@@ -41,12 +41,12 @@ fn a_changed_host_key_stops_everything(bed: &Bed) {
     );
     assert_says(&error, &["app-2", "hosts.host-key", "SHA256:"]);
     assert_eq!(error.retry(), Retry::Never);
-    run(bed.remote("app-2").survey()).unwrap();
+    run(fixture.remote("app-2").survey()).unwrap();
 }
 
-fn a_key_that_the_host_does_not_know_is_named(bed: &Bed) {
-    let mut environment = bed.environment();
-    let other = bed.infrastructure.machine.directory("other").unwrap();
+fn a_key_that_the_host_does_not_know_is_named(fixture: &Fixture) {
+    let mut environment = fixture.environment();
+    let other = fixture.infrastructure.machine.directory("other").unwrap();
     let key = other.join("key");
     let _ = fs::remove_file(&key);
     let made = Command::new("ssh-keygen")
@@ -75,10 +75,10 @@ fn a_key_that_the_host_does_not_know_is_named(bed: &Bed) {
     );
 }
 
-fn a_host_without_sshd_cannot_be_reached(bed: &Bed) {
-    let host = bed.host("app-2");
+fn a_host_without_sshd_cannot_be_reached(fixture: &Fixture) {
+    let host = fixture.host("app-2");
     host.stop_ssh().unwrap();
-    let error = run(bed.remote("app-2").survey()).unwrap_err();
+    let error = run(fixture.remote("app-2").survey()).unwrap_err();
     host.start_ssh().unwrap();
     assert_says(
         &error,
@@ -87,15 +87,15 @@ fn a_host_without_sshd_cannot_be_reached(bed: &Bed) {
     assert_eq!(error.retry(), Retry::SOON);
 }
 
-fn a_stopped_engine_is_told_from_a_lost_connection(bed: &Bed) {
-    let host = bed.host("app-3");
-    let remote = bed.remote("app-3");
+fn a_stopped_engine_is_told_from_a_lost_connection(fixture: &Fixture) {
+    let host = fixture.host("app-3");
+    let remote = fixture.remote("app-3");
     run(async {
         remote.survey().await.unwrap();
         host.stop_engine().unwrap();
         let error = remote.survey().await.unwrap_err();
         assert_says(&error, &["the Docker Engine on app-3"]);
-        let error = bed.remote("app-3").survey().await.unwrap_err();
+        let error = fixture.remote("app-3").survey().await.unwrap_err();
         assert_says(&error, &["app-3", "Docker Engine"]);
         host.start_engine().unwrap();
         remote.survey().await.unwrap();
@@ -103,18 +103,18 @@ fn a_stopped_engine_is_told_from_a_lost_connection(bed: &Bed) {
     host.wait_until_healthy().unwrap();
 }
 
-fn a_user_who_may_not_use_docker_is_told_how(bed: &Bed) {
-    let host = bed.host("app-3");
+fn a_user_who_may_not_use_docker_is_told_how(fixture: &Fixture) {
+    let host = fixture.host("app-3");
     host.exec("gpasswd -d deploy docker").unwrap();
-    let error = run(bed.remote("app-3").survey()).unwrap_err();
+    let error = run(fixture.remote("app-3").survey()).unwrap_err();
     host.exec("gpasswd -a deploy docker").unwrap();
     assert!(matches!(error, RemoteError::NotReady { .. }), "{error}");
     assert_says(&error, &["app-3", "usermod -aG docker deploy"]);
 }
 
-fn a_lost_connection_is_opened_again(bed: &Bed) {
-    let host = bed.host("app-3");
-    let remote = bed.remote("app-3");
+fn a_lost_connection_is_opened_again(fixture: &Fixture) {
+    let host = fixture.host("app-3");
+    let remote = fixture.remote("app-3");
     run(async {
         let before = remote.survey().await.unwrap();
         host.exec("pkill -KILL -f '^sshd: deploy'").unwrap();
@@ -123,9 +123,9 @@ fn a_lost_connection_is_opened_again(bed: &Bed) {
     });
 }
 
-fn a_frozen_host_is_given_up_in_time(bed: &Bed) {
-    let host = bed.host("app-3");
-    let remote = bed.remote("app-3");
+fn a_frozen_host_is_given_up_in_time(fixture: &Fixture) {
+    let host = fixture.host("app-3");
+    let remote = fixture.remote("app-3");
     run(async {
         remote.survey().await.unwrap();
         host.pause().unwrap();
@@ -156,11 +156,11 @@ fn children(parent: u32) -> Vec<u32> {
         .collect()
 }
 
-fn no_ssh_is_left_when_a_host_is_dropped(bed: &Bed) {
+fn no_ssh_is_left_when_a_host_is_dropped(fixture: &Fixture) {
     let is_none = || children(std::process::id()).is_empty();
     wait_until("the ssh of other tests to end", is_none);
     run(async {
-        let remote = bed.remote("app-1");
+        let remote = fixture.remote("app-1");
         remote.survey().await.unwrap();
         assert!(!is_none());
         drop(remote);
@@ -168,10 +168,10 @@ fn no_ssh_is_left_when_a_host_is_dropped(bed: &Bed) {
     wait_until("ssh to end", is_none);
 }
 
-fn no_ssh_outlives_a_killed_program(bed: &Bed) {
-    let environment = bed.environment();
+fn no_ssh_outlives_a_killed_program(fixture: &Fixture) {
+    let environment = fixture.environment();
     let host = &environment.hosts[0];
-    let folder = bed.infrastructure.machine.directory("holder").unwrap();
+    let folder = fixture.infrastructure.machine.directory("holder").unwrap();
     let file = folder.join("host");
     let key = environment.ssh.key.to_string_lossy();
     let target = format!("{}@{}:{}", host.ssh.user, host.ssh.host, host.ssh.port);

@@ -13,18 +13,18 @@ use testbed::{
     trial::Test,
 };
 
-use crate::bed::{Bed, run, wait_until};
+use crate::fixture::{Fixture, run, wait_until};
 
 /// Makes the tests of each kind: a module whose `TESTS` are all claims, in an order in which a new
 /// adapter is best written.
 macro_rules! contract {
     ($($module:ident: $kind:literal in $cloud:ident;)+) => {
-        pub(crate) const TESTS: &[&[Test<Bed>]] = &[$($module::TESTS),+];
+        pub(crate) const TESTS: &[&[Test<Fixture>]] = &[$($module::TESTS),+];
         $(mod $module {
-            use super::{Bed, Subject};
+            use super::{Fixture, Subject};
 
-            fn subject(bed: &Bed) -> Subject<'_> {
-                Subject::new(bed, $kind, super::$cloud(bed))
+            fn subject(fixture: &Fixture) -> Subject<'_> {
+                Subject::new(fixture, $kind, super::$cloud(fixture))
             }
 
             claims![
@@ -45,9 +45,9 @@ macro_rules! contract {
 
 macro_rules! claims {
     ($($claim:ident),+ $(,)?) => {
-        testbed::tests![Bed; [Testbed]; $($claim),+];
-        $(fn $claim(bed: &Bed) {
-            super::$claim(&subject(bed));
+        testbed::tests![Fixture; [Testbed]; $($claim),+];
+        $(fn $claim(fixture: &Fixture) {
+            super::$claim(&subject(fixture));
         })+
     };
 }
@@ -68,9 +68,9 @@ struct Cloud<'a> {
 }
 
 /// Aliyun's, whichever of its balancers.
-fn aliyun(bed: &Bed) -> Cloud<'_> {
+fn aliyun(fixture: &Fixture) -> Cloud<'_> {
     Cloud {
-        far: &bed.infrastructure.balancer,
+        far: &fixture.infrastructure.balancer,
         read: "DescribeVServerGroupAttribute",
         write: "SetVServerGroupAttribute",
         account: |key, secret| {
@@ -83,24 +83,24 @@ fn aliyun(bed: &Bed) -> Cloud<'_> {
 struct Subject<'a> {
     kind: &'a str,
     cloud: Cloud<'a>,
-    bed: &'a Bed,
+    fixture: &'a Fixture,
     account: PathBuf,
 }
 
 impl<'a> Subject<'a> {
-    fn new(bed: &'a Bed, kind: &'a str, cloud: Cloud<'a>) -> Self {
-        let folder = bed.infrastructure.machine.directory("account").unwrap();
+    fn new(fixture: &'a Fixture, kind: &'a str, cloud: Cloud<'a>) -> Self {
+        let folder = fixture.infrastructure.machine.directory("account").unwrap();
         Self {
             kind,
             cloud,
-            bed,
+            fixture,
             account: folder.join("account.json"),
         }
     }
 
     /// The fleet behind the balancer.
     fn environment(&self) -> Environment {
-        let mut environment = self.bed.environment();
+        let mut environment = self.fixture.environment();
         let own = &mut environment.balancer;
         own.kind = self.kind.into();
         own.region = REGION.into();
@@ -109,7 +109,7 @@ impl<'a> Subject<'a> {
         own.endpoint = Some(self.cloud.far.endpoint.parse().unwrap());
         own.account = Some(self.account.clone());
         for host in &mut environment.hosts {
-            let server = &self.bed.host(&host.name).server_id;
+            let server = &self.fixture.host(&host.name).server_id;
             host.server_id.clone_from(server);
         }
         environment

@@ -4,16 +4,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod bed;
 mod connection;
 mod contract;
+mod fixture;
 mod pull;
 mod switch;
 mod watch;
 
 use std::process::ExitCode;
 
-use bed::Bed;
+use fixture::Fixture;
 use testbed::trial::{self, Arguments};
 
 fn main() -> ExitCode {
@@ -24,5 +24,9 @@ fn main() -> ExitCode {
     // The hosts are shared, and most tests change them.
     arguments.test_threads = Some(1);
     let fleet = [watch::TESTS, pull::TESTS, switch::TESTS, connection::TESTS];
-    trial::run(&arguments, Bed::boot, &[contract::TESTS, &fleet].concat())
+    trial::run(
+        &arguments,
+        Fixture::boot,
+        &[contract::TESTS, &fleet].concat(),
+    )
 }

@@ -8,49 +8,49 @@ use dockmaster::{
     rollout::port::{Fault, Release, Remote, Retry},
 };
 
-use crate::bed::{Bed, assert_says, run};
+use crate::fixture::{Fixture, assert_says, run};
 
 testbed::tests![
-    Bed; [Testbed];
+    Fixture; [Testbed];
     without_an_account_the_registry_refuses,
     a_release_is_pulled_by_digest_and_no_credential_stays,
     a_missing_image_is_the_author_s_fault,
     a_full_disk_is_named,
 ];
 
-fn without_an_account_the_registry_refuses(bed: &Bed) {
-    let environment = bed.environment();
+fn without_an_account_the_registry_refuses(fixture: &Fixture) {
+    let environment = fixture.environment();
     let remote = Host::open(&environment, &environment.hosts[1], None).unwrap();
-    let error = run(remote.pull(&bed.new, &|_| ())).unwrap_err();
+    let error = run(remote.pull(&fixture.new, &|_| ())).unwrap_err();
     assert_says(&error, &["app-2 could not pull", "registry.pull-account"]);
     assert_eq!(error.retry(), Retry::Never);
     assert_eq!(Failure::from(error).class(), Class::System);
 }
 
-fn a_release_is_pulled_by_digest_and_no_credential_stays(bed: &Bed) {
-    let host = bed.host("app-2");
-    let remote = bed.remote("app-2");
-    run(remote.pull(&bed.new, &|_| ())).unwrap();
+fn a_release_is_pulled_by_digest_and_no_credential_stays(fixture: &Fixture) {
+    let host = fixture.host("app-2");
+    let remote = fixture.remote("app-2");
+    run(remote.pull(&fixture.new, &|_| ())).unwrap();
     let digests = host
         .exec("docker image inspect --format '{{.RepoDigests}}' $(docker images -q)")
         .unwrap();
-    assert!(digests.contains(&bed.new.reference()), "{digests}");
+    assert!(digests.contains(&fixture.new.reference()), "{digests}");
     let settings =
         host.exec("cat /home/deploy/.docker/config.json /root/.docker/config.json || true");
     assert!(!settings.unwrap().contains("auth\""));
     // A second pull asks nobody.
-    let registry_account = bed.registry().pull_account.unwrap();
-    let environment = bed.environment();
+    let registry_account = fixture.registry().pull_account.unwrap();
+    let environment = fixture.environment();
     let without = Host::open(&environment, &environment.hosts[1], None).unwrap();
-    run(without.pull(&bed.new, &|_| ())).unwrap();
+    run(without.pull(&fixture.new, &|_| ())).unwrap();
     assert!(registry_account.exists());
 }
 
-fn a_missing_image_is_the_author_s_fault(bed: &Bed) {
-    let remote = bed.remote("app-2");
+fn a_missing_image_is_the_author_s_fault(fixture: &Fixture) {
+    let remote = fixture.remote("app-2");
     let release = Release {
         digest: format!("sha256:{}", "0".repeat(64)),
-        ..bed.new.clone()
+        ..fixture.new.clone()
     };
     let error = run(remote.pull(&release, &|_| ())).unwrap_err();
     assert!(matches!(error, RemoteError::ImageMissing { .. }), "{error}");
@@ -58,20 +58,20 @@ fn a_missing_image_is_the_author_s_fault(bed: &Bed) {
     assert_eq!(Failure::from(error).class(), Class::Build);
 }
 
-fn a_full_disk_is_named(bed: &Bed) {
+fn a_full_disk_is_named(fixture: &Fixture) {
     // Nothing compresses it, so every layer is as large as it says.
-    let directory = bed.infrastructure.machine.directory("large").unwrap();
+    let directory = fixture.infrastructure.machine.directory("large").unwrap();
     let noise = fs::read("/proc/self/exe").unwrap();
     fs::write(directory.join("noise"), &noise).unwrap();
-    let base = &bed.infrastructure.images.application_base;
+    let base = &fixture.infrastructure.images.application_base;
     fs::write(
         directory.join("Dockerfile"),
         format!("FROM {base}\nCOPY noise /noise\n"),
     )
     .unwrap();
-    let release = bed.push(&directory, "v1.0.1-large");
-    let host = bed.host("app-3");
-    let remote = bed.remote("app-3");
+    let release = fixture.push(&directory, "v1.0.1-large");
+    let host = fixture.host("app-3");
+    let remote = fixture.remote("app-3");
     host.fill_disk().unwrap();
     let said = RefCell::new(Vec::new());
     let say = |line: &str| said.borrow_mut().push(line.to_owned());

@@ -6,10 +6,10 @@ use dockmaster::{
 };
 use testbed::{command::docker, fleet::DIRECTORY, trial::plugin};
 
-use crate::bed::{Bed, assert_says, container, is_healthy, run, survey_until, wait_until};
+use crate::fixture::{Fixture, assert_says, container, is_healthy, run, survey_until, wait_until};
 
 testbed::tests![
-    Bed; [Testbed];
+    Fixture; [Testbed];
     a_switch_makes_the_release_run_and_can_be_undone,
     the_same_attempt_is_made_once,
     a_lost_connection_does_not_stop_a_switch,
@@ -24,21 +24,24 @@ testbed::tests![
 
 const OVERRIDE: &str = "/srv/test_server1/docker-compose.override.yml";
 
-fn runs(bed: &Bed) -> impl Fn(&Survey) -> bool {
-    |survey| is_healthy(survey) && survey.container.as_ref().unwrap().runs(&bed.new)
+fn runs(fixture: &Fixture) -> impl Fn(&Survey) -> bool {
+    |survey| is_healthy(survey) && survey.container.as_ref().unwrap().runs(&fixture.new)
 }
 
-fn a_switch_makes_the_release_run_and_can_be_undone(bed: &Bed) {
-    let host = bed.host("app-1");
-    let remote = bed.remote("app-1");
+fn a_switch_makes_the_release_run_and_can_be_undone(fixture: &Fixture) {
+    let host = fixture.host("app-1");
+    let remote = fixture.remote("app-1");
     run(async {
         let old = container(&remote).await;
-        remote.pull(&bed.new, &|_| ()).await.unwrap();
+        remote.pull(&fixture.new, &|_| ()).await.unwrap();
         remote
-            .switch("first-1", &bed.new.reference())
+            .switch("first-1", &fixture.new.reference())
             .await
             .unwrap();
-        let new = survey_until(&remote, runs(bed)).await.container.unwrap();
+        let new = survey_until(&remote, runs(fixture))
+            .await
+            .container
+            .unwrap();
         assert_ne!(new.id, old.id);
         assert_eq!(host.version().unwrap(), "1.0.0");
         // Whoever types what was always typed does not bring the old release back.
@@ -49,25 +52,32 @@ fn a_switch_makes_the_release_run_and_can_be_undone(bed: &Bed) {
         let back = survey_until(&remote, is_healthy).await.container.unwrap();
         assert_eq!(back.image, old.image);
         let kept = "cat /home/deploy/.cache/dockmaster/test_server1/first-1-undo/previous.yml";
-        assert!(host.exec(kept).unwrap().contains(&bed.new.digest));
+        assert!(host.exec(kept).unwrap().contains(&fixture.new.digest));
     });
 }
 
-fn the_same_attempt_is_made_once(bed: &Bed) {
-    let remote = bed.remote("app-1");
+fn the_same_attempt_is_made_once(fixture: &Fixture) {
+    let remote = fixture.remote("app-1");
     run(async {
-        remote.pull(&bed.new, &|_| ()).await.unwrap();
-        remote.switch("once", &bed.new.reference()).await.unwrap();
-        let first = survey_until(&remote, runs(bed)).await.container.unwrap();
-        let again = bed.remote("app-1");
+        remote.pull(&fixture.new, &|_| ()).await.unwrap();
+        remote
+            .switch("once", &fixture.new.reference())
+            .await
+            .unwrap();
+        let first = survey_until(&remote, runs(fixture))
+            .await
+            .container
+            .unwrap();
+        let again = fixture.remote("app-1");
         again.switch("once", "no/such@image").await.unwrap();
         assert_eq!(container(&again).await.id, first.id);
     });
 }
 
 /// Makes docker-compose on the host take its time, so that there is a middle to be in.
-fn slow_compose(bed: &Bed, name: &str) {
-    bed.host(name)
+fn slow_compose(fixture: &Fixture, name: &str) {
+    fixture
+        .host(name)
         .exec(
             "printf '#!/bin/sh\\ncase \"$*\" in *up*) touch /tmp/switching; sleep 3;; esac\\n\
              exec /usr/bin/docker-compose \"$@\"\\n' >/usr/local/bin/docker-compose && \
@@ -76,51 +86,52 @@ fn slow_compose(bed: &Bed, name: &str) {
         .unwrap();
 }
 
-fn quick_compose(bed: &Bed, name: &str) {
-    bed.host(name)
+fn quick_compose(fixture: &Fixture, name: &str) {
+    fixture
+        .host(name)
         .exec("rm -f /usr/local/bin/docker-compose /tmp/switching")
         .unwrap();
 }
 
-fn is_in_the_middle(bed: &Bed, name: &str) -> bool {
-    bed.host(name).exec("test -e /tmp/switching").is_ok()
+fn is_in_the_middle(fixture: &Fixture, name: &str) -> bool {
+    fixture.host(name).exec("test -e /tmp/switching").is_ok()
 }
 
-fn a_lost_connection_does_not_stop_a_switch(bed: &Bed) {
-    let host = bed.host("app-2");
-    let remote = bed.remote("app-2");
-    slow_compose(bed, "app-2");
+fn a_lost_connection_does_not_stop_a_switch(fixture: &Fixture) {
+    let host = fixture.host("app-2");
+    let remote = fixture.remote("app-2");
+    slow_compose(fixture, "app-2");
     std::thread::scope(|scope| {
         let cutter = scope.spawn(|| {
-            wait_until("the switch to begin", || is_in_the_middle(bed, "app-2"));
+            wait_until("the switch to begin", || is_in_the_middle(fixture, "app-2"));
             host.exec("pkill -KILL -f '^sshd: deploy'").unwrap();
         });
         run(async {
-            remote.pull(&bed.new, &|_| ()).await.unwrap();
-            let reference = bed.new.reference();
+            remote.pull(&fixture.new, &|_| ()).await.unwrap();
+            let reference = fixture.new.reference();
             let error = remote.switch("cut", &reference).await.unwrap_err();
             assert_eq!(error.retry(), Retry::SOON, "{error}");
             remote.switch("cut", &reference).await.unwrap();
-            survey_until(&remote, runs(bed)).await;
+            survey_until(&remote, runs(fixture)).await;
         });
         cutter.join().unwrap();
     });
-    quick_compose(bed, "app-2");
+    quick_compose(fixture, "app-2");
     let attempts = host.exec("ls /home/deploy/.cache/dockmaster/test_server1");
     assert_eq!(attempts.unwrap(), "cut\nlock");
     assert_eq!(host.containers().unwrap().len(), 1);
 }
 
-fn a_dropped_switch_is_seen_and_joined(bed: &Bed) {
-    let host = bed.host("app-3");
-    slow_compose(bed, "app-3");
+fn a_dropped_switch_is_seen_and_joined(fixture: &Fixture) {
+    let host = fixture.host("app-3");
+    slow_compose(fixture, "app-3");
     run(async {
-        let remote = bed.remote("app-3");
-        remote.pull(&bed.new, &|_| ()).await.unwrap();
+        let remote = fixture.remote("app-3");
+        remote.pull(&fixture.new, &|_| ()).await.unwrap();
         let before = container(&remote).await;
-        let reference = bed.new.reference();
+        let reference = fixture.new.reference();
         let begun = async {
-            while !is_in_the_middle(bed, "app-3") {
+            while !is_in_the_middle(fixture, "app-3") {
                 tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             }
         };
@@ -129,24 +140,24 @@ fn a_dropped_switch_is_seen_and_joined(bed: &Bed) {
             () = begun => {}
         }
         drop(remote);
-        let remote = bed.remote("app-3");
+        let remote = fixture.remote("app-3");
         let survey = remote.survey().await.unwrap();
         assert!(survey.is_switching, "{survey:?}");
         remote
-            .switch("dropped", &bed.new.reference())
+            .switch("dropped", &fixture.new.reference())
             .await
             .unwrap();
-        let survey = survey_until(&remote, runs(bed)).await;
+        let survey = survey_until(&remote, runs(fixture)).await;
         assert!(!survey.is_switching);
         assert_ne!(survey.container.unwrap().id, before.id);
     });
-    quick_compose(bed, "app-3");
+    quick_compose(fixture, "app-3");
     assert_eq!(host.containers().unwrap().len(), 1);
 }
 
-fn an_override_of_somebody_else_is_left_alone(bed: &Bed) {
-    let host = bed.host("app-1");
-    let remote = bed.remote("app-1");
+fn an_override_of_somebody_else_is_left_alone(fixture: &Fixture) {
+    let host = fixture.host("app-1");
+    let remote = fixture.remote("app-1");
     let theirs = "services: {app: {environment: {A: b}}}";
     host.exec(&format!(
         "cp {OVERRIDE} /tmp/ours; echo '{theirs}' >{OVERRIDE}"
@@ -155,7 +166,7 @@ fn an_override_of_somebody_else_is_left_alone(bed: &Bed) {
     run(async {
         let before = container(&remote).await;
         for error in [
-            remote.pull(&bed.new, &|_| ()).await.unwrap_err(),
+            remote.pull(&fixture.new, &|_| ()).await.unwrap_err(),
             remote.switch("foreign", "x:y").await.unwrap_err(),
         ] {
             assert!(matches!(error, RemoteError::NotReady { .. }), "{error}");
@@ -171,12 +182,12 @@ fn an_override_of_somebody_else_is_left_alone(bed: &Bed) {
         .unwrap();
 }
 
-fn a_half_made_container_is_mended(bed: &Bed) {
-    let host = bed.host("app-1");
-    let remote = bed.remote("app-1");
+fn a_half_made_container_is_mended(fixture: &Fixture) {
+    let host = fixture.host("app-1");
+    let remote = fixture.remote("app-1");
     run(async {
         let old = container(&remote).await;
-        remote.pull(&bed.new, &|_| ()).await.unwrap();
+        remote.pull(&fixture.new, &|_| ()).await.unwrap();
         // As Compose 1 leaves it when it is killed: the old one, stopped and renamed.
         let half = format!("{}_test_server1_app_1", &old.id[..12]);
         host.exec(&format!(
@@ -187,16 +198,19 @@ fn a_half_made_container_is_mended(bed: &Bed) {
         let survey = remote.survey().await.unwrap();
         assert_eq!(survey.leftovers, [half]);
         assert!(survey.container.is_none());
-        remote.switch("mended", &bed.new.reference()).await.unwrap();
-        let survey = survey_until(&remote, runs(bed)).await;
+        remote
+            .switch("mended", &fixture.new.reference())
+            .await
+            .unwrap();
+        let survey = survey_until(&remote, runs(fixture)).await;
         assert_eq!(survey.leftovers, Vec::<String>::new());
     });
     assert_eq!(host.containers().unwrap().len(), 1);
 }
 
-fn a_superfluous_half_made_container_is_removed(bed: &Bed) {
-    let host = bed.host("app-1");
-    let remote = bed.remote("app-1");
+fn a_superfluous_half_made_container_is_removed(fixture: &Fixture) {
+    let host = fixture.host("app-1");
+    let remote = fixture.remote("app-1");
     run(async {
         let id = container(&remote).await.id;
         // As Compose 2 leaves it: the new one, never started, beside the old one.
@@ -208,25 +222,25 @@ fn a_superfluous_half_made_container_is_removed(bed: &Bed) {
         ))
         .unwrap();
         assert_eq!(remote.survey().await.unwrap().leftovers.len(), 1);
-        remote.pull(&bed.new, &|_| ()).await.unwrap();
+        remote.pull(&fixture.new, &|_| ()).await.unwrap();
         remote
-            .switch("removed", &bed.new.reference())
+            .switch("removed", &fixture.new.reference())
             .await
             .unwrap();
-        survey_until(&remote, runs(bed)).await;
+        survey_until(&remote, runs(fixture)).await;
     });
     assert_eq!(host.containers().unwrap().len(), 1);
 }
 
-fn a_compose_file_that_compose_refuses_is_told_with_its_words(bed: &Bed) {
-    let host = bed.host("app-1");
-    let remote = bed.remote("app-1");
+fn a_compose_file_that_compose_refuses_is_told_with_its_words(fixture: &Fixture) {
+    let host = fixture.host("app-1");
+    let remote = fixture.remote("app-1");
     let file = format!("{DIRECTORY}/docker-compose.yml");
     host.exec(&format!(
         "cp -p {file} /tmp/good && echo '  app: [' >>{file}"
     ))
     .unwrap();
-    let error = run(remote.switch("broken", &bed.new.reference())).unwrap_err();
+    let error = run(remote.switch("broken", &fixture.new.reference())).unwrap_err();
     host.exec(&format!("cp -p /tmp/good {file}")).unwrap();
     assert!(matches!(error, RemoteError::Compose { .. }), "{error}");
     assert_says(
@@ -240,29 +254,29 @@ fn a_compose_file_that_compose_refuses_is_told_with_its_words(bed: &Bed) {
     run(container(&remote));
 }
 
-fn a_compose_file_without_a_version_takes_the_override_too(bed: &Bed) {
-    let host = bed.host("app-1");
-    let remote = bed.remote("app-1");
+fn a_compose_file_without_a_version_takes_the_override_too(fixture: &Fixture) {
+    let host = fixture.host("app-1");
+    let remote = fixture.remote("app-1");
     let file = format!("{DIRECTORY}/docker-compose.yml");
     host.exec(&format!(
         "cp -p {file} /tmp/good && sed -i /^version/d {file}"
     ))
     .unwrap();
     run(async {
-        remote.pull(&bed.new, &|_| ()).await.unwrap();
+        remote.pull(&fixture.new, &|_| ()).await.unwrap();
         remote
-            .switch("versionless", &bed.new.reference())
+            .switch("versionless", &fixture.new.reference())
             .await
             .unwrap();
-        survey_until(&remote, runs(bed)).await;
+        survey_until(&remote, runs(fixture)).await;
     });
     host.exec(&format!("cp -p /tmp/good {file}")).unwrap();
 }
 
 /// On a host that has Compose as a plugin of the Docker client only.
-fn where_only_the_second_generation_is_it_is_used(bed: &Bed) {
+fn where_only_the_second_generation_is_it_is_used(fixture: &Fixture) {
     let plugin = plugin("docker-compose").unwrap();
-    let host = bed.host("app-3");
+    let host = fixture.host("app-3");
     let folder = "/usr/libexec/docker/cli-plugins";
     host.exec(&format!(
         "mkdir -p {folder} && mv /usr/bin/docker-compose /root/v1"
@@ -270,7 +284,7 @@ fn where_only_the_second_generation_is_it_is_used(bed: &Bed) {
     .unwrap();
     let target = format!("{}:{folder}/docker-compose", host.container);
     docker(&["cp", &plugin.to_string_lossy(), &target]).unwrap();
-    let remote = bed.remote("app-3");
+    let remote = fixture.remote("app-3");
     run(async {
         let old = container(&remote).await;
         let survey = remote.survey().await.unwrap();
@@ -278,18 +292,18 @@ fn where_only_the_second_generation_is_it_is_used(bed: &Bed) {
             survey.compose.starts_with("docker compose 2."),
             "{survey:?}"
         );
-        remote.pull(&bed.new, &|_| ()).await.unwrap();
-        let other = bed.release("v1.0.2-second");
+        remote.pull(&fixture.new, &|_| ()).await.unwrap();
+        let other = fixture.release("v1.0.2-second");
         remote.pull(&other, &|_| ()).await.unwrap();
         remote.switch("second-1", &other.reference()).await.unwrap();
         let is_other = |it: &Survey| is_healthy(it) && it.container.as_ref().unwrap().runs(&other);
         let new = survey_until(&remote, is_other).await.container.unwrap();
         assert_ne!(new.id, old.id);
         remote
-            .switch("second-2", &bed.new.reference())
+            .switch("second-2", &fixture.new.reference())
             .await
             .unwrap();
-        survey_until(&remote, runs(bed)).await;
+        survey_until(&remote, runs(fixture)).await;
     });
     host.exec(&format!(
         "mv /root/v1 /usr/bin/docker-compose && rm {folder}/docker-compose"

@@ -8,10 +8,10 @@ use std::{
 
 use dockmaster::rollout::port::{Health, Remote};
 
-use crate::bed::{Bed, PATIENCE, container, is_healthy, run, survey_until, wait_until};
+use crate::fixture::{Fixture, PATIENCE, container, is_healthy, run, survey_until, wait_until};
 
 testbed::tests![
-    Bed; [Testbed];
+    Fixture; [Testbed];
     a_survey_tells_what_runs,
     connections_are_seen_where_nat_leaves_them,
     the_probes_of_the_image_are_not_connections,
@@ -19,23 +19,23 @@ testbed::tests![
     a_stopped_service_has_no_connections,
 ];
 
-fn a_survey_tells_what_runs(bed: &Bed) {
-    let remote = bed.remote("app-1");
+fn a_survey_tells_what_runs(fixture: &Fixture) {
+    let remote = fixture.remote("app-1");
     let survey = run(survey_until(&remote, is_healthy));
     let container = survey.container.unwrap();
     assert_eq!(
-        bed.host("app-1").containers().unwrap(),
+        fixture.host("app-1").containers().unwrap(),
         std::slice::from_ref(&container.id)
     );
     assert!(container.reference.ends_with(":v0.9.0"), "{container:?}");
     assert!(container.image.starts_with("sha256:"), "{container:?}");
     assert_eq!(container.restarts, 0);
-    assert!(!container.runs(&bed.new));
+    assert!(!container.runs(&fixture.new));
     assert!(
         container
             .digests
             .iter()
-            .any(|it| it.starts_with(&bed.new.image)),
+            .any(|it| it.starts_with(&fixture.new.image)),
         "{container:?}"
     );
     assert_eq!(survey.compose, "docker-compose 1.29.2");
@@ -44,9 +44,9 @@ fn a_survey_tells_what_runs(bed: &Bed) {
     assert!(!survey.is_switching);
 }
 
-fn connections_are_seen_where_nat_leaves_them(bed: &Bed) {
-    let remote = bed.remote("app-1");
-    let address = SocketAddr::new(bed.host("app-1").ip, 3131);
+fn connections_are_seen_where_nat_leaves_them(fixture: &Fixture) {
+    let remote = fixture.remote("app-1");
+    let address = SocketAddr::new(fixture.host("app-1").ip, 3131);
     run(async {
         let id = container(&remote).await.id;
         let before = remote.connections(&id).await.unwrap();
@@ -65,9 +65,9 @@ fn connections_are_seen_where_nat_leaves_them(bed: &Bed) {
     });
 }
 
-fn the_probes_of_the_image_are_not_connections(bed: &Bed) {
-    let host = bed.host("app-1");
-    let remote = bed.remote("app-1");
+fn the_probes_of_the_image_are_not_connections(fixture: &Fixture) {
+    let host = fixture.host("app-1");
+    let remote = fixture.remote("app-1");
     run(async {
         let id = container(&remote).await.id;
         host.exec(&format!(
@@ -82,9 +82,9 @@ fn the_probes_of_the_image_are_not_connections(bed: &Bed) {
     });
 }
 
-fn health_is_watched_by_events(bed: &Bed) {
-    let host = bed.host("app-1");
-    let remote = bed.remote("app-1");
+fn health_is_watched_by_events(fixture: &Fixture) {
+    let host = fixture.host("app-1");
+    let remote = fixture.remote("app-1");
     run(async {
         let id = container(&remote).await.id;
         host.exec(&format!("docker restart -t 1 {id}")).unwrap();
@@ -97,9 +97,9 @@ fn health_is_watched_by_events(bed: &Bed) {
     });
 }
 
-fn a_stopped_service_has_no_connections(bed: &Bed) {
-    let host = bed.host("app-1");
-    let remote = bed.remote("app-1");
+fn a_stopped_service_has_no_connections(fixture: &Fixture) {
+    let host = fixture.host("app-1");
+    let remote = fixture.remote("app-1");
     run(async {
         let id = container(&remote).await.id;
         host.exec(&format!("docker stop -t 1 {id}")).unwrap();

@@ -24,18 +24,18 @@ use testbed::{
 /// How long anything may take that is waited for.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
-pub(crate) struct Bed {
+pub(crate) struct Fixture {
     pub(crate) infrastructure: Infrastructure,
     /// A release that is in the registry and on no host.
     pub(crate) new: Release,
     scratch: PathBuf,
 }
 
-impl Bed {
+impl Fixture {
     pub(crate) fn boot() -> anyhow::Result<Self> {
         let infrastructure = Infrastructure::boot()?;
         let scratch = infrastructure.machine.directory("host-tests")?;
-        let mut bed = Self {
+        let mut fixture = Self {
             infrastructure,
             new: Release {
                 image: String::new(),
@@ -44,11 +44,11 @@ impl Bed {
             },
             scratch,
         };
-        bed.new = bed.release("v1.0.0");
-        for host in &bed.infrastructure.fleet.hosts {
+        fixture.new = fixture.release("v1.0.0");
+        for host in &fixture.infrastructure.fleet.hosts {
             host.log_out()?;
         }
-        Ok(bed)
+        Ok(fixture)
     }
 
     /// Builds and pushes a release.
