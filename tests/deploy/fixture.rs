@@ -59,7 +59,7 @@ impl Lane {
     pub(crate) fn install_in(folder: &Path) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let root = tempfile::Builder::new()
-            .prefix("dockmaster-native-")
+            .prefix("dockmaster-deploy-")
             .tempdir_in(folder)
             .unwrap();
         fs::set_permissions(root.path(), Permissions::from_mode(0o755)).unwrap();
