@@ -30,10 +30,8 @@ pub(crate) async fn gc(program: &Path, config: &Path) -> Result<Swept, Failure> 
     let mut failures = Vec::new();
     for lane in config.lanes.values() {
         if let Lane::Docker(lane) = lane {
-            match sweep(&lane.docker_host).await {
-                Ok(keys) => removed.extend(keys),
-                Err(error) => failures.push(error.into()),
-            }
+            let swept = sweep(&lane.docker_host, &mut removed, &mut failures).await;
+            failures.extend(swept.err().map(Failure::from));
         }
     }
     match Sandbox::orphans(program, &config) {
@@ -57,18 +55,26 @@ pub(crate) async fn gc(program: &Path, config: &Path) -> Result<Swept, Failure> 
     Ok(Swept { text, failures })
 }
 
-async fn sweep(host: &str) -> Result<BTreeSet<String>, EngineError> {
+/// Removes what an engine holds of dead jobs; an error when the engine does not even say what it holds.
+async fn sweep(
+    host: &str,
+    removed: &mut BTreeSet<String>,
+    failures: &mut Vec<Failure>,
+) -> Result<(), EngineError> {
     let engine = Engine::connect(host).await?;
-    let mut removed = BTreeSet::new();
     for found in engine.containers(name::JOB).await?.iter().filter(is_orphan) {
-        engine.remove(&found.id).await?;
-        removed.extend(key(found));
+        match engine.remove(&found.id).await {
+            Ok(()) => removed.extend(key(found)),
+            Err(error) => failures.push(error.into()),
+        }
     }
     for found in engine.networks(name::JOB).await?.iter().filter(is_orphan) {
-        engine.remove_network(&found.id).await?;
-        removed.extend(key(found));
+        match engine.remove_network(&found.id).await {
+            Ok(()) => removed.extend(key(found)),
+            Err(error) => failures.push(error.into()),
+        }
     }
-    Ok(removed)
+    Ok(())
 }
 
 #[expect(

@@ -1,5 +1,5 @@
-//! Reads a TOML file that only its owner can have written, and tells all that is wrong in it at once,
-//! each problem with its line and caret.
+//! Reads a TOML file that only its owner can have written, and tells what is wrong in it together, each
+//! problem with its line and caret. What is no TOML at all is told once, where it begins.
 
 use std::{fs, io::Read, ops::Range, os::unix::fs::MetadataExt, path::Path};
 

@@ -154,8 +154,9 @@ fn output(build: &mut Build, field: &Field<'_>) -> Result<(), Denied> {
             Ok(())
         }
         _ if key.starts_with("push") || key.starts_with("annotation") => Ok(()),
-        // A switch names nothing and reaches nowhere, and each new client brings another one.
-        _ if is_switch(value) && !key.starts_with("registry.") => Ok(()),
+        // A switch names nothing and reaches nowhere, and each new client brings another one. Where the
+        // key asks for a name, `true` is one.
+        _ if is_switch(value) && !names_or_reaches(key) => Ok(()),
         _ => Err(Denied::forbidden(format!(
             "the output option {key:?} is not known here; leave it out"
         ))),
@@ -164,6 +165,10 @@ fn output(build: &mut Build, field: &Field<'_>) -> Result<(), Denied> {
 
 fn is_switch(value: &str) -> bool {
     matches!(value, "" | "true" | "false" | "0" | "1")
+}
+
+fn names_or_reaches(key: &str) -> bool {
+    key == "dangling-name-prefix" || key.starts_with("registry.")
 }
 
 /// An option of the frontend. Those not named here have no more power than a build step.

@@ -79,7 +79,7 @@ fn what_leaves_the_sandbox_is_refused_by_name() {
         (Method::Control, pair(4, "strange", "reg/app:1"), "strange"),
         (
             Method::Control,
-            pair(4, "dangling-name-prefix", "reg/app"),
+            pair(4, "dangling-name-prefix", "true"),
             "dangling-name-prefix",
         ),
         (
