@@ -8,6 +8,11 @@ pub(crate) fn of_caller() -> String {
     identity(parent_id()).unwrap_or_default()
 }
 
+/// This process, in the same form.
+pub(crate) fn of_this_process() -> String {
+    identity(std::process::id()).unwrap_or_default()
+}
+
 /// True while the very process that `runner` names is alive.
 pub(crate) fn is_alive(runner: &str) -> bool {
     let pid = runner.split('-').next().and_then(|pid| pid.parse().ok());

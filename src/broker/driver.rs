@@ -22,7 +22,10 @@ use tokio::{
     sync::mpsc,
 };
 
-use super::task::{self, Start};
+use super::{
+    task::{self, Start},
+    temporary,
+};
 use crate::{cancel::Cancel, config::Config, failure::Failure, job::Job, log::Log, sys::tree};
 
 /// What a broker exits with when this host, not the job, is to blame for its last answer.
@@ -237,7 +240,8 @@ async fn spawn(
     Ok((child, control))
 }
 
-/// The broker's user, who owns the folder of journals and leases: nobody else may enter it.
+/// The broker's user, who owns the folders of journals and leases, and of brokers' temporary files:
+/// nobody else may enter them.
 fn account(config: &Config) -> Result<User, Failure> {
     let name = &config.broker_user;
     let account = User::from_name(name)
@@ -251,13 +255,15 @@ fn account(config: &Config) -> Result<User, Failure> {
     if account.uid.is_root() {
         return Err(Failure::system("broker-user cannot be root"));
     }
-    let folder = config.state_dir.join("environments");
-    tree::make(&folder, tree::PRIVATE)
-        .and_then(|()| {
-            let (uid, gid) = (account.uid.as_raw(), account.gid.as_raw());
-            chown(&folder, Some(uid), Some(gid))
-        })
-        .map_err(failed(format!("cannot make {}", folder.display())))?;
+    let (uid, gid) = (account.uid.as_raw(), account.gid.as_raw());
+    for folder in [
+        config.state_dir.join("environments"),
+        temporary::folder(&config.run_dir),
+    ] {
+        tree::make(&folder, tree::PRIVATE)
+            .and_then(|()| chown(&folder, Some(uid), Some(gid)))
+            .map_err(failed(format!("cannot make {}", folder.display())))?;
+    }
     Ok(account)
 }
 

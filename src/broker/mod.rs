@@ -13,6 +13,7 @@ mod serve;
 mod status;
 mod stream;
 mod task;
+pub(crate) mod temporary;
 
 use std::{
     io::{self, BufRead},
@@ -64,6 +65,8 @@ fn run() -> Result<i32, Failure> {
     process::forbid_core_dumps().map_err(failed("forbid core dumps"))?;
     process::forbid_new_privileges().map_err(failed("forbid new privileges"))?;
     let config = Config::load(&start.config)?;
+    let _temporary = temporary::Temporary::make(&config.run_dir)
+        .map_err(failed("make a folder for temporary files"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();

@@ -75,6 +75,9 @@ pub struct DockerLane {
         deserialize_with = "value::duration"
     )]
     pub wait_for_services: Duration,
+    /// How long the volumes of a slot (checkout and cache) stay after its last job: `gc` removes them.
+    #[serde(default = "default_keep_slots", deserialize_with = "value::duration")]
+    pub keep_slots: Duration,
 }
 
 /// Jobs on the code server itself, which use the keys of production and cannot read them.
@@ -130,6 +133,10 @@ fn default_cache_dir() -> PathBuf {
 
 fn default_wait_for_services() -> Duration {
     Duration::from_secs(30)
+}
+
+fn default_keep_slots() -> Duration {
+    Duration::from_hours(30 * 24)
 }
 
 /// Below the range that systemd hands to services of its own (61184 and on).

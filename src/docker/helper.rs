@@ -17,6 +17,8 @@ use futures_util::Stream;
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncReadExt;
 
+use super::name::HELPER_IMAGE;
+
 /// What the generated scripts call, beside `gitlab-runner`.
 const PROGRAMS: [&str; 36] = [
     "bash", "sh", "git", "rm", "mkdir", "cat", "chmod", "chown", "cp", "mv", "ls", "ln", "touch",
@@ -116,7 +118,7 @@ impl Recipe {
             .iter()
             .take(8)
             .fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
-        Ok(format!("dockmaster-helper:{number:016x}"))
+        Ok(format!("{HELPER_IMAGE}:{number:016x}"))
     }
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod environ;
 pub(crate) mod fault;
 mod glob;
 pub(crate) mod helper;
+pub(crate) mod kept;
 pub(crate) mod name;
 pub(crate) mod process;
 pub(crate) mod pull;

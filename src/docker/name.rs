@@ -18,6 +18,9 @@ pub(crate) const SLOT: &str = "dockmaster.slot";
 /// On what a job made through its gate: its key. The job may set every other label itself.
 pub(crate) const MADE: &str = "dockmaster.made-by";
 
+/// The repository of helper images that were made on the spot.
+pub(crate) const HELPER_IMAGE: &str = "dockmaster-helper";
+
 /// What a container is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -108,6 +111,20 @@ impl Names {
         format!("dockmaster-{slot}-{what}")
     }
 
+    /// How the names of all slots' volumes begin.
+    pub(crate) const SLOT_VOLUMES: &str = "dockmaster-p";
+
+    /// The slot that a volume belongs to, by its name; none if it is no slot's.
+    pub(crate) fn slot_of(volume: &str) -> Option<&str> {
+        let slot = volume.strip_prefix("dockmaster-")?;
+        let slot = slot
+            .strip_suffix("-builds")
+            .or_else(|| slot.strip_suffix("-cache"))?;
+        let (project, _) = slot.strip_prefix('p')?.split_once('-')?;
+        let is_number = !project.is_empty() && project.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then_some(slot)
+    }
+
     /// The labels of the job's network.
     pub(crate) fn labels(&self) -> HashMap<String, String> {
         let own = [
@@ -155,6 +172,20 @@ mod tests {
         let volume = |protected| Names::volume(&names(protected).slot(0), "builds");
         assert_ne!(volume(true), volume(false));
         assert!(volume(true).ends_with("-s0-protected-builds"));
+    }
+
+    #[test]
+    fn a_volume_tells_its_slot_and_others_have_none() {
+        let slot = names(true).slot(3);
+        let volume = Names::volume(&slot, "cache");
+        assert_eq!(Names::slot_of(&volume), Some(slot.as_str()));
+        for foreign in [
+            "dockmaster-pg-data-cache",
+            "dockmaster-p1-cache-x",
+            "p1-a-s0-builds",
+        ] {
+            assert_eq!(Names::slot_of(foreign), None, "{foreign}");
+        }
     }
 
     #[test]

@@ -13,6 +13,11 @@ pub enum GateError {
         path: PathBuf,
         source: std::io::Error,
     },
+    #[error("the folder {path} of a job's Docker socket cannot be made or removed")]
+    Folder {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("the job's record of image names cannot be used")]
     Record(#[from] StoreError),
     #[error("the bind mount {path} cannot be removed")]
@@ -28,6 +33,7 @@ impl From<GateError> for Failure {
     fn from(error: GateError) -> Self {
         match error {
             GateError::Socket { .. }
+            | GateError::Folder { .. }
             | GateError::Record(_)
             | GateError::Unmount { .. }
             | GateError::Engine(_) => Self::system(error),

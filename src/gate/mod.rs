@@ -17,6 +17,7 @@ mod create;
 mod daemon;
 pub(crate) mod error;
 mod field;
+mod folder;
 mod forward;
 mod grpc;
 mod handle;
@@ -41,6 +42,7 @@ pub(crate) mod workspace;
 
 pub use daemon::DaemonError;
 pub use error::GateError;
+pub(crate) use folder::GateFolder;
 pub use push::Pushed;
 pub use scope::{PushSink, Scope, Workspace};
 pub use serve::Gate;

@@ -9,6 +9,8 @@ use crate::{
     failure::Failure,
     job::Job,
     log::Log,
+    runner,
+    store::{Note, Notes},
 };
 
 /// Where a stage is called from: what `app` read from the outside.
@@ -54,6 +56,21 @@ impl<'a> Context<'a> {
             path: setting.path,
             program: setting.program,
         })
+    }
+
+    /// Writes down who drives the job, for the day when nobody cleans up after it.
+    pub(super) fn write_note(&self) -> Result<(), Failure> {
+        let note = Note::new(runner::of_caller(), self.call.job_response_file.as_deref());
+        Ok(self.notes().write(&self.job.key(), &note)?)
+    }
+
+    /// Nothing of the job is left.
+    pub(super) fn remove_note(&self) -> Result<(), Failure> {
+        Ok(self.notes().remove(&self.job.key())?)
+    }
+
+    fn notes(&self) -> Notes {
+        Notes::new(&self.config.run_dir)
     }
 
     /// Stops waiting for `work` when somebody wants to stop: for stages that can be dropped anywhere,

@@ -6,6 +6,7 @@ mod context;
 mod deploy;
 mod docker;
 
+pub(crate) use docker::Marker;
 pub use docker::job_scope;
 
 use std::path::PathBuf;
@@ -27,18 +28,27 @@ pub(crate) enum Stage {
 /// Carries a stage out.
 pub(crate) async fn run(stage: Stage, setting: Setting, log: &Log) -> Result<(), Failure> {
     let context = Context::open(setting, log)?;
+    let is_last = matches!(stage, Stage::Cleanup);
+    carry_out(&context, stage).await?;
+    if is_last {
+        context.remove_note()?;
+    }
+    Ok(())
+}
+
+async fn carry_out(context: &Context<'_>, stage: Stage) -> Result<(), Failure> {
     match (&context.lane, stage) {
-        (_, Stage::Config) => config::config(&context),
-        (Lane::Docker(lane), Stage::Prepare) => docker::prepare(&context, lane).await,
+        (_, Stage::Config) => config::config(context),
+        (Lane::Docker(lane), Stage::Prepare) => docker::prepare(context, lane).await,
         (Lane::Docker(lane), Stage::Run { script, phase }) => {
-            docker::run(&context, lane, &script, Phase::parse(&phase)).await
+            docker::run(context, lane, &script, Phase::parse(&phase)).await
         }
-        (Lane::Docker(lane), Stage::Cleanup) => docker::cleanup(&context, lane).await,
-        (Lane::Deploy(lane), Stage::Prepare) => deploy::Recipe::new(&context, lane).prepare(),
+        (Lane::Docker(lane), Stage::Cleanup) => docker::cleanup(context, lane).await,
+        (Lane::Deploy(lane), Stage::Prepare) => deploy::Recipe::new(context, lane).prepare(),
         (Lane::Deploy(lane), Stage::Run { script, phase }) => {
-            let recipe = deploy::Recipe::new(&context, lane);
+            let recipe = deploy::Recipe::new(context, lane);
             recipe.run(&script, Phase::parse(&phase)).await
         }
-        (Lane::Deploy(lane), Stage::Cleanup) => deploy::Recipe::new(&context, lane).cleanup().await,
+        (Lane::Deploy(lane), Stage::Cleanup) => deploy::Recipe::new(context, lane).cleanup().await,
     }
 }

@@ -1,5 +1,5 @@
-//! What outlives a process, under `state-dir`: journals and leases, a folder an environment, and
-//! the ledger, a file a project.
+//! What outlives a process: under `state-dir` journals and leases, a folder an environment, and the
+//! ledger, a file a project; under `run-dir` a note for each live job.
 //!
 //! Knows file formats and nothing of what a rollout decides.
 
@@ -7,8 +7,12 @@ mod journal;
 mod lease;
 pub mod ledger;
 mod lines;
+mod note;
+mod slots;
 
 pub use journal::{History, RunFile, Runs};
 pub use lease::{Holder, Lease, LeaseError, Patience};
 pub use ledger::Ledger;
 pub use lines::{Lines, StoreError};
+pub(crate) use note::{Note, Notes};
+pub(crate) use slots::Slots;

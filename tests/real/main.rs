@@ -4,6 +4,7 @@
 
 mod docker_lane;
 mod fixture;
+mod gc;
 mod pipeline;
 mod rollout;
 
@@ -16,6 +17,11 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // Tests of the fleet wait for each other, and rollouts mostly wait: one goes on beside jobs of the docker lane.
     arguments.test_threads.get_or_insert(3);
-    let tests = [pipeline::TESTS, docker_lane::TESTS, rollout::TESTS];
+    let tests = [
+        pipeline::TESTS,
+        docker_lane::TESTS,
+        rollout::TESTS,
+        gc::TESTS,
+    ];
     trial::run(&arguments, Fixture::make, &tests)
 }

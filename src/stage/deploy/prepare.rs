@@ -6,6 +6,7 @@ use crate::failure::Failure;
 impl Recipe<'_> {
     pub(in crate::stage) fn prepare(&self) -> Result<(), Failure> {
         let granted = self.granted()?;
+        self.context.write_note()?;
         let first = self.lane.first_uid;
         let uid = self
             .sandbox

@@ -6,7 +6,12 @@ use std::time::Duration;
 use tokio::time;
 
 use super::{super::context::Context, job::DockerJob};
-use crate::{config::DockerLane, failure::Failure};
+use crate::{
+    config::DockerLane,
+    docker::name::{self, Role},
+    failure::Failure,
+    store::Slots,
+};
 
 /// Retries after a killed driver, and the time between them: the engine may still be creating
 /// objects, and does not list them before they exist.
@@ -21,10 +26,19 @@ pub(in crate::stage) async fn cleanup(
     // Both are tried. Containers go first, because images and networks in use cannot be removed.
     let removed = job.remove_all_to_the_last().await;
     let swept = job.sweep_gate().await;
-    removed.and(swept)
+    removed.and(swept).and(job.note_slot())
 }
 
 impl DockerJob<'_> {
+    /// The slot was used until now.
+    fn note_slot(&self) -> Result<(), Failure> {
+        let Some(helper) = self.container(Role::Helper) else {
+            return Ok(());
+        };
+        let slots = Slots::new(&self.context.config.state_dir);
+        Ok(slots.touch(helper.label(name::SLOT))?)
+    }
+
     async fn remove_all_to_the_last(&self) -> Result<(), Failure> {
         let marker = self.marker();
         let mut removed = self.remove_all().await;

@@ -10,17 +10,21 @@ use std::{
 use super::job::DockerJob;
 use crate::failure::Failure;
 
-pub(super) struct Marker(PathBuf);
+pub(crate) struct Marker(PathBuf);
 
 impl DockerJob<'_> {
     /// The job's marker, whether or not it is set.
     pub(super) fn marker(&self) -> Marker {
-        let folder = self.context.config.run_dir.join("making");
-        Marker(folder.join(self.names.key()))
+        Marker::of(&self.context.config.run_dir, self.names.key())
     }
 }
 
 impl Marker {
+    /// The marker of a job.
+    pub(crate) fn of(run_dir: &Path, key: &str) -> Self {
+        Self(run_dir.join("making").join(key))
+    }
+
     pub(super) fn set(&self) -> Result<(), Failure> {
         let path = &self.0;
         let folder = path.parent().unwrap_or(Path::new("/"));
@@ -38,7 +42,7 @@ impl Marker {
     }
 
     /// Everything that was asked for exists.
-    pub(super) fn remove(&self) -> Result<(), Failure> {
+    pub(crate) fn remove(&self) -> Result<(), Failure> {
         match fs::remove_file(&self.0) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 let what = format!("removing {}", self.0.display());

@@ -12,6 +12,7 @@ mod scope;
 mod services;
 
 pub(super) use cleanup::cleanup;
+pub(crate) use marker::Marker;
 pub(super) use prepare::prepare;
 pub(super) use run::run;
 pub use scope::job_scope;

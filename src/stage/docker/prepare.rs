@@ -26,6 +26,7 @@ pub(in crate::stage) async fn prepare(
     let job = context
         .until_cancelled(DockerJob::open(context, lane))
         .await?;
+    context.write_note()?;
     let marker = job.marker();
     marker.set()?;
     let prepared = context

@@ -1,10 +1,6 @@
 //! What a job may see and do through its gate, from what GitLab and the admin say.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use crate::{
     config::{Config, DockerLane, Registry},
@@ -13,7 +9,7 @@ use crate::{
         reference::Reference,
     },
     failure::Failure,
-    gate::{PushSink, Pushed, Scope, Workspace},
+    gate::{GateFolder, PushSink, Pushed, Scope, Workspace},
     job::Job,
     runner,
     store::ledger::{Ledger, Record},
@@ -22,7 +18,7 @@ use crate::{
 /// The scope of a job that runs in this slot.
 pub fn job_scope(config: &Config, lane: &DockerLane, job: &Job, slot: &str) -> Scope {
     let names = Names::new(job, runner::of_caller());
-    let folder = folder(config, &names);
+    let folder = GateFolder::new(&config.run_dir, names.key());
     let workspace = |path: &Path, what| Workspace {
         path: path.to_string_lossy().into_owned(),
         volume: Names::volume(slot, what),
@@ -43,8 +39,8 @@ pub fn job_scope(config: &Config, lane: &DockerLane, job: &Job, slot: &str) -> S
             workspace(&lane.builds_dir, "builds"),
             workspace(&lane.cache_dir, "cache"),
         ],
-        binds_dir: binds(&folder),
-        record: record(&folder),
+        binds_dir: folder.binds(),
+        record: folder.record(),
         images: Arc::new(move |text| {
             Reference::parse(text).is_ok_and(|reference| reference.is_allowed(&globs))
         }),
@@ -86,17 +82,4 @@ fn entry(job: &Job, pushed: &Pushed) -> Record {
 
 fn registry_prefix(registry: &Registry) -> String {
     format!("{}/", registry.host)
-}
-
-/// The folder of a job's gate.
-pub(super) fn folder(config: &Config, names: &Names) -> PathBuf {
-    config.run_dir.join("gates").join(names.key())
-}
-
-pub(super) fn record(folder: &Path) -> PathBuf {
-    folder.join("images")
-}
-
-pub(super) fn binds(folder: &Path) -> PathBuf {
-    folder.join("binds")
 }

@@ -1,0 +1,160 @@
+//! `dockmaster gc`: removes what a killed runner left behind, and what is kept between jobs longer than
+//! anybody needs it.
+//!
+//! Everything that is made for a job names the runner process that drives it. When that process is
+//! gone, no cleanup will ever be called for the job.
+
+mod engine;
+mod slots;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use crate::{
+    broker::temporary,
+    config::{Config, DockerLane, Lane},
+    docker::name,
+    failure::Failure,
+    gate::GateFolder,
+    sandbox::Sandbox,
+    stage::Marker,
+    store::{Note, Notes},
+};
+use engine::EngineSweep;
+
+/// What was removed, as text, and what could not be.
+pub(crate) struct Swept {
+    pub(crate) text: String,
+    pub(crate) failures: Vec<Failure>,
+}
+
+/// What was found so far. Everything is tried before a failure is told.
+#[derive(Default)]
+struct Found {
+    /// The keys of jobs that left something.
+    jobs: BTreeSet<String>,
+    /// Everything else that was removed, a line each.
+    others: Vec<String>,
+    failures: Vec<Failure>,
+}
+
+/// Removes them.
+pub(crate) async fn gc(program: &Path, config: &Path) -> Result<Swept, Failure> {
+    let config = Config::load(config)?;
+    let mut found = Found::default();
+    let engines = engines(&config);
+    for host in engines.keys() {
+        found.in_engine(host).await;
+    }
+    found.noted_jobs(&config).await;
+    found.sandboxes(program, &config).await;
+    found.brokers(&config);
+    // Last: what a dead job held is free now.
+    for (host, lane) in &engines {
+        found.kept_in_engine(&config, host, lane).await;
+    }
+    Ok(found.told())
+}
+
+/// The engines of all docker lanes, each once, with a lane that uses it.
+fn engines(config: &Config) -> BTreeMap<&str, &DockerLane> {
+    let docker = config.lanes.values().filter_map(|lane| match lane {
+        Lane::Docker(lane) => Some((lane.docker_host.as_str(), lane)),
+        Lane::Deploy(_) => None,
+    });
+    docker.collect()
+}
+
+impl Found {
+    async fn in_engine(&mut self, host: &str) {
+        let swept = async {
+            let sweep = EngineSweep::connect(host).await?;
+            sweep.orphans(&mut self.jobs, &mut self.failures).await
+        };
+        let swept = swept.await;
+        self.failures.extend(swept.err());
+    }
+
+    async fn kept_in_engine(&mut self, config: &Config, host: &str, lane: &DockerLane) {
+        let swept = async {
+            let sweep = EngineSweep::connect(host).await?;
+            sweep.old_helpers(&mut self.others).await?;
+            slots::sweep(&sweep, config, lane, &mut self.others).await
+        };
+        let swept = swept.await;
+        self.failures.extend(swept.err());
+    }
+
+    /// Jobs whose note names a runner that is gone.
+    async fn noted_jobs(&mut self, config: &Config) {
+        let notes = Notes::new(&config.run_dir);
+        match notes.orphans() {
+            Err(error) => self.failures.push(error.into()),
+            Ok(orphans) => {
+                for (key, note) in orphans {
+                    match noted_job(config, &notes, &key, &note).await {
+                        Ok(()) => drop(self.jobs.insert(key)),
+                        Err(failure) => self.failures.push(failure),
+                    }
+                }
+            }
+        }
+    }
+
+    async fn sandboxes(&mut self, program: &Path, config: &Config) {
+        match Sandbox::orphans(program, config) {
+            Err(error) => self.failures.push(error),
+            Ok(orphans) => {
+                for orphan in orphans {
+                    match orphan.remove().await {
+                        Ok(()) => drop(self.jobs.insert(orphan.key().to_owned())),
+                        Err(error) => self.failures.push(error),
+                    }
+                }
+            }
+        }
+    }
+
+    fn brokers(&mut self, config: &Config) {
+        match temporary::remove_orphans(&config.run_dir) {
+            Ok(0) => {}
+            Ok(count) => self
+                .others
+                .push(format!("removed the temporary folders of {count} brokers")),
+            Err(error) => self
+                .failures
+                .push(Failure::system(error).during("removing folders of brokers")),
+        }
+    }
+
+    fn told(self) -> Swept {
+        let jobs = self.jobs.iter();
+        let jobs = jobs.map(|key| format!("removed what the job {key} left behind"));
+        let mut lines: Vec<String> = jobs.chain(self.others).collect();
+        if lines.is_empty() && self.failures.is_empty() {
+            lines.push("nothing was left behind".to_owned());
+        }
+        let text = lines.iter().flat_map(|line| [line, "\n"]).collect();
+        let failures = self.failures;
+        Swept { text, failures }
+    }
+}
+
+/// Removes what a job made through its gate, its variables and token, and at last its note: whatever
+/// fails is tried again next time.
+async fn noted_job(config: &Config, notes: &Notes, key: &str, note: &Note) -> Result<(), Failure> {
+    let folder = GateFolder::new(&config.run_dir, key);
+    let swept = folder.sweep((name::MADE, key)).await?;
+    if !swept.left.is_empty() {
+        let left = swept.left.join("; ");
+        return Err(Failure::system(format!(
+            "the job {key} left behind: {left}"
+        )));
+    }
+    Marker::of(&config.run_dir, key).remove()?;
+    note.remove_temporary()
+        .map_err(|error| Failure::system(error).during("removing a runner's temporary folder"))?;
+    Ok(notes.remove(key)?)
+}
