@@ -1,7 +1,7 @@
 //! Real parts that tests and the demo share.
 //!
 //! Folders by subject: `machine` (this one and its engine), `production` (hosts, registry, balancer), `code_server` (GitLab
-//! and its runner), `company` (all of it together), `show` (demo, bench), `trial` (how tests are run).
+//! and its runner), `company` (all of it together), `show` (demo, bench, soak), `trial` (how tests are run).
 //!
 //! This crate knows dockmaster only from outside: its files, its arguments, its environment. It must never
 //! depend on the package under test.
@@ -41,8 +41,8 @@ pub mod production;
 pub mod show;
 pub mod trial;
 
-pub use code_server::{gitlab, helper, installation, runner, script, spec};
+pub use code_server::{doomed, gitlab, helper, installation, runner, script, spec};
 pub use company::{application, client};
 pub use machine::{background, command, network, serve};
 pub use production::{balancer, docker_client, fleet, image, infrastructure, registry};
-pub use show::{bench, demo};
+pub use show::{bench, demo, soak};

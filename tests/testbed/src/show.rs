@@ -1,4 +1,5 @@
-//! Programs for people: the demo and the bench.
+//! Programs for people: the demo, the bench, the soak.
 
 pub mod bench;
 pub mod demo;
+pub mod soak;
