@@ -1,6 +1,6 @@
 //! Everything that speaks to a Docker Engine: for jobs, and for production hosts.
 //!
-//! `reference`, `glob`, `name`, `spec`, `environ` and `convert` are pure; `fault` says what the engine's errors mean.
+//! `reference`, `glob`, `name`, `tenant`, `spec`, `environ` and `convert` are pure; `fault` says what the engine's errors mean.
 
 mod convert;
 pub(crate) mod engine;
@@ -14,3 +14,4 @@ pub(crate) mod process;
 pub(crate) mod pull;
 pub(crate) mod reference;
 pub(crate) mod spec;
+pub(crate) mod tenant;

@@ -23,6 +23,11 @@ mod grpc;
 mod handle;
 mod image;
 pub(crate) mod json;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the requests are translated next")
+)]
+pub(crate) mod names;
 pub(crate) mod object;
 pub(crate) mod own;
 mod own_image;
@@ -43,6 +48,7 @@ pub(crate) mod workspace;
 pub use daemon::DaemonError;
 pub use error::GateError;
 pub(crate) use folder::GateFolder;
+pub use names::Names;
 pub use push::Pushed;
 pub use scope::{PushSink, Scope, Workspace};
 pub use serve::Gate;

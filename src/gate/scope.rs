@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::names::Names;
 use super::push::Pushed;
+use crate::docker::tenant::{Tenant, TenantSecret};
 
 /// A yes or no about an image name or tag.
 pub(crate) type ImageRule = Arc<dyn Fn(&str) -> bool + Send + Sync>;
@@ -25,6 +27,12 @@ pub struct Scope {
     pub labels: BTreeMap<String, String>,
     /// The job's network, by a name that is unique on the daemon.
     pub network: String,
+    /// Whose caches the job shares.
+    pub tenant: Tenant,
+    /// Makes names and keys that belong to the tenant and that no job can compute.
+    pub secret: TenantSecret,
+    /// How the job's images are called in the engine.
+    pub names: Names,
     pub cgroup_parent: Option<String>,
     /// Folders that the job and its containers share.
     pub workspaces: Vec<Workspace>,

@@ -190,11 +190,14 @@ impl Job {
         format!("p{}-j{}-{server}", self.job_info.project_id, self.id)
     }
 
-    fn server(&self) -> String {
-        Url::parse(self.git_info.repo_url.expose())
-            .ok()
-            .and_then(|url| url.host_str().map(str::to_owned))
-            .unwrap_or_default()
+    /// The GitLab server, as `host`, or `host:port` where the port is not the usual one.
+    pub fn server(&self) -> String {
+        let Ok(url) = Url::parse(self.git_info.repo_url.expose()) else {
+            return String::new();
+        };
+        let host = url.host_str().unwrap_or_default();
+        url.port()
+            .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
     }
 
     /// The directory of the checkout below `builds_dir`, as the runner computes it: the path of the

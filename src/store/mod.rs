@@ -3,6 +3,7 @@
 //!
 //! Knows file formats and nothing of what a rollout decides.
 
+mod host_secret;
 mod journal;
 mod lease;
 pub mod ledger;
@@ -10,6 +11,7 @@ mod lines;
 mod note;
 mod slots;
 
+pub use host_secret::host_secret;
 pub use journal::{History, RunFile, Runs};
 pub use lease::{Holder, Lease, LeaseError, Patience};
 pub use ledger::Ledger;

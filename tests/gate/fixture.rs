@@ -57,7 +57,7 @@ impl Jobs {
         let Lane::Docker(lane) = config.lane("docker").unwrap() else {
             unreachable!()
         };
-        let scope = job_scope(&config, lane, &job.unwrap(), &prefix);
+        let scope = job_scope(&config, lane, &job.unwrap(), &prefix).unwrap();
         fs::create_dir_all(scope.record.parent().unwrap()).unwrap();
         let base = import(folder.path(), "dmgate-test", &prefix);
         docker(&["network", "create", &scope.network]).good();

@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 
-use crate::gate::{Gate, Pushed, Scope, Workspace};
+use crate::docker::tenant::{HostSecret, Tenant, TenantSecret};
+use crate::gate::{Gate, Names, Pushed, Scope, Workspace};
 
 /// What the daemon answers, by `METHOD /path` without query; anything else is not there.
 pub(super) type Answers = Vec<(&'static str, Value)>;
@@ -42,6 +43,9 @@ impl Fixture {
             label: ("dockmaster.made-by".to_owned(), "7".to_owned()),
             labels: BTreeMap::from([("dockmaster.job".to_owned(), "7".to_owned())]),
             network: "job-network".to_owned(),
+            tenant: Tenant::new("gitlab.example.com", 42, true),
+            secret: secret(),
+            names: Names::new(&"a".repeat(32), &"b".repeat(32)),
             cgroup_parent: Some("/jobs/7".to_owned()),
             workspaces: vec![Workspace {
                 path: "/builds".to_owned(),
@@ -94,6 +98,10 @@ impl Fixture {
     pub(super) fn names(&self) -> String {
         fs::read_to_string(self.folder.path().join("names")).unwrap_or_default()
     }
+}
+
+fn secret() -> TenantSecret {
+    HostSecret::new([7; 32]).of_tenant(&Tenant::new("gitlab.example.com", 42, true))
 }
 
 async fn serve(listener: UnixListener, answers: Arc<Answers>, asked: Arc<Mutex<Vec<String>>>) {

@@ -19,7 +19,7 @@ impl DockerJob<'_> {
         }
         let folder = self.gate_folder();
         folder.make(self.engine.socket())?;
-        let scope = job_scope(&self.context.config, self.lane, &self.context.job, slot);
+        let scope = job_scope(&self.context.config, self.lane, &self.context.job, slot)?;
         let gate = Gate::bind(folder.socket(), scope, self.engine.socket())?;
         Ok(Some(gate))
     }

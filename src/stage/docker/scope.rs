@@ -7,16 +7,27 @@ use crate::{
     docker::{
         name::{self, Names},
         reference::Reference,
+        tenant::Tenant,
     },
     failure::Failure,
-    gate::{GateFolder, PushSink, Pushed, Scope, Workspace},
+    gate::{self, GateFolder, PushSink, Pushed, Scope, Workspace},
     job::Job,
     runner,
-    store::ledger::{Ledger, Record},
+    store::{
+        StoreError, host_secret,
+        ledger::{Ledger, Record},
+    },
 };
 
 /// The scope of a job that runs in this slot.
-pub fn job_scope(config: &Config, lane: &DockerLane, job: &Job, slot: &str) -> Scope {
+pub fn job_scope(
+    config: &Config,
+    lane: &DockerLane,
+    job: &Job,
+    slot: &str,
+) -> Result<Scope, StoreError> {
+    let (tenant, host_secret) = (Tenant::of(job), host_secret(&config.state_dir)?);
+    let secret = host_secret.of_tenant(&tenant);
     let names = Names::new(job, runner::of_caller());
     let folder = GateFolder::new(&config.run_dir, names.key());
     let workspace = |path: &Path, what| Workspace {
@@ -25,7 +36,7 @@ pub fn job_scope(config: &Config, lane: &DockerLane, job: &Job, slot: &str) -> S
     };
     let globs = lane.images.clone();
     let host = config.registry.as_ref().map(registry_prefix);
-    Scope {
+    Ok(Scope {
         label: (name::MADE.into(), names.key().into()),
         // `gc` finds it by these, and nobody takes it for a container of the lane.
         labels: BTreeMap::from([
@@ -34,6 +45,9 @@ pub fn job_scope(config: &Config, lane: &DockerLane, job: &Job, slot: &str) -> S
             (name::ROLE.into(), String::new()),
         ]),
         network: names.network(),
+        names: gate::Names::new(&host_secret.of_job(names.key()), &secret.keyed("names", "")),
+        tenant,
+        secret,
         cgroup_parent: None,
         workspaces: vec![
             workspace(&lane.builds_dir, "builds"),
@@ -51,7 +65,7 @@ pub fn job_scope(config: &Config, lane: &DockerLane, job: &Job, slot: &str) -> S
                 .is_some_and(|prefix| text.starts_with(prefix))
         }),
         on_push: ledger(config, job),
-    }
+    })
 }
 
 /// Writes each pushed digest down, for the deploy of this very commit.
