@@ -10,10 +10,10 @@ use clap::{Parser, error::ErrorKind};
 use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::{
-    admin::{self, gc::Swept},
+    admin::{self, gc::Swept, ledger::Filter},
     broker::{self, client},
     call::Call,
-    cli::{Cli, RolloutVerb, Verb},
+    cli::{Cli, LedgerArguments, LedgerVerb, RolloutVerb, Verb},
     exit,
     failure::Failure,
     log::Log,
@@ -76,6 +76,12 @@ fn carry_out(cli: Cli, call: Call) -> i32 {
                 CANNOT_LOOK
             });
         }
+        Verb::Ledger(arguments) => {
+            return ledger(&config, arguments).unwrap_or_else(|failure| {
+                tell(&failure);
+                CANNOT_LOOK
+            });
+        }
         Verb::Gc => {
             return block_on(gc(&config)).unwrap_or_else(|failure| {
                 tell(&failure);
@@ -108,6 +114,23 @@ async fn rollout(config: &Path, verb: &RolloutVerb) -> Result<i32, Failure> {
             admin::rollout::recover(&program, config, environment).await
         }
     }
+}
+
+/// 0 good, 1 not as it was written.
+fn ledger(config: &Path, arguments: LedgerArguments) -> Result<i32, Failure> {
+    let (text, is_whole) = match arguments.verb {
+        Some(LedgerVerb::Verify { project }) => admin::ledger::verify(config, project)?,
+        None => {
+            let filter = Filter {
+                project: arguments.project,
+                commit: arguments.commit,
+                image: arguments.image,
+            };
+            (admin::ledger::list(config, &filter, arguments.json)?, true)
+        }
+    };
+    let _ = io::stdout().write_all(text.as_bytes());
+    Ok(if is_whole { 0 } else { INCOMPLETE })
 }
 
 async fn gc(config: &Path) -> Result<i32, Failure> {

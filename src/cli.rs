@@ -46,8 +46,43 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: RolloutVerb,
     },
+    /// Say which images were pushed, by which job, for which commit (for an admin)
+    Ledger(LedgerArguments),
     /// Remove what jobs of a killed runner left behind
     Gc,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct LedgerArguments {
+    #[command(subcommand)]
+    pub verb: Option<LedgerVerb>,
+
+    /// Pushes of this project alone
+    #[arg(long, value_name = "ID")]
+    pub project: Option<i64>,
+
+    /// Pushes for the commits that begin so
+    #[arg(long, value_name = "HASH")]
+    pub commit: Option<String>,
+
+    /// Pushes of the images whose repository, tag or digest holds this text
+    #[arg(long, value_name = "TEXT")]
+    pub image: Option<String>,
+
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LedgerVerb {
+    /// Find lines that were edited, removed or moved
+    Verify {
+        /// The file of this project alone
+        #[arg(long, value_name = "ID")]
+        project: Option<i64>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,14 +1,21 @@
 //! The ledger: which digest each project pushed for which commit, in the order it happened.
 //!
-//! One file per project, one JSON line per digest, only ever appended to and flushed to the disk
-//! before the push is told to be done. Deploys read their digests here and nowhere else.
-//! Knows no gate and no registry.
+//! One file per project, one JSON line per digest, only ever appended to, flushed to the disk before
+//! the push is told to be done, and chained: what was edited, removed or moved is found.
+//! Deploys read their digests here and nowhere else. Knows no gate and no registry.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 
-use super::lines::{Lines, StoreError};
+use super::{
+    chain::Chain,
+    flaw::Flaw,
+    lines::{Lines, StoreError},
+};
 
 /// One pushed digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +32,11 @@ pub struct Record {
     /// The repository with its registry, without tag.
     pub image: String,
     pub tag: String,
+    /// What the tag names in the registry: a manifest, or an index of several.
     pub digest: String,
+    /// Where that is an index: the manifest of the platform it was built for, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<String>,
     pub at: jiff::Timestamp,
 }
 
@@ -73,105 +84,75 @@ impl Ledger {
             .max_by_key(|record| record.pipeline == wanted.pipeline))
     }
 
-    fn file(&self, project: i64) -> Lines {
-        Lines {
+    /// Every record of every project, or of one, in the order of time.
+    pub fn all(&self, project: Option<i64>) -> Result<Vec<Record>, StoreError> {
+        let mut records: Vec<Record> = Vec::new();
+        for project in self.projects(project)? {
+            records.extend(self.file(project).read::<Record>()?);
+        }
+        records.sort_by_key(|record| record.at);
+        Ok(records)
+    }
+
+    /// Looks for what is not as it was written.
+    pub fn verify(&self, project: Option<i64>) -> Result<Vec<Verified>, StoreError> {
+        let projects = self.projects(project)?;
+        let verified = projects.into_iter().map(|project| {
+            let file = self.file(project);
+            let (lines, flaws) = file.verify()?;
+            Ok(Verified {
+                path: file.path().to_owned(),
+                lines,
+                flaws,
+            })
+        });
+        verified.collect()
+    }
+
+    /// The projects that have a file, or that one.
+    fn projects(&self, one: Option<i64>) -> Result<Vec<i64>, StoreError> {
+        if let Some(project) = one {
+            return Ok(vec![project]);
+        }
+        let unreadable = |source| StoreError::Read {
+            path: self.dir.clone(),
+            source,
+        };
+        let entries = match fs::read_dir(&self.dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(unreadable)?,
+        };
+        let mut projects = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(unreadable)?.path();
+            // An end without its lines is a file that somebody removed.
+            let is_ours = path
+                .extension()
+                .is_some_and(|end| end == "jsonl" || end == "end");
+            let name = path.file_stem().and_then(|name| name.to_str());
+            let project = name.and_then(|name| name.parse::<i64>().ok());
+            projects.extend(project.filter(|_| is_ours));
+        }
+        projects.sort_unstable();
+        projects.dedup();
+        Ok(projects)
+    }
+
+    fn file(&self, project: i64) -> Chain {
+        Chain::new(Lines {
             path: self.dir.join(format!("{project}.jsonl")),
             mode: 0o644,
-        }
+        })
     }
+}
+
+/// One file of the ledger, looked through.
+#[derive(Debug)]
+pub struct Verified {
+    pub path: PathBuf,
+    pub lines: usize,
+    pub flaws: Vec<Flaw>,
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn record(pipeline: i64, digest: &str, is_protected: bool) -> Record {
-        Record {
-            project: 42,
-            commit: "a".into(),
-            reference: "v1".into(),
-            is_protected,
-            pipeline,
-            job: 1,
-            image: "h/app".into(),
-            tag: "v1".into(),
-            digest: digest.into(),
-            at: jiff::Timestamp::UNIX_EPOCH,
-        }
-    }
-
-    const WANTED: Wanted<'static> = Wanted {
-        project: 42,
-        commit: "a",
-        image: "h/app",
-        pipeline: 77,
-    };
-
-    #[track_caller]
-    fn check(records: &[Record], expected: Option<&str>) {
-        let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::new(folder.path());
-        for record in records {
-            ledger.append(record).unwrap();
-        }
-        let found = ledger.lookup(WANTED).unwrap();
-        assert_eq!(found.map(|record| record.digest).as_deref(), expected);
-    }
-
-    #[test]
-    fn the_newest_push_of_the_own_pipeline_is_the_release() {
-        check(&[], None);
-        check(&[record(76, "a", true)], Some("a"));
-        check(&[record(77, "a", true), record(77, "b", true)], Some("b"));
-        check(&[record(77, "a", true), record(78, "b", true)], Some("a"));
-        check(&[record(75, "a", true), record(76, "b", true)], Some("b"));
-    }
-
-    #[test]
-    fn what_an_unprotected_ref_pushed_is_not_deployed() {
-        check(&[record(77, "a", false)], None);
-        check(&[record(77, "a", true), record(77, "b", false)], Some("a"));
-    }
-
-    #[test]
-    fn another_commit_s_image_is_not_deployed() {
-        let mut other = record(77, "a", true);
-        other.commit = "b".into();
-        let mut image = record(77, "a", true);
-        image.image = "h/other".into();
-        let mut project = record(77, "a", true);
-        project.project = 43;
-        check(&[other, image, project], None);
-    }
-
-    #[test]
-    fn a_line_reads_as_documented() {
-        let folder = tempfile::tempdir().unwrap();
-        Ledger::new(folder.path())
-            .append(&record(77, "sha256:1", true))
-            .unwrap();
-        let text = std::fs::read_to_string(folder.path().join("ledger/42.jsonl")).unwrap();
-        assert_eq!(
-            text,
-            "{\"format\":1,\"project\":42,\"commit\":\"a\",\"ref\":\"v1\",\"protected\":true,\
-             \"pipeline\":77,\"job\":1,\"image\":\"h/app\",\"tag\":\"v1\",\
-             \"digest\":\"sha256:1\",\"at\":\"1970-01-01T00:00:00Z\"}\n"
-        );
-    }
-
-    #[test]
-    fn a_ledger_of_the_first_release_is_read() {
-        let state = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/store/format-1");
-        let commits = ["a", "b"].map(|letter| letter.repeat(40));
-        let found = commits.map(|commit| {
-            let wanted = Wanted {
-                commit: &commit,
-                image: "harbor.example.com/test/app",
-                ..WANTED
-            };
-            let found = Ledger::new(&state).lookup(wanted).unwrap();
-            found.map(|record| record.digest)
-        });
-        assert_eq!(found, [Some("sha256:v1".into()), None]);
-    }
-}
+mod tests;

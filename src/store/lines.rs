@@ -12,6 +12,7 @@ use std::{
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use super::flaw::Flaw;
 use crate::failure::Failure;
 
 /// The format of what this program writes. A line without a number is of format 1.
@@ -41,14 +42,19 @@ pub enum StoreError {
     },
     #[error(
         "{} is written in format {format} in line {line}, by a newer dockmaster; this one knows formats up to {known}: update it on this host",
-        .path.display(),
-        known = FORMAT
+        .path.display()
     )]
     Newer {
         path: PathBuf,
         line: usize,
         format: u32,
+        known: u32,
     },
+    #[error(
+        "{} is not as it was written: {flaw}; try: dockmaster ledger verify",
+        .path.display()
+    )]
+    Altered { path: PathBuf, flaw: Flaw },
 }
 
 impl From<StoreError> for Failure {
@@ -58,7 +64,8 @@ impl From<StoreError> for Failure {
             StoreError::Read { .. }
             | StoreError::Write { .. }
             | StoreError::Damaged { .. }
-            | StoreError::Newer { .. } => Self::system(error),
+            | StoreError::Newer { .. }
+            | StoreError::Altered { .. } => Self::system(error),
         }
     }
 }
@@ -70,7 +77,7 @@ struct Format {
     format: u32,
 }
 
-fn first() -> u32 {
+pub(super) fn first() -> u32 {
     1
 }
 
@@ -94,10 +101,9 @@ impl Lines {
     /// All whole lines; none when there is no file.
     pub fn read<T: DeserializeOwned>(&self) -> Result<Vec<T>, StoreError> {
         let bytes = self.bytes()?;
-        let lines = whole(&bytes).split_inclusive(|byte| *byte == b'\n');
-        let parsed = (1..).zip(lines).filter(|(_, line)| *line != b"\n");
+        let parsed = numbered(&bytes);
         parsed
-            .map(|(number, line)| self.parse(number, line))
+            .map(|(number, line)| self.parse(number, line, FORMAT))
             .collect()
     }
 
@@ -107,10 +113,10 @@ impl Lines {
         let line = whole(&bytes)
             .split_inclusive(|byte| *byte == b'\n')
             .next_back()?;
-        self.parse(0, line).ok()
+        self.parse(0, line, FORMAT).ok()
     }
 
-    fn bytes(&self) -> Result<Vec<u8>, StoreError> {
+    pub(super) fn bytes(&self) -> Result<Vec<u8>, StoreError> {
         match fs::read(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             bytes => bytes.map_err(|source| StoreError::Read {
@@ -120,32 +126,57 @@ impl Lines {
         }
     }
 
-    fn parse<T: DeserializeOwned>(&self, line: usize, text: &[u8]) -> Result<T, StoreError> {
+    /// Reads one line of a format up to `known`.
+    pub(super) fn parse<T: DeserializeOwned>(
+        &self,
+        line: usize,
+        text: &[u8],
+        known: u32,
+    ) -> Result<T, StoreError> {
         let damaged = |source| StoreError::Damaged {
             path: self.path.clone(),
             line,
             source,
         };
         let Format { format } = serde_json::from_slice(text).map_err(damaged)?;
-        if format > FORMAT {
-            let path = self.path.clone();
-            return Err(StoreError::Newer { path, line, format });
+        if format > known {
+            return Err(StoreError::Newer {
+                path: self.path.clone(),
+                line,
+                format,
+                known,
+            });
         }
         serde_json::from_slice(text).map_err(damaged)
     }
 
     /// Adds a line; when it returns, the line survives a power cut. Two writers do not mix theirs.
     pub fn append<T: Serialize>(&self, content: &T) -> Result<(), StoreError> {
-        self.write(content).map_err(|source| StoreError::Write {
+        let format = FORMAT;
+        self.append_with(
+            |_| Ok(serde_json::to_vec(&Line { format, content })?),
+            |_| Ok(()),
+        )
+    }
+
+    /// Adds the line that `make` makes of all whole lines before it, then calls `then` with that
+    /// line, its end included. Nobody else writes meanwhile.
+    pub(super) fn append_with(
+        &self,
+        make: impl FnOnce(&[u8]) -> io::Result<Vec<u8>>,
+        then: impl FnOnce(&[u8]) -> io::Result<()>,
+    ) -> Result<(), StoreError> {
+        self.write(make, then).map_err(|source| StoreError::Write {
             path: self.path.clone(),
             source,
         })
     }
 
-    fn write<T: Serialize>(&self, content: &T) -> io::Result<()> {
-        let format = FORMAT;
-        let mut line = serde_json::to_vec(&Line { format, content })?;
-        line.push(b'\n');
+    fn write(
+        &self,
+        make: impl FnOnce(&[u8]) -> io::Result<Vec<u8>>,
+        then: impl FnOnce(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
         let is_new = !self.path.exists();
         let folder = self.path.parent().unwrap_or(Path::new("/"));
         if is_new {
@@ -165,6 +196,8 @@ impl Lines {
         if end < bytes.len() {
             file.set_len(end as u64)?;
         }
+        let mut line = make(whole(&bytes))?;
+        line.push(b'\n');
         let written = file.write_all(&line).and_then(|()| file.sync_all());
         if written.is_err() {
             // Best effort: a reader drops a torn line anyway.
@@ -172,7 +205,10 @@ impl Lines {
             return written;
         }
         // A new name is on the disk only when its folder is.
-        if is_new { sync(folder) } else { Ok(()) }
+        if is_new {
+            sync(folder)?;
+        }
+        then(&line)
     }
 
     /// Makes the folders, each durable in the one above.
@@ -191,8 +227,14 @@ impl Lines {
     }
 }
 
-fn sync(folder: &Path) -> io::Result<()> {
+pub(super) fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
+}
+
+/// The whole lines that say something, each with its number and its end.
+pub(super) fn numbered(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let lines = whole(bytes).split_inclusive(|byte| *byte == b'\n');
+    (1..).zip(lines).filter(|(_, line)| *line != b"\n")
 }
 
 /// What is whole lines.
@@ -204,79 +246,4 @@ fn whole(bytes: &[u8]) -> &[u8] {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Debug, PartialEq, Serialize, Deserialize)]
-    struct Note {
-        text: String,
-    }
-
-    fn note(text: &str) -> Note {
-        let text = text.into();
-        Note { text }
-    }
-
-    fn lines(folder: &tempfile::TempDir) -> Lines {
-        Lines {
-            path: folder.path().join("a/notes.jsonl"),
-            mode: 0o600,
-        }
-    }
-
-    #[test]
-    fn a_torn_last_line_never_happened_and_spoils_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let lines = lines(&folder);
-        lines.append(&note("one")).unwrap();
-        let first = fs::read(&lines.path).unwrap().len();
-        lines.append(&note("two")).unwrap();
-        let text = fs::read(&lines.path).unwrap();
-        for end in first..text.len() {
-            fs::write(&lines.path, &text[..end]).unwrap();
-            assert_eq!(lines.read::<Note>().unwrap(), [note("one")]);
-            lines.append(&note("three")).unwrap();
-            assert_eq!(lines.read::<Note>().unwrap(), [note("one"), note("three")]);
-        }
-    }
-
-    #[test]
-    fn a_line_that_cannot_be_flushed_is_not_taken_for_written() {
-        let folder = tempfile::tempdir().unwrap();
-        let lines = lines(&folder);
-        fs::create_dir(folder.path().join("a")).unwrap();
-        // It takes every write and refuses every flush.
-        std::os::unix::fs::symlink("/dev/null", &lines.path).unwrap();
-        let error = lines.append(&note("one")).unwrap_err();
-        assert!(matches!(error, StoreError::Write { .. }), "{error}");
-    }
-
-    #[test]
-    fn a_newer_format_is_refused_with_what_to_do() {
-        let folder = tempfile::tempdir().unwrap();
-        let lines = lines(&folder);
-        lines.append(&note("one")).unwrap();
-        let text = fs::read_to_string(&lines.path).unwrap();
-        assert_eq!(text, "{\"format\":1,\"text\":\"one\"}\n");
-        let newer = "{\"format\":2,\"words\":[]}\n";
-        fs::write(&lines.path, format!("{text}{newer}")).unwrap();
-        let error = lines.read::<Note>().unwrap_err().to_string();
-        let expect = "notes.jsonl is written in format 2 in line 2, by a newer dockmaster; this one knows formats up to 1: update it on this host";
-        assert!(error.ends_with(expect), "{error}");
-    }
-
-    #[test]
-    fn a_damaged_line_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let lines = lines(&folder);
-        lines.append(&note("one")).unwrap();
-        lines.append(&note("two")).unwrap();
-        let text = fs::read_to_string(&lines.path).unwrap();
-        fs::write(&lines.path, text.replacen("two\"", "two", 1)).unwrap();
-        let error = lines.read::<Note>().unwrap_err().to_string();
-        assert!(
-            error.ends_with("notes.jsonl is damaged in line 2"),
-            "{error}"
-        );
-    }
-}
+mod tests;

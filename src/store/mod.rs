@@ -3,6 +3,8 @@
 //!
 //! Knows file formats and nothing of what a rollout decides.
 
+mod chain;
+mod flaw;
 mod host_secret;
 mod journal;
 mod lease;
@@ -11,6 +13,7 @@ mod lines;
 mod note;
 mod slots;
 
+pub use flaw::Flaw;
 pub use host_secret::host_secret;
 pub use journal::{History, RunFile, Runs};
 pub use lease::{Holder, Lease, LeaseError, Patience};

@@ -138,7 +138,12 @@ impl Notes {
         })?;
         let format = note.format;
         if format > FORMAT {
-            return Err(StoreError::Newer { path, line, format });
+            return Err(StoreError::Newer {
+                path,
+                line,
+                format,
+                known: FORMAT,
+            });
         }
         Ok(Some(note))
     }

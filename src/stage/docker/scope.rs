@@ -90,6 +90,7 @@ fn entry(job: &Job, pushed: &Pushed) -> Record {
         image: pushed.image.clone(),
         tag: pushed.tag.clone(),
         digest: pushed.digest.clone(),
+        manifest: None,
         at: jiff::Timestamp::now(),
     }
 }
