@@ -23,7 +23,7 @@ impl Reference {
     }
 }
 
-fn matches(glob: &str, text: &str) -> bool {
+pub(crate) fn matches(glob: &str, text: &str) -> bool {
     let Some((before, after)) = glob.split_once('*') else {
         return glob == text;
     };

@@ -6,7 +6,7 @@ mod convert;
 pub(crate) mod engine;
 pub(crate) mod environ;
 pub(crate) mod fault;
-mod glob;
+pub(crate) mod glob;
 pub(crate) mod helper;
 pub(crate) mod kept;
 pub(crate) mod name;

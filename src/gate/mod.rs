@@ -15,6 +15,15 @@ pub(crate) mod build;
 pub(crate) mod container;
 mod create;
 mod daemon;
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        unused_imports,
+        reason = "the two roads take it up one by one"
+    )
+)]
+pub(crate) mod dockerfile;
 pub(crate) mod error;
 mod field;
 mod folder;

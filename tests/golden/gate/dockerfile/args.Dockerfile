@@ -1,0 +1,7 @@
+ARG REGISTRY=harbor.example.com
+ARG BASE=${REGISTRY}/base/alpine
+ARG TAG
+FROM ${BASE}:${TAG:-3.19}
+ARG REGISTRY
+RUN echo $REGISTRY
+FROM ${REGISTRY}/x${TAG:+-tagged}

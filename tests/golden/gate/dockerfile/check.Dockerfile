@@ -1,0 +1,3 @@
+# check=skip=StageNameCasing;error=true
+# escape=\
+FROM alpine AS X

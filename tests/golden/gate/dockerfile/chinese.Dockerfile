@@ -1,0 +1,3 @@
+# ÖÐÎÄ
+FROM alpine
+RUN echo ä¸­æ–‡

@@ -1,0 +1,3 @@
+FROM base AS app
+COPY --from=assets /css /css
+RUN --mount=from=assets,target=/a ls /a
