@@ -69,6 +69,9 @@ pub struct DockerLane {
     pub cache_dir: PathBuf,
     #[serde(default)]
     pub docker_api: DockerApi,
+    /// Globs of the images that a Dockerfile's `# syntax=` line may name: they run inside of the builder.
+    #[serde(default)]
+    pub build_frontends: Vec<String>,
     /// How long services may take to open a port; "0s" does not wait.
     #[serde(
         default = "default_wait_for_services",

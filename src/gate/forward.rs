@@ -146,6 +146,12 @@ impl Outgoing {
         self
     }
 
+    /// Adds headers of our own making.
+    pub(super) fn headers(mut self, headers: HeaderMap) -> Self {
+        self.request.headers_mut().extend(headers);
+        self
+    }
+
     fn body(mut self, body: Body, kind: &'static str) -> Self {
         *self.request.body_mut() = body;
         self.request

@@ -16,6 +16,7 @@ use super::object;
 use super::own::Own;
 use super::refusal::Denied;
 use super::route::{self, Route};
+use super::session::Folders;
 use super::table::{Act, Payload, Reader};
 use super::workspace::Binds;
 
@@ -24,6 +25,7 @@ pub(super) struct Handler {
     pub(super) own: Arc<Own>,
     pub(super) binds: Binds,
     pub(super) tasks: Tasks,
+    pub(super) folders: Arc<Folders>,
     /// Held while something is being made, so that closing can wait for its name.
     pub(super) making: Arc<RwLock<()>>,
 }

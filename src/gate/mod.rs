@@ -12,16 +12,13 @@
 //! Must not know: GitLab, the runner, configuration files, policy. It takes plain values.
 
 pub(crate) mod build;
+mod buildkit;
 pub(crate) mod container;
 mod create;
 mod daemon;
 #[cfg_attr(
     not(test),
-    expect(
-        dead_code,
-        unused_imports,
-        reason = "the two roads take it up one by one"
-    )
+    expect(unused_imports, reason = "the two roads take it up one by one")
 )]
 pub(crate) mod dockerfile;
 pub(crate) mod error;
@@ -42,16 +39,19 @@ pub(crate) mod own;
 mod own_image;
 pub(crate) mod push;
 pub(crate) mod query;
+mod realm;
 pub(crate) mod record;
 pub(crate) mod refusal;
 mod road;
 pub(crate) mod route;
 pub(crate) mod scope;
 pub(crate) mod serve;
+mod session;
 pub(crate) mod sweep;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 pub(crate) mod workspace;
 
 pub use daemon::DaemonError;

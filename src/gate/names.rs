@@ -43,6 +43,11 @@ impl Names {
         &self.job
     }
 
+    /// What the names of the job's images begin with, and those of the copies that its tenant keeps.
+    pub(crate) fn prefixes(&self) -> [&str; 2] {
+        [&self.job, &self.tenant]
+    }
+
     /// What the engine calls the image that the job calls so, tag included.
     pub(crate) fn private(&self, name: &Reference) -> Result<String, Denied> {
         under(&self.job, name)

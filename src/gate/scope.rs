@@ -33,6 +33,8 @@ pub struct Scope {
     pub secret: TenantSecret,
     /// How the job's images are called in the engine.
     pub names: Names,
+    /// Globs of images that may read Dockerfiles in place of the engine.
+    pub frontends: Vec<String>,
     pub cgroup_parent: Option<String>,
     /// Folders that the job and its containers share.
     pub workspaces: Vec<Workspace>,

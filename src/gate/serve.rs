@@ -60,6 +60,7 @@ impl Gate {
             own: Arc::new(Own::new(Daemon::new(engine_socket), scope, record)),
             binds: Binds::new(binds_dir.clone(), socket.clone()),
             tasks: tasks.clone(),
+            folders: Arc::default(),
             making: Arc::clone(&making),
         };
         let accepting = tokio::spawn(accept(listener, Arc::new(handler), tasks.clone()));

@@ -102,7 +102,7 @@ fn buildx_builds_through_its_own_interface(jobs: &Jobs) {
     let labels = docker(&["image", "inspect", "-f", "{{.Config.Labels}}", &tag]).good();
     assert!(labels.stdout.contains(&job.label.1), "{}", labels.text());
     for (arguments, word) in [
-        (vec!["--network", "host"], "force-network-mode"),
+        (vec!["--network", "host"], "network.host"),
         (vec!["--allow", "security.insecure"], "security.insecure"),
         (
             vec!["--label", "dockmaster.gate=8"],

@@ -4,9 +4,11 @@ use std::cell::RefCell;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -36,13 +38,20 @@ pub(crate) struct Job {
 #[derive(Default)]
 pub(crate) struct Jobs {
     opened: AtomicUsize,
+    /// What only this host knows, once the first job has made it.
+    secret: Mutex<Option<Vec<u8>>>,
 }
 
 impl Jobs {
     /// A job of the docker lane, and its gate.
     pub(crate) fn open(&self, subject: &str) -> Job {
+        self.open_as(subject, PROJECT, true)
+    }
+
+    /// A job of a project, on a protected ref or not.
+    pub(crate) fn open_as(&self, subject: &str, project: i64, is_protected: bool) -> Job {
         let number = self.opened.fetch_add(1, Ordering::SeqCst);
-        let prefix = format!("dmgate-test-{}-{subject}", std::process::id());
+        let prefix = format!("dmgate-test-{}-{number}-{subject}", std::process::id());
         let folder = tempfile::Builder::new()
             .prefix("dmgate-test-")
             .tempdir()
@@ -51,13 +60,24 @@ impl Jobs {
         let id = std::process::id() as usize * 1000 + number;
         let job = serde_json::from_value(serde_json::json!({
             "id": id,
-            "job_info": { "project_id": PROJECT, "pipeline_id": 1 },
-            "git_info": { "sha": "0".repeat(40), "ref": "v1", "ref_type": "tag", "protected": true },
+            "job_info": { "project_id": project, "pipeline_id": 1 },
+            "git_info": { "sha": "0".repeat(40), "ref": "v1", "ref_type": "tag", "protected": is_protected },
         }));
         let Lane::Docker(lane) = config.lane("docker").unwrap() else {
             unreachable!()
         };
-        let scope = job_scope(&config, lane, &job.unwrap(), &prefix).unwrap();
+        let scope = {
+            let mut known = self.secret.lock().unwrap();
+            let secret = config.state_dir.join("secret");
+            if let Some(known) = known.as_ref() {
+                fs::create_dir_all(&config.state_dir).unwrap();
+                fs::write(&secret, known).unwrap();
+                fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+            }
+            let scope = job_scope(&config, lane, &job.unwrap(), &prefix).unwrap();
+            *known = Some(fs::read(&secret).unwrap());
+            scope
+        };
         fs::create_dir_all(scope.record.parent().unwrap()).unwrap();
         let base = import(folder.path(), "dmgate-test", &prefix);
         docker(&["network", "create", &scope.network]).good();

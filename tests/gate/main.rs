@@ -9,6 +9,7 @@ mod fixture;
 mod host;
 mod image;
 mod other;
+mod tenant;
 
 use std::process::ExitCode;
 
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         host::TESTS,
         image::TESTS,
         other::TESTS,
+        tenant::TESTS,
     ];
     trial::run(
         &Arguments::from_args(),

@@ -2,8 +2,15 @@
 //!
 //! Pure. The context itself is streamed and not read.
 
+pub(crate) mod form;
+pub(crate) mod known;
+pub(crate) mod llb;
+pub(crate) mod option;
+mod output;
 pub(crate) mod proto;
+pub(crate) mod recipe;
 pub(crate) mod solve;
+pub(crate) mod status;
 pub(crate) mod wire;
 
 use serde_json::{Value, json};

@@ -1,29 +1,23 @@
-//! What a build asks of `BuildKit` directly: judged field by field, with our label added.
+//! What a build asks of `BuildKit` directly: judged field by field, and written anew.
 //!
 //! Pure. Build steps run in a sandbox whatever the definition says, as long as no entitlement is
-//! granted; so those, where results go, and where the context comes from are what is judged.
+//! granted; so those, what the build names, where results go, and where the context comes from are
+//! what is judged.
 
-use super::Build;
+use super::known::{Realm, Speak, Table, inside, malformed, text};
+use super::option::{self, Options};
 use super::proto::{control, gateway};
-use super::wire::{self, Field, fields};
-use crate::docker::reference::Reference;
+use super::recipe::Recipe;
+use super::wire::{Field, entry, fields, push_bytes, push_entry};
+use super::{llb, output};
 use crate::gate::refusal::Denied;
 
 /// Methods that builds need and that look at nothing but their own build.
 pub(crate) fn is_open(path: &str) -> bool {
-    // Not NewContainer and ExecProcess: they start processes outside of any build step.
+    // Not NewContainer and ExecProcess: they start processes outside of any build step. Not
+    // ResolveImageConfig and ResolveSourceMeta: they tell about images of others.
     const GATEWAY: &[&str] = &[
-        "Ping",
-        "ResolveImageConfig",
-        "ResolveSourceMeta",
-        "Solve",
-        "ReadFile",
-        "ReadDir",
-        "StatFile",
-        "Evaluate",
-        "Return",
-        "Inputs",
-        "Warn",
+        "Ping", "Solve", "ReadFile", "ReadDir", "StatFile", "Evaluate", "Return", "Inputs", "Warn",
     ];
     const METHODS: &[&str] = &[
         control::SOLVE,
@@ -52,206 +46,291 @@ impl Method {
         }
     }
 
+    pub(crate) fn table(self) -> &'static Table<Rule> {
+        match self {
+            Self::Control => &CONTROL,
+            Self::Gateway => &GATEWAY,
+        }
+    }
+
     /// The field that holds the options of the frontend.
     fn options(self) -> u64 {
         match self {
-            Self::Control => control::solve_request::FRONTEND_ATTRS,
-            Self::Gateway => gateway::solve_request::FRONTEND_OPT,
+            Self::Control => 7,
+            Self::Gateway => 3,
         }
     }
+}
+
+/// What a field of a request may be.
+pub(crate) enum Rule {
+    Keep,
+    /// Left out: the build is the same but for its speed.
+    Drop,
+    Unset(&'static str),
+    Session,
+    Frontend,
+    Option,
+    Definition,
+    Input,
+    Exporter,
+    Attribute,
+    Exporters,
+    Cache,
+    CacheExport,
+    CacheKind,
+}
+
+use Rule::{Drop, Keep, Unset};
+
+const EXPORTER: u64 = 3;
+
+pub(crate) const CONTROL: Table<Rule> = Table {
+    message: "control.SolveRequest",
+    fields: &[
+        (1, "Ref", Keep),
+        (2, "Definition", Rule::Definition),
+        (EXPORTER, "ExporterDeprecated", Rule::Exporter),
+        (4, "ExporterAttrsDeprecated", Rule::Attribute),
+        (5, "Session", Rule::Session),
+        (6, "Frontend", Rule::Frontend),
+        (7, "FrontendAttrs", Rule::Option),
+        (8, "Cache", Rule::Cache),
+        (
+            9,
+            "Entitlements",
+            Unset("no entitlement is given to jobs, build without it"),
+        ),
+        (10, "FrontendInputs", Rule::Input),
+        (11, "Internal", Keep),
+        (12, "SourcePolicy", Unset(NO_POLICY)),
+        (13, "Exporters", Rule::Exporters),
+        (
+            14,
+            "EnableSessionExporter",
+            Unset("name the output in the request"),
+        ),
+        (15, "SourcePolicySession", Unset(NO_POLICY)),
+        (16, "CompatibilityVersion", Keep),
+        (
+            17,
+            "ProxyNetwork",
+            Unset("the job's network is the operator's"),
+        ),
+    ],
+};
+
+/// It would exchange images after they were judged.
+const NO_POLICY: &str = "a policy may exchange sources, build without it";
+
+pub(crate) const GATEWAY: Table<Rule> = Table {
+    message: "gateway.SolveRequest",
+    fields: &[
+        (1, "Definition", Rule::Definition),
+        (2, "Frontend", Rule::Frontend),
+        (3, "FrontendOpt", Rule::Option),
+        // `ImportCacheRefsDeprecated` until v0.11, which removed it.
+        (4, "ImportCacheRefsDeprecated", Drop),
+        (5, "allowResultReturn", Keep),
+        (6, "allowResultArrayRef", Keep),
+        (10, "Final", Keep),
+        (11, "ExporterAttr", Unset("use a newer client")),
+        (12, "CacheImports", Drop),
+        (13, "FrontendInputs", Rule::Input),
+        (14, "Evaluate", Keep),
+        (15, "SourcePolicies", Unset(NO_POLICY)),
+    ],
+};
+
+pub(crate) const EXPORTERS: Table<Rule> = Table {
+    message: "control.Exporter",
+    fields: &[(1, "Type", Rule::Exporter), (2, "Attrs", Rule::Attribute)],
+};
+
+/// What a cache says that somebody else wrote would be believed for every tenant, so none is read; the engine keeps
+/// each tenant's own.
+pub(crate) const CACHE: Table<Rule> = Table {
+    message: "control.CacheOptions",
+    fields: &[
+        (1, "ExportRefDeprecated", Unset("use the cache \"inline\"")),
+        (2, "ImportRefsDeprecated", Drop),
+        (3, "ExportAttrsDeprecated", Drop),
+        (4, "Exports", Rule::CacheExport),
+        (5, "Imports", Drop),
+    ],
+};
+
+pub(crate) const CACHE_ENTRY: Table<Rule> = Table {
+    message: "control.CacheOptionsEntry",
+    fields: &[(1, "Type", Rule::CacheKind), (2, "Attrs", Keep)],
+};
+
+/// Every message of a request that is judged, for the test that compares them with the proto files.
+#[cfg(test)]
+pub(crate) const TABLES: &[&Table<Rule>] = &[&CONTROL, &GATEWAY, &EXPORTERS, &CACHE, &CACHE_ENTRY];
+
+/// A request that passed.
+#[derive(Debug, Default)]
+pub(crate) struct Judged {
+    /// The message for the engine.
+    pub(crate) written: Vec<u8>,
+    pub(crate) recipe: Recipe,
 }
 
 /// Reads a request of a method, and writes the message for the engine.
 pub(crate) fn judge(
     method: Method,
     message: &[u8],
-    label: &(String, String),
-) -> Result<(Build, Vec<u8>), Denied> {
-    let mut build = Build::default();
+    realm: Realm<'_>,
+    speak: &mut impl Speak,
+) -> Result<Judged, Denied> {
+    let all = fields(message).ok_or_else(malformed)?;
+    let mut options = Vec::new();
     let mut written = Vec::with_capacity(message.len());
-    for field in fields(message).ok_or_else(malformed)? {
-        match method {
-            Method::Control => control_field(&mut build, &field)?,
-            Method::Gateway => gateway_field(&mut build, &field)?,
-        }
-        written.extend_from_slice(field.raw);
-    }
-    let key = format!("label:{}", label.0);
-    wire::push_entry(&mut written, method.options(), &key, &label.1);
-    Ok((build, written))
-}
-
-fn control_field(build: &mut Build, field: &Field<'_>) -> Result<(), Denied> {
-    use control::solve_request as request;
-    match field.number {
-        request::EXPORTER_DEPRECATED => exporter(field),
-        request::EXPORTER_ATTRS_DEPRECATED => output(build, field),
-        request::EXPORTERS => exporters(build, field),
-        request::FRONTEND_ATTRS => option(build, field),
-        request::CACHE => cache(field),
-        request::ENTITLEMENTS => Err(Denied::forbidden(format!(
-            "the entitlement {:?} is not given to jobs: build without it",
-            field.text().unwrap_or_default()
-        ))),
-        request::REF
-        | request::DEFINITION
-        | request::SESSION
-        | request::FRONTEND
-        | request::FRONTEND_INPUTS
-        | request::INTERNAL
-        | request::SOURCE_POLICY
-        | request::ENABLE_SESSION_EXPORTER => Ok(()),
-        number => Err(unknown("build request", number)),
-    }
-}
-
-fn gateway_field(build: &mut Build, field: &Field<'_>) -> Result<(), Denied> {
-    use gateway::solve_request as request;
-    match field.number {
-        request::FRONTEND_OPT => option(build, field),
-        request::DEFINITION
-        | request::FRONTEND
-        | request::IMPORT_CACHE_REFS_DEPRECATED
-        | request::ALLOW_RESULT_RETURN
-        | request::ALLOW_RESULT_ARRAY_REF
-        | request::FINAL
-        | request::EXPORTER_ATTR
-        | request::FRONTEND_INPUTS
-        | request::CACHE_IMPORTS
-        | request::EVALUATE
-        | request::SOURCE_POLICIES => Ok(()),
-        number => Err(unknown("build request", number)),
-    }
-}
-
-fn exporters(build: &mut Build, field: &Field<'_>) -> Result<(), Denied> {
-    for part in message_fields(field)? {
-        match part.number {
-            control::exporter::TYPE => exporter(&part)?,
-            control::exporter::ATTRS => output(build, &part)?,
-            number => return Err(unknown("exporter", number)),
+    let mut scribe = Scribe { realm, speak };
+    let table = method.table();
+    for field in &all {
+        match table.rule(field)? {
+            Some(Rule::Option) => options.push(field),
+            Some(rule) => scribe.field(&mut written, table, &all, field, rule)?,
+            None => {}
         }
     }
-    Ok(())
+    let mut reader = Options::new(realm, scribe.speak);
+    for field in options {
+        let (key, value) = field.bytes().and_then(entry).ok_or_else(malformed)?;
+        reader.take(key, value)?;
+    }
+    let (options, recipe) = reader.finish();
+    for (key, value) in options {
+        push_entry(&mut written, method.options(), &key, &value);
+    }
+    for (key, value) in [
+        ("image-resolve-mode", "local"),
+        ("dockerfilekey", &recipe.folder),
+    ] {
+        push_entry(&mut written, method.options(), key, value);
+    }
+    Ok(Judged { written, recipe })
 }
 
-/// An attribute of the result.
-fn output(build: &mut Build, field: &Field<'_>) -> Result<(), Denied> {
-    let (key, value) = field.bytes().and_then(wire::entry).ok_or_else(malformed)?;
-    match key {
-        "name" => {
-            for name in value.split(',').filter(|name| !name.is_empty()) {
-                build
-                    .tags
-                    .push(Reference::parse(name).map_err(|_| malformed())?);
+struct Scribe<'a, S> {
+    realm: Realm<'a>,
+    speak: &'a mut S,
+}
+
+impl<S: Speak> Scribe<'_, S> {
+    /// Writes one field, if it may stand.
+    fn field(
+        &mut self,
+        out: &mut Vec<u8>,
+        table: &Table<Rule>,
+        all: &[Field<'_>],
+        field: &Field<'_>,
+        rule: &Rule,
+    ) -> Result<(), Denied> {
+        match rule {
+            Keep => {}
+            // Options are read together.
+            Drop | Rule::Option => return Ok(()),
+            Unset(_) if field.is_unset() => return Ok(()),
+            Unset(instead) => return Err(refused(table, field, instead)),
+            Rule::Session if field.is_unset() => {}
+            Rule::Session => option::session(text(field)?)?,
+            Rule::Frontend => frontend(text(field)?)?,
+            Rule::Definition => llb::judge(field.bytes().ok_or_else(malformed)?, &self.realm)?,
+            Rule::Input => self.input(field)?,
+            Rule::Exporter => output::kind(text(field)?)?,
+            Rule::Attribute => return self.attribute(out, all, field),
+            Rule::Exporters => return self.message(out, &EXPORTERS, field),
+            Rule::Cache => return self.message(out, &CACHE, field),
+            Rule::CacheExport => return self.message(out, &CACHE_ENTRY, field),
+            Rule::CacheKind => cache(text(field)?)?,
+        }
+        out.extend_from_slice(field.raw);
+        Ok(())
+    }
+
+    fn message(
+        &mut self,
+        out: &mut Vec<u8>,
+        table: &'static Table<Rule>,
+        field: &Field<'_>,
+    ) -> Result<(), Denied> {
+        let all = inside(field)?;
+        let mut written = Vec::new();
+        for part in &all {
+            if let Some(rule) = table.rule(part)? {
+                self.field(&mut written, table, &all, part, rule)?;
             }
-            Ok(())
         }
-        _ if key.starts_with("push") && !matches!(value, "" | "false") => Err(Denied::forbidden(
-            "pushing from a build is not open to jobs: `docker push` it",
-        )),
-        "buildinfo-attrs" | "compression" | "compression-level" | "dest" | "source-date-epoch" => {
-            Ok(())
-        }
-        _ if key.starts_with("push") || key.starts_with("annotation") => Ok(()),
-        // A switch names nothing and reaches nowhere, and each new client brings another one. Where the
-        // key asks for a name, `true` is one.
-        _ if is_switch(value) && !names_or_reaches(key) => Ok(()),
-        _ => Err(Denied::forbidden(format!(
-            "the output option {key:?} is not known here; leave it out"
-        ))),
+        push_bytes(out, field.number, &written);
+        Ok(())
     }
-}
 
-fn is_switch(value: &str) -> bool {
-    matches!(value, "" | "true" | "false" | "0" | "1")
-}
-
-fn names_or_reaches(key: &str) -> bool {
-    key == "dangling-name-prefix" || key.starts_with("registry.")
-}
-
-/// An option of the frontend. Those not named here have no more power than a build step.
-fn option(build: &mut Build, field: &Field<'_>) -> Result<(), Denied> {
-    let (key, value) = field.bytes().and_then(wire::entry).ok_or_else(malformed)?;
-    let refused = |instead: &str| {
-        Err(Denied::forbidden(format!(
-            "the build option {key}={value:?} is not allowed in a job: {instead}"
-        )))
-    };
-    match key {
-        "force-network-mode" if !matches!(value, "" | "none" | "default" | "sandbox") => {
-            refused("use \"default\" or \"none\"")
+    /// An attribute of the exporter that stands beside it: the last one counts.
+    fn attribute(
+        &mut self,
+        out: &mut Vec<u8>,
+        all: &[Field<'_>],
+        field: &Field<'_>,
+    ) -> Result<(), Denied> {
+        // In an exporter of its own the type is field 1, and the attributes are field 2.
+        let number = if field.number == 2 { 1 } else { EXPORTER };
+        let kind = all.iter().rfind(|field| field.number == number);
+        let kind = kind.and_then(Field::text).unwrap_or_default();
+        let (key, value) = field.bytes().and_then(entry).ok_or_else(malformed)?;
+        if let Some(value) = output::attribute(kind, key, value, self.speak)? {
+            push_entry(out, field.number, key, &value);
         }
-        "cgroup-parent" if !value.is_empty() => refused("the job's limits are the operator's"),
-        "source" => {
-            build.images.push(value.to_owned());
-            Ok(())
-        }
-        "context" if is_remote(value) => refused("clone it and build the folder"),
-        _ if key.starts_with("label:dockmaster.") => refused("choose another name"),
-        _ if key.starts_with("context:") => match value.strip_prefix("docker-image://") {
-            Some(image) => {
-                build.images.push(image.to_owned());
-                Ok(())
-            }
-            None if is_remote(value) => refused("clone it and build the folder"),
-            None => Ok(()),
-        },
-        _ => Ok(()),
+        Ok(())
     }
-}
 
-fn is_remote(context: &str) -> bool {
-    context.contains("://") || context.starts_with("git@") || context.starts_with("github.com/")
-}
-
-fn exporter(field: &Field<'_>) -> Result<(), Denied> {
-    match field.text() {
-        Some("" | "moby" | "image" | "local" | "tar" | "oci" | "docker") => Ok(()),
-        other => Err(Denied::forbidden(format!(
-            "the build output {:?} is not allowed in a job: build the image, then push it",
-            other.unwrap_or_default()
-        ))),
-    }
-}
-
-/// Caches come from images and from the client; other stores the daemon itself would connect to.
-fn cache(field: &Field<'_>) -> Result<(), Denied> {
-    use control::cache_options as options;
-    for part in message_fields(field)? {
-        match part.number {
-            options::EXPORT_REF_DEPRECATED
-            | options::IMPORT_REFS_DEPRECATED
-            | options::EXPORT_ATTRS_DEPRECATED => {}
-            options::EXPORTS | options::IMPORTS => {
-                for entry in message_fields(&part)? {
-                    if entry.number == control::cache_options_entry::TYPE
-                        && !matches!(entry.text(), Some("" | "inline" | "local" | "registry"))
-                    {
-                        return Err(Denied::forbidden(format!(
-                            "the build cache {:?} is not allowed in a job: use \"inline\" or \"local\"",
-                            entry.text().unwrap_or_default()
-                        )));
-                    }
+    /// A definition that a frontend takes under a name. As a Dockerfile it would not be read here.
+    fn input(&self, field: &Field<'_>) -> Result<(), Denied> {
+        for part in inside(field)? {
+            match part.number {
+                1 if text(&part)? == "dockerfile" => {
+                    return Err(Denied::forbidden(
+                        "a Dockerfile that is a result of a build is not allowed in a job: give it as a file",
+                    ));
                 }
+                1 => {}
+                2 => llb::judge(part.bytes().ok_or_else(malformed)?, &self.realm)?,
+                _ => return Err(malformed()),
             }
-            number => return Err(unknown("cache", number)),
         }
+        Ok(())
     }
-    Ok(())
 }
 
-fn message_fields<'a>(field: &Field<'a>) -> Result<Vec<Field<'a>>, Denied> {
-    field.bytes().and_then(fields).ok_or_else(malformed)
+/// Who reads the Dockerfile. Which image does so is one of the options.
+fn frontend(name: &str) -> Result<(), Denied> {
+    match name {
+        "" | "dockerfile.v0" | "gateway.v0" => Ok(()),
+        other => Err(Denied::forbidden(format!(
+            "the frontend {other:?} is not allowed in a job: use dockerfile.v0"
+        ))),
+    }
 }
 
-fn unknown(what: &str, number: u64) -> Denied {
+/// A cache goes into the image, or back to the client; not to stores that the daemon itself would connect to.
+fn cache(kind: &str) -> Result<(), Denied> {
+    match kind {
+        "" | "inline" | "local" => Ok(()),
+        other => Err(Denied::forbidden(format!(
+            "the build cache {other:?} is not allowed in a job: use \"inline\" or \"local\""
+        ))),
+    }
+}
+
+fn refused(table: &Table<Rule>, field: &Field<'_>, instead: &str) -> Denied {
+    let name = table.fields.iter().find(|known| known.0 == field.number);
+    let name = name.map_or("", |known| known.1);
+    let said = field.text().map(|text| format!(" {text:?}"));
     Denied::forbidden(format!(
-        "field {number} of the {what} is not known here: use an older client"
+        "{}.{name}{} is not allowed in a job: {instead}",
+        table.message,
+        said.unwrap_or_default()
     ))
-}
-
-fn malformed() -> Denied {
-    Denied::malformed("the build request is malformed")
 }

@@ -4,50 +4,55 @@
 
 /// One field of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Field<'a> {
-    pub(super) number: u64,
-    pub(super) value: Value<'a>,
+pub(in crate::gate) struct Field<'a> {
+    pub(in crate::gate) number: u64,
+    pub(in crate::gate) value: Value<'a>,
     /// The field as it was written.
-    pub(super) raw: &'a [u8],
+    pub(in crate::gate) raw: &'a [u8],
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Value<'a> {
-    Number,
+pub(in crate::gate) enum Value<'a> {
+    Number(u64),
     Bytes(&'a [u8]),
 }
 
 impl<'a> Field<'a> {
     /// A text, if it is one.
-    pub(super) fn text(&self) -> Option<&'a str> {
+    pub(in crate::gate) fn text(&self) -> Option<&'a str> {
         std::str::from_utf8(self.bytes()?).ok()
     }
 
-    pub(super) fn bytes(&self) -> Option<&'a [u8]> {
+    pub(in crate::gate) fn bytes(&self) -> Option<&'a [u8]> {
         match self.value {
             Value::Bytes(bytes) => Some(bytes),
-            Value::Number => None,
+            Value::Number(_) => None,
+        }
+    }
+
+    /// Whether it says nothing: zero, false, an empty text, an empty message.
+    pub(in crate::gate) fn is_unset(&self) -> bool {
+        match self.value {
+            Value::Number(number) => number == 0,
+            Value::Bytes(bytes) => bytes.is_empty(),
         }
     }
 }
 
 /// Every field of a message; `None` if it is none.
-pub(super) fn fields(mut rest: &[u8]) -> Option<Vec<Field<'_>>> {
+pub(in crate::gate) fn fields(mut rest: &[u8]) -> Option<Vec<Field<'_>>> {
     let mut all = Vec::new();
     while !rest.is_empty() {
         let start = rest;
         let key = varint(&mut rest)?;
         let value = match key & 7 {
-            0 => {
-                varint(&mut rest)?;
-                Value::Number
-            }
-            1 => take(&mut rest, 8).map(|_| Value::Number)?,
+            0 => Value::Number(varint(&mut rest)?),
+            1 => Value::Number(little(take(&mut rest, 8)?)),
             2 => {
                 let length = usize::try_from(varint(&mut rest)?).ok()?;
                 Value::Bytes(take(&mut rest, length)?)
             }
-            5 => take(&mut rest, 4).map(|_| Value::Number)?,
+            5 => Value::Number(little(take(&mut rest, 4)?)),
             _ => return None,
         };
         all.push(Field {
@@ -60,7 +65,7 @@ pub(super) fn fields(mut rest: &[u8]) -> Option<Vec<Field<'_>>> {
 }
 
 /// An entry of a map from texts to texts.
-pub(super) fn entry(bytes: &[u8]) -> Option<(&str, &str)> {
+pub(in crate::gate) fn entry(bytes: &[u8]) -> Option<(&str, &str)> {
     let (mut key, mut value) = ("", "");
     for field in fields(bytes)? {
         match field.number {
@@ -80,10 +85,17 @@ pub(in crate::gate) fn push_entry(out: &mut Vec<u8>, number: u64, key: &str, val
     push_bytes(out, number, &entry);
 }
 
-fn push_bytes(out: &mut Vec<u8>, number: u64, bytes: &[u8]) {
+/// Appends a field that has a length: a text, a message.
+pub(in crate::gate) fn push_bytes(out: &mut Vec<u8>, number: u64, bytes: &[u8]) {
     push_varint(out, number << 3 | 2);
     push_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
+}
+
+/// Appends a field that is a number.
+pub(in crate::gate) fn push_number(out: &mut Vec<u8>, number: u64, value: u64) {
+    push_varint(out, number << 3);
+    push_varint(out, value);
 }
 
 fn push_varint(out: &mut Vec<u8>, mut number: u64) {
@@ -96,6 +108,13 @@ fn push_varint(out: &mut Vec<u8>, mut number: u64) {
         }
         out.push(low | 0x80);
     }
+}
+
+fn little(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .rev()
+        .fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 fn varint(rest: &mut &[u8]) -> Option<u64> {

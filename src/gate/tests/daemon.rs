@@ -46,6 +46,7 @@ impl Fixture {
             tenant: Tenant::new("gitlab.example.com", 42, true),
             secret: secret(),
             names: Names::new(&"a".repeat(32), &"b".repeat(32)),
+            frontends: Vec::new(),
             cgroup_parent: Some("/jobs/7".to_owned()),
             workspaces: vec![Workspace {
                 path: "/builds".to_owned(),

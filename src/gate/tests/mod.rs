@@ -1,5 +1,7 @@
 mod container;
 mod daemon;
+mod llb;
 mod own;
+mod proto;
 mod route;
 mod solve;

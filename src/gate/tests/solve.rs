@@ -2,14 +2,15 @@
 
 use crate::docker::reference::Reference;
 use crate::gate::build::Build;
+use crate::gate::build::known::Realm;
 use crate::gate::build::proto::{control, gateway};
 use crate::gate::build::solve::{Method, is_open, judge};
 use crate::gate::build::wire;
 use crate::gate::refusal::Denied;
 
 fn text(number: u8, text: &str) -> Vec<u8> {
-    let mut out = vec![number << 3 | 2, u8::try_from(text.len()).unwrap()];
-    out.extend_from_slice(text.as_bytes());
+    let mut out = Vec::new();
+    wire::push_bytes(&mut out, u64::from(number), text.as_bytes());
     out
 }
 
@@ -21,21 +22,52 @@ fn pair(number: u8, key: &str, value: &str) -> Vec<u8> {
 
 /// One of the exporters that newer clients list.
 fn exporter(part: &[u8]) -> Vec<u8> {
-    let number = u8::try_from(control::solve_request::EXPORTERS).unwrap();
-    let length = u8::try_from(part.len()).unwrap();
-    [&[number << 3 | 2, length], part].concat()
+    let mut out = Vec::new();
+    wire::push_bytes(&mut out, 13, part);
+    out
 }
 
 fn judged(method: Method, parts: &[Vec<u8>]) -> Result<(Build, Vec<u8>), Denied> {
-    judge(
-        method,
-        &parts.concat(),
-        &("dockmaster.gate-image".to_owned(), "7".to_owned()),
-    )
+    let mut build = Build::default();
+    let label = ("dockmaster.gate-image".to_owned(), "7".to_owned());
+    let prefixes = ["dockmaster-00.invalid/".to_owned()];
+    let realm = Realm {
+        label: &label,
+        word: "00",
+        prefixes: &prefixes,
+        is_frontend: &|name| name == "docker/dockerfile:1",
+        seal: &|_| "0123456789abcdef".to_owned(),
+    };
+    let judged = judge(method, &parts.concat(), realm, &mut build)?;
+    Ok((build, judged.written))
+}
+
+/// What is forced on each build.
+fn forced(number: u8) -> Vec<u8> {
+    [
+        pair(number, "label:dockmaster.gate-image", "7"),
+        pair(number, "add-hosts", "dockmaster-00.invalid=127.0.0.1"),
+        pair(number, "build-arg:BUILDKIT_CACHE_MOUNT_NS", "dockmaster-00"),
+        pair(number, "image-resolve-mode", "local"),
+        pair(number, "dockerfilekey", "dockerfile-0123456789abcdef"),
+    ]
+    .concat()
+}
+
+#[track_caller]
+fn passes(method: Method, part: Vec<u8>) {
+    let number = if method == Method::Control { 7 } else { 3 };
+    let (_, written) = judged(method, std::slice::from_ref(&part)).unwrap();
+    let options = part[0] >> 3 == number;
+    let expect = if options { vec![] } else { part };
+    assert!(
+        written.starts_with(&expect) && written.ends_with(&forced(number)),
+        "{written:?}"
+    );
 }
 
 #[test]
-fn a_build_passes_with_our_label_added() {
+fn a_build_passes_with_what_is_forced() {
     let parts = [
         text(1, "ref"),
         text(3, "moby"),
@@ -44,91 +76,169 @@ fn a_build_passes_with_our_label_added() {
     ];
     let (build, message) = judged(Method::Control, &parts).unwrap();
     let names: Vec<String> = build.tags.iter().map(Reference::tagged).collect();
-    assert_eq!(
-        names,
-        ["docker.io/library/app:1", "docker.io/library/app:2"]
-    );
-    let label = pair(7, "label:dockmaster.gate-image", "7");
-    assert_eq!(message, [parts.concat(), label].concat());
+    let full = ["docker.io/library/app:1", "docker.io/library/app:2"];
+    assert_eq!(names, full);
+    let parts = [
+        text(1, "ref"),
+        text(3, "moby"),
+        pair(4, "name", &full.join(",")),
+        text(6, "dockerfile.v0"),
+        forced(7),
+    ];
+    assert_eq!(message, parts.concat());
 }
 
 #[test]
-fn a_switch_that_a_newer_client_brings_passes() {
-    // buildx 0.38 sends the first one with each build.
-    for key in [
-        "prefer-image-digest",
-        "oci-mediatypes",
-        "some-switch-of-2030",
+fn what_is_forced_is_not_the_client_s_to_say() {
+    for (key, value) in [
+        ("build-arg:BUILDKIT_CACHE_MOUNT_NS", "dockmaster-66"),
+        ("build-arg:BUILDKIT_SYNTAX", "evil"),
+        ("build-arg:BUILDKIT_DISABLE_FILEOP", "1"),
+        ("image-resolve-mode", "pull"),
+        ("dockerfilekey", "dockerfile"),
+        ("cache-from", "registry.test/evil"),
+        ("cache-imports", "[{\"Type\":\"registry\"}]"),
     ] {
-        let part = exporter(&pair(2, key, "true"));
-        assert!(judged(Method::Control, &[part]).is_ok(), "{key}");
+        let (_, written) = judged(Method::Gateway, &[pair(3, key, value)]).unwrap();
+        assert_eq!(written, forced(3), "{key}");
     }
 }
 
 #[test]
-fn what_leaves_the_sandbox_is_refused_by_name() {
-    for (method, part, word) in [
-        (Method::Control, text(9, "network.host"), "network.host"),
-        (
-            Method::Control,
-            text(9, "security.insecure"),
-            "security.insecure",
-        ),
-        (Method::Control, text(3, "registry"), "registry"),
-        (Method::Control, pair(4, "push", "true"), "docker push"),
-        (Method::Control, pair(4, "strange", "reg/app:1"), "strange"),
-        (
-            Method::Control,
-            pair(4, "dangling-name-prefix", "true"),
-            "dangling-name-prefix",
-        ),
-        (
-            Method::Control,
-            pair(4, "registry.insecure", "true"),
-            "registry.insecure",
-        ),
-        (
-            Method::Control,
-            pair(7, "force-network-mode", "host"),
-            "force-network-mode",
-        ),
-        (
-            Method::Control,
-            pair(7, "cgroup-parent", "/x"),
-            "cgroup-parent",
-        ),
-        (
-            Method::Gateway,
-            pair(3, "force-network-mode", "host"),
-            "force-network-mode",
-        ),
-        (
-            Method::Gateway,
-            pair(3, "context", "http://10.0.0.1/x"),
-            "clone it",
-        ),
-        (
-            Method::Gateway,
-            pair(3, "context:a", "https://10.0.0.1/x"),
-            "clone it",
-        ),
-        (
-            Method::Gateway,
-            pair(3, "label:dockmaster.gate", "8"),
-            "label:dockmaster.gate",
-        ),
-        (Method::Control, exporter(&text(1, "registry")), "registry"),
-        (
-            Method::Control,
-            exporter(&pair(2, "push", "true")),
-            "docker push",
-        ),
-        (Method::Control, exporter(&text(3, "x")), "field 3"),
-        (Method::Control, text(15, "x"), "field 15"),
-        (Method::Control, vec![0x4a, 200], "malformed"),
+fn a_host_of_the_client_s_stands_beside_ours() {
+    let (_, written) = judged(Method::Gateway, &[pair(3, "add-hosts", "db=10.0.0.2")]).unwrap();
+    let both = pair(
+        3,
+        "add-hosts",
+        "db=10.0.0.2,dockmaster-00.invalid=127.0.0.1",
+    );
+    assert!(contains(&written, &both));
+}
+
+#[test]
+fn another_context_gets_a_name_that_no_image_has() {
+    let parts = [pair(3, "context:base", "docker-image://alpine")];
+    let (build, written) = judged(Method::Gateway, &parts).unwrap();
+    assert_eq!(build.images, ["alpine"]);
+    let alias = pair(
+        3,
+        "context:dockmaster-context-62617365",
+        "docker-image://alpine",
+    );
+    assert!(contains(&written, &alias) && contains(&written, &parts[0]));
+}
+
+#[test]
+fn a_cache_that_somebody_else_wrote_is_not_read() {
+    let entry = |kind: &str| text(1, kind);
+    let field = |number: u8, inner: &[u8]| {
+        let mut out = Vec::new();
+        wire::push_bytes(&mut out, u64::from(number), inner);
+        out
+    };
+    let given = [
+        field(4, &entry("inline")),
+        field(5, &entry("registry")),
+        text(2, "evil"),
+    ];
+    let (_, written) = judged(Method::Control, &[field(8, &given.concat())]).unwrap();
+    assert_eq!(
+        written,
+        [field(8, &field(4, &entry("inline"))), forced(7)].concat()
+    );
+}
+
+fn contains(all: &[u8], part: &[u8]) -> bool {
+    all.windows(part.len()).any(|window| window == part)
+}
+
+#[test]
+fn what_a_newer_client_brings_passes_if_it_can_do_nothing() {
+    // buildx 0.38 sends the first one with each build.
+    for (key, value) in [
+        ("prefer-image-digest", "true"),
+        ("oci-mediatypes", "true"),
+        ("some-switch-of-2030", "true"),
+        ("layout", "flat"),
+        ("name-canonical", "true"),
+        ("push", "false"),
     ] {
-        let denied = judged(method, &[part]).unwrap_err();
-        assert!(denied.message.contains(word), "{}", denied.message);
+        let part = exporter(&pair(2, key, value));
+        assert!(judged(Method::Control, &[part]).is_ok(), "{key}");
+    }
+    for (key, value) in [
+        ("speed", "fast"),
+        ("build-arg:A", "http://x"),
+        ("target", "a"),
+    ] {
+        passes(Method::Gateway, pair(3, key, value));
+    }
+    // A field that says nothing.
+    assert!(judged(Method::Control, &[vec![0xa0, 1, 0]]).is_ok());
+    passes(Method::Control, text(6, "gateway.v0"));
+    passes(Method::Gateway, pair(3, "source", "docker/dockerfile:1"));
+}
+
+#[test]
+fn what_leaves_the_sandbox_is_refused_by_name() {
+    use Method::{Control, Gateway};
+    let control = |number: u8, value: &str, word| (Control, text(number, value), word);
+    let option = |key: &str, value: &str, word| (Gateway, pair(3, key, value), word);
+    let output = |key: &str, value: &str| (Control, exporter(&pair(2, key, value)), key.to_owned());
+    let mut all = vec![
+        control(9, "network.host", "network.host"),
+        control(9, "security.insecure", "security.insecure"),
+        control(3, "registry", "registry"),
+        control(6, "evil.v0", "evil.v0"),
+        control(12, "x", "SourcePolicy"),
+        control(15, "x", "SourcePolicySession"),
+        control(5, "evil:0123", "evil:0123"),
+        control(18, "x", "field 18"),
+        (Control, vec![14 << 3, 1], "EnableSessionExporter"),
+        (Control, vec![0x4a, 200], "malformed"),
+        (Gateway, text(11, "{}"), "ExporterAttr"),
+        (Gateway, text(15, "x"), "SourcePolicies"),
+        (Control, pair(4, "push", "true"), "docker push"),
+        (Control, exporter(&text(1, "registry")), "registry"),
+        (Control, exporter(&text(3, "x")), "field 3"),
+        option("force-network-mode", "host", "force-network-mode"),
+        option("cgroup-parent", "/x", "cgroup-parent"),
+        option("context", "http://10.0.0.1/x", "clone it"),
+        option("context:a", "https://10.0.0.1/x", "clone it"),
+        option("context:a", "oci-layout://x@sha256:0", "clone it"),
+        option("contextkey", "foo", "contextkey"),
+        option("dockerfilekey", "foo", "dockerfilekey"),
+        option("source", "evil", "build-frontends"),
+        option("gateway-devel", "true", "gateway-devel"),
+        option("filename", "a.dockerignore", "filename"),
+        option("filename", "a.dockerignore/../a.DockerIgnore/", "filename"),
+        option("override-copy-image", "evil", "override-copy-image"),
+        option("attest:sbom", "", "attest:sbom"),
+        option("attest:SBOM", "generator=evil", "attest:SBOM"),
+        option("build-arg:BUILDKIT_ATTEST_SBOM", "1", "ATTEST_SBOM"),
+        option("label:dockmaster.gate", "8", "label:dockmaster.gate"),
+        option("add-hosts", "Dockmaster-66.invalid=1.1.1.1", "66.invalid"),
+        option("add-hosts", "\"a=1.1.1.1", "host name"),
+        option("local-sessionid:context", "x:0123", "x:0123"),
+        option("helper-image", "evil", "helper-image"),
+        option("speed", "a/b", "speed"),
+    ]
+    .into_iter()
+    .map(|(method, part, word)| (method, part, word.to_owned()))
+    .collect::<Vec<_>>();
+    all.extend([
+        output("push", "true"),
+        output("push-by-digest", "1"),
+        output("dangling-name-prefix", "true"),
+        output("registry.insecure", "true"),
+        output("containerimage.config", "{}"),
+        output("strange", "reg/app:1"),
+        output("other-name", "evil"),
+        output("name", "-v/:/host"),
+    ]);
+    for (method, part, word) in all {
+        let denied = judged(method, &[part]).map(|_| word.clone()).unwrap_err();
+        assert!(denied.message.contains(&word), "{}", denied.message);
     }
 }
 
@@ -140,6 +250,9 @@ fn only_methods_of_a_build_are_open() {
         "/moby.buildkit.v1.Control/DiskUsage",
         "/moby.buildkit.v1.Control/ListenBuildHistory",
         "/moby.buildkit.v1.frontend.LLBBridge/NewContainer",
+        "/moby.buildkit.v1.frontend.LLBBridge/ResolveImageConfig",
+        "/moby.buildkit.v1.frontend.LLBBridge/ResolveSourceMeta",
+        "/moby.buildkit.v1.Control/Session",
         "/moby.buildkit.v1.frontend.LLBBridge/ExecProcess",
         "/moby.buildkit.v1.Control/Solve/",
         "/containerd.services.content.v1.Content/Read",

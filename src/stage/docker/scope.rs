@@ -48,6 +48,7 @@ pub fn job_scope(
         names: gate::Names::new(&host_secret.of_job(names.key()), &secret.keyed("names", "")),
         tenant,
         secret,
+        frontends: lane.build_frontends.clone(),
         cgroup_parent: None,
         workspaces: vec![
             workspace(&lane.builds_dir, "builds"),

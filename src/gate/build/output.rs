@@ -1,0 +1,107 @@
+//! Where the result of a build goes: into the engine's own store under the job's names, or back to the client.
+//!
+//! Both roads have an exporter and its attributes: judged here alone. Pure.
+
+use super::known::Speak;
+use super::option::{is_harmless, is_switch, refusal};
+use crate::docker::reference::Reference;
+use crate::gate::refusal::Denied;
+
+/// What an attribute means.
+#[derive(Clone, Copy)]
+enum Rule {
+    /// Names of the image.
+    Names,
+    Text,
+    Switch,
+    /// Must not be switched on; the text says what to do instead.
+    Off(&'static str),
+}
+
+const PUSH: &str = "build the image with --load, then `docker push` it: the push is recorded";
+
+/// By key, or by its beginning where that ends in `.` or `-`.
+const RULES: &[(&str, Rule)] = &[
+    ("name", Rule::Names),
+    ("push", Rule::Off(PUSH)),
+    ("push-by-digest", Rule::Off(PUSH)),
+    ("dangling-name-prefix", Rule::Off("leave it out")),
+    ("name-canonical", Rule::Switch),
+    ("unpack", Rule::Switch),
+    ("store", Rule::Switch),
+    (
+        "registry.",
+        Rule::Off("the engine alone says how it reaches a registry"),
+    ),
+    // The configuration of the image, past the labels that are forced.
+    ("containerimage.", Rule::Off("leave it out")),
+    ("annotation", Rule::Text),
+    ("annotation-", Rule::Text),
+    ("annotation.", Rule::Text),
+    ("attestation-prefix", Rule::Text),
+    ("buildinfo-attrs", Rule::Text),
+    ("compression", Rule::Text),
+    ("compression-level", Rule::Text),
+    ("dest", Rule::Text),
+    ("source-date-epoch", Rule::Text),
+];
+
+const LONGEST: usize = 64 * 1024;
+
+/// Whether an exporter of this type is open.
+pub(super) fn kind(kind: &str) -> Result<(), Denied> {
+    match kind {
+        "" | "moby" | "image" | "local" | "tar" | "oci" | "docker" | "cacheonly" => Ok(()),
+        other => Err(Denied::forbidden(format!(
+            "the build output {other:?} is not allowed in a job: {PUSH}"
+        ))),
+    }
+}
+
+/// Judges an attribute of an exporter of this type; hands out the value for the engine.
+pub(super) fn attribute(
+    kind: &str,
+    key: &str,
+    value: &str,
+    speak: &mut impl Speak,
+) -> Result<Option<String>, Denied> {
+    if value.len() > LONGEST {
+        return Err(Denied::malformed(format!(
+            "the output option {key:.64} is too long"
+        )));
+    }
+    let keep = || Ok(Some(value.to_owned()));
+    match rule(key) {
+        Some(Rule::Names) => names(kind, value, speak).map(Some),
+        Some(Rule::Text) => keep(),
+        Some(Rule::Switch) if is_switch(value) => keep(),
+        Some(Rule::Off(_)) if matches!(value, "" | "false" | "0") => Ok(None),
+        Some(Rule::Off(instead)) => Err(refusal(key, value, instead)),
+        None if is_harmless(key, value) => keep(),
+        Some(Rule::Switch) | None => Err(Denied::forbidden(format!(
+            "the output option {key:?} is not known here; leave it out"
+        ))),
+    }
+}
+
+fn rule(key: &str) -> Option<Rule> {
+    let fits = |(known, _): &&(&str, Rule)| {
+        *known == key || (known.ends_with(['.', '-']) && key.starts_with(known))
+    };
+    RULES.iter().find(fits).map(|(_, rule)| *rule)
+}
+
+/// Names in an archive for the client are the client's; those in the engine's store are translated.
+fn names(kind: &str, value: &str, speak: &mut impl Speak) -> Result<String, Denied> {
+    let mut names = Vec::new();
+    for name in value.split(',').filter(|name| !name.is_empty()) {
+        let read = Reference::parse(name);
+        let name = read.map_err(|_| refusal("name", name, "it is no name of an image"))?;
+        names.push(if matches!(kind, "" | "moby" | "image") {
+            speak.tag(&name)
+        } else {
+            name.tagged()
+        });
+    }
+    Ok(names.join(","))
+}

@@ -1,0 +1,68 @@
+//! The roads to `BuildKit`: the query of `/build`, its own interface, and its way back to the client.
+//!
+//! All are judged by what they name, as one [`Build`], by one set of rules.
+
+use std::sync::Arc;
+
+use hyper::Response;
+
+use super::build::{Build, form};
+use super::daemon::Body;
+use super::grpc;
+use super::handle::{Call, Handler};
+use super::refusal::Denied;
+use super::session::{self, Session};
+
+impl Handler {
+    /// A build whose query asks for `BuildKit`.
+    pub(super) async fn form(&self, mut call: Call) -> Result<Response<Body>, Denied> {
+        let held = self.own.held();
+        let mut build = Build::default();
+        form::judge(&call.route.query, held.as_realm(), &mut build)?;
+        let mut spoken = self.own.speak(&build).await?;
+        let judged = form::judge(&call.route.query, held.as_realm(), &mut spoken)?;
+        self.folders.bind(&judged.session, judged.recipe)?;
+        call.route.query = judged.query;
+        call.to("")?
+            .header(&call.asked.headers, "x-registry-config")
+            .send(self.engine())
+            .await
+    }
+
+    /// `BuildKit`'s way back to the client for files and logins: the engine asks, the client serves.
+    pub(super) async fn session(&self, call: Call) -> Result<Response<Body>, Denied> {
+        if call.asked.upgrade.is_none() {
+            return Err(Denied::malformed("a session needs an upgraded connection"));
+        }
+        let headers = session::headers(&self.own, &call.asked.headers)?;
+        let session = Session::new(Arc::clone(&self.own), Arc::clone(&self.folders), &headers);
+        let outgoing = call.to("")?.headers(headers);
+        let (response, ends) = outgoing.upgrade(self.engine(), call.asked.upgrade).await?;
+        if let Some((client, daemon)) = ends {
+            self.tasks.spawn(async move {
+                if let Err(error) = session.serve(client, daemon).await {
+                    tracing::debug!(%error, "session of a job");
+                }
+            });
+        }
+        Ok(response)
+    }
+
+    /// `BuildKit` itself, as buildx speaks to it.
+    pub(super) async fn buildkit(&self, call: Call) -> Result<Response<Body>, Denied> {
+        let outgoing = call.to("")?;
+        if call.asked.upgrade.is_none() {
+            return Err(Denied::malformed("this needs an upgraded connection"));
+        }
+        let (response, ends) = outgoing.upgrade(self.engine(), call.asked.upgrade).await?;
+        if let Some((client, daemon)) = ends {
+            let (own, folders) = (Arc::clone(&self.own), Arc::clone(&self.folders));
+            self.tasks.spawn(async move {
+                if let Err(error) = grpc::serve(own, folders, client, daemon).await {
+                    tracing::debug!(%error, "build connection of a job");
+                }
+            });
+        }
+        Ok(response)
+    }
+}
