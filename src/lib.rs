@@ -12,6 +12,7 @@ mod docker;
 mod exit;
 pub mod failure;
 pub mod gate;
+mod harbor;
 pub mod host;
 mod job;
 mod log;

@@ -12,7 +12,7 @@ use super::value;
 /// A way of running jobs, chosen by `--lane` in the runner's own configuration.
 #[derive(Debug, Clone)]
 pub enum Lane {
-    Docker(DockerLane),
+    Docker(Box<DockerLane>),
     Deploy(DeployLane),
 }
 
@@ -39,7 +39,7 @@ impl<'de> Visitor<'de> for KindFirst {
         };
         let rest = MapAccessDeserializer::new(map);
         match kind.as_str() {
-            "docker" => DockerLane::deserialize(rest).map(Lane::Docker),
+            "docker" => DockerLane::deserialize(rest).map(|lane| Lane::Docker(Box::new(lane))),
             "deploy" => DeployLane::deserialize(rest).map(Lane::Deploy),
             other => Err(de::Error::unknown_variant(other, &["docker", "deploy"])),
         }
@@ -60,6 +60,13 @@ pub struct DockerLane {
     /// Globs of the images that services may use.
     #[serde(default = "default_any")]
     pub services: Vec<String>,
+    /// Registries that jobs may pull from and log in to, beside the operator's and GitLab's: `host`,
+    /// `host:port`, `host:*`, or `*`, which covers none on the runner's own host.
+    #[serde(default = "default_any")]
+    pub registries: Vec<String>,
+    /// Registries that jobs may push to, beside the operator's and GitLab's.
+    #[serde(default)]
+    pub push_registries: Vec<String>,
     #[serde(default)]
     pub pull_policy: PullPolicy,
     pub helper_image: Option<String>,

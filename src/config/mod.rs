@@ -6,6 +6,7 @@ mod environment;
 mod error;
 mod lane;
 mod read;
+mod registry;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -23,6 +24,7 @@ pub use environment::{
 };
 pub use error::ConfigError;
 pub use lane::{DeployLane, DockerApi, DockerLane, Lane, PullPolicy};
+pub use registry::{Pusher, Registry};
 pub use value::{Bytes, Percent, SshTarget};
 
 /// Where the configuration is looked for when `--config` does not say.
@@ -49,22 +51,25 @@ pub struct Config {
     pub path: PathBuf,
 }
 
-/// The image registry, Harbor.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Registry {
-    /// `host[:port]`, as image names begin.
-    pub host: String,
-    /// A JSON file with `username` and `password`: the account the production hosts pull with.
-    pub pull_account: Option<PathBuf>,
-}
-
 impl Config {
     /// Reads and checks the file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let mut config: Self = read::trusted(path).map_err(|error| with_others(error, path))?;
         path.clone_into(&mut config.path);
-        Ok(config)
+        let problems = config.registry.as_ref().map(Registry::problems);
+        match problems.filter(|problems| !problems.is_empty()) {
+            None => Ok(config),
+            Some(problems) => {
+                let (path, text) = (path.to_owned(), problems.join("\n"));
+                Err(with_others(
+                    ConfigError::Malformed {
+                        path: path.clone(),
+                        text,
+                    },
+                    &path,
+                ))
+            }
+        }
     }
 
     /// The lane of that name.

@@ -32,6 +32,16 @@ impl GateFolder {
         self.0.join("images")
     }
 
+    /// Accounts that were made for the job.
+    pub(crate) fn robots(&self) -> PathBuf {
+        self.0.join("robots")
+    }
+
+    /// Whether there is one: it is there before anything is made, and goes last.
+    pub(crate) fn is_there(&self) -> bool {
+        self.0.exists()
+    }
+
     /// Where paths of the workspace are mounted for the engine.
     pub(crate) fn binds(&self) -> PathBuf {
         self.0.join("binds")

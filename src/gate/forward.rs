@@ -152,6 +152,14 @@ impl Outgoing {
         self
     }
 
+    /// Sets one header to a value of our own, or leaves it out.
+    pub(super) fn set(mut self, name: &'static str, value: Option<HeaderValue>) -> Self {
+        if let Some(value) = value {
+            self.request.headers_mut().insert(name, value);
+        }
+        self
+    }
+
     fn body(mut self, body: Body, kind: &'static str) -> Self {
         *self.request.body_mut() = body;
         self.request

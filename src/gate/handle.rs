@@ -48,7 +48,7 @@ impl Call {
     }
 
     /// The body as the row's reader wrote it anew.
-    async fn json(&self) -> Result<Value, Denied> {
+    pub(super) async fn json(&self) -> Result<Value, Denied> {
         match self.route.row.payload {
             Payload::Json(reader) | Payload::Stream(Some(reader)) => self.read(reader).await,
             Payload::Nothing | Payload::Archive | Payload::Stream(None) | Payload::ByAct => {
@@ -81,6 +81,7 @@ impl Handler {
         match call.route.row.act {
             Act::Pass => self.pass(call, "").await,
             Act::List => self.list(call).await,
+            Act::Login => self.log_in(call).await,
             Act::NotFound => Err(not_found(&name)),
             Act::Build => self.build(call).await,
             Act::Session => self.session(call).await,

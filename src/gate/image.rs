@@ -9,18 +9,18 @@ use futures_util::stream::unfold;
 use http_body_util::{BodyExt, BodyStream, StreamBody};
 use hyper::Response;
 use hyper::body::Frame;
-use hyper::header::CONTENT_LENGTH;
 use serde_json::{Value, json};
 
+use super::advice::explained;
+use super::credential::REGISTRY_AUTH;
 use super::daemon::{Body, full};
 use super::handle::{Call, Handler};
 use super::own::Own;
 use super::push::Watch;
 use super::record::Kind;
 use super::refusal::Denied;
+use super::registries::Errand;
 use crate::docker::reference::{self, Reference};
-
-const REGISTRY_AUTH: &str = "x-registry-auth";
 
 impl Handler {
     /// Images that the job built, and names that it gave or pulled.
@@ -67,11 +67,14 @@ impl Handler {
                 "the image {whole:?} is not open to this job: use an image that the operator allows"
             )));
         }
+        let registries = &self.own.scope.registries;
+        let auth = registries.header(&call.asked.headers, &name, Errand::Pull);
+        let auth = auth.await?;
         if name.digest.is_none() {
             self.own.claim(&name, Kind::Pulled, None).await?;
         }
-        let outgoing = call.to("")?.header(&call.asked.headers, REGISTRY_AUTH);
-        outgoing.send(self.engine()).await
+        let outgoing = call.to("")?.set(REGISTRY_AUTH, auth);
+        Ok(explained(outgoing.send(self.engine()).await?))
     }
 
     pub(super) async fn tag(&self, call: &Call) -> Result<Response<Body>, Denied> {
@@ -108,10 +111,10 @@ impl Handler {
             )));
         };
         let outgoing = call.to(&call.route.name)?;
-        let outgoing = outgoing.header(&call.asked.headers, REGISTRY_AUTH);
-        let mut response = outgoing.send(self.engine()).await?;
-        // A failure that is told instead has another length.
-        response.headers_mut().remove(CONTENT_LENGTH);
+        let registries = &self.own.scope.registries;
+        let auth = registries.header(&call.asked.headers, &name, Errand::Push);
+        let outgoing = outgoing.set(REGISTRY_AUTH, auth.await?);
+        let response = outgoing.send(self.engine()).await?;
         let watch = Watch::new(name.familiar());
         let watching = Watching {
             own: Arc::clone(&self.own),
@@ -119,7 +122,7 @@ impl Handler {
             id,
             name,
         };
-        Ok(response.map(|body| watching.body(body)))
+        Ok(explained(response.map(|body| watching.body(body))))
     }
 
     pub(super) async fn untag(&self, call: &Call) -> Result<Response<Body>, Denied> {

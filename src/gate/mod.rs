@@ -11,10 +11,12 @@
 //!
 //! Must not know: GitLab, the runner, configuration files, policy. It takes plain values.
 
+mod advice;
 pub(crate) mod build;
 mod buildkit;
 pub(crate) mod container;
 mod create;
+mod credential;
 mod daemon;
 #[cfg_attr(
     not(test),
@@ -29,6 +31,7 @@ mod grpc;
 mod handle;
 mod image;
 pub(crate) mod json;
+mod login;
 #[cfg_attr(
     not(test),
     expect(dead_code, reason = "the requests are translated next")
@@ -42,6 +45,7 @@ pub(crate) mod query;
 mod realm;
 pub(crate) mod record;
 pub(crate) mod refusal;
+pub(crate) mod registries;
 mod road;
 pub(crate) mod route;
 pub(crate) mod scope;
@@ -59,6 +63,7 @@ pub use error::GateError;
 pub(crate) use folder::GateFolder;
 pub use names::Names;
 pub use push::Pushed;
+pub use registries::{Accounts, Errand, Login, Registries};
 pub use scope::{PushSink, Scope, Workspace};
 pub use serve::Gate;
 pub use sweep::sweep;

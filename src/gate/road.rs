@@ -5,6 +5,7 @@
 use hyper::Response;
 
 use super::build;
+use super::credential::REGISTRY_CONFIG;
 use super::daemon::Body;
 use super::handle::{Call, Handler};
 use super::refusal::Denied;
@@ -23,9 +24,8 @@ impl Handler {
         let (build, query) = build::judge(&call.route.query, &forced)?;
         self.own.admit(&build).await?;
         call.route.query = query;
-        let outgoing = call
-            .to("")?
-            .header(&call.asked.headers, "x-registry-config");
+        let accounts = self.own.scope.registries.config(&call.asked.headers);
+        let outgoing = call.to("")?.set(REGISTRY_CONFIG, accounts.await?);
         outgoing.stream(&call.asked.body).send(self.engine()).await
     }
 }

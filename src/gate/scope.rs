@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::names::Names;
 use super::push::Pushed;
+use super::registries::Registries;
 use crate::docker::tenant::{Tenant, TenantSecret};
 
 /// A yes or no about an image name or tag.
@@ -48,6 +49,8 @@ pub struct Scope {
     /// with the full name and tag. The sweep moves them back.
     pub may_move: ImageRule,
     pub on_push: PushSink,
+    /// Where images come from and go to, and with whose account.
+    pub registries: Registries,
 }
 
 /// The key of the label that built images carry, for a gate's own key.

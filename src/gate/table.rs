@@ -58,6 +58,8 @@ pub(crate) enum Act {
     Pass,
     /// A list, filtered to what is the job's.
     List,
+    /// A login to a registry.
+    Login,
     /// No job has such a thing.
     NotFound,
     Build,
@@ -110,7 +112,7 @@ pub(crate) static TABLE: &[Row] = rows! {
     GET    "/version"                   [] Nothing => Pass;
     GET    "/info"                      [] Nothing => Pass;
     GET    "/events"                    ["since": Word, "until": Word, "filters": Text] Nothing => List;
-    POST   "/auth"                      [] Json(object::login) => Pass;
+    POST   "/auth"                      [] Json(object::login) => Login;
 
     POST   "/build"                     [
         "t": Many, "dockerfile": Text, "extrahosts": Many, "remote": Text, "q": Flag,

@@ -160,6 +160,15 @@ pub struct Credential {
     pub password: Secret,
 }
 
+impl Credential {
+    /// `host[:port]` of its address.
+    pub fn host(&self) -> &str {
+        let url = self.url.as_str();
+        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+        rest.trim_end_matches('/')
+    }
+}
+
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Features {
@@ -213,6 +222,13 @@ impl Job {
             })
             .filter(|path| !path.is_empty())
             .unwrap_or_else(|| format!("project-{}", self.job_info.project_id))
+    }
+
+    /// The registries that GitLab gives the job an account for, as `host[:port]`.
+    pub fn registries(&self) -> Vec<String> {
+        let registries = self.credentials.iter().filter(|it| it.kind == "registry");
+        let hosts = registries.map(|it| it.host().to_owned());
+        hosts.filter(|host| !host.is_empty()).collect()
     }
 
     /// True only where GitLab itself says so.

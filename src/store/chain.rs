@@ -5,7 +5,6 @@
 //! Lines of format 1 are in no chain of their own; the first line after them holds the hash of them all.
 
 use std::{
-    fmt::Write as _,
     fs,
     io::{self, Write},
     path::{Path, PathBuf},
@@ -18,6 +17,7 @@ use super::{
     flaw::Flaw,
     lines::{Lines, StoreError, first, numbered, sync},
 };
+use crate::docker::tenant::hex;
 
 /// The format of a line in a chain.
 const FORMAT: u32 = 2;
@@ -173,7 +173,7 @@ struct Stretch {
 
 impl Stretch {
     fn hash(&self) -> String {
-        hexadecimal(&self.hasher.clone().finalize())
+        hex(&self.hasher.clone().finalize())
     }
 }
 
@@ -246,12 +246,5 @@ impl Reading {
 }
 
 fn hash(bytes: &[u8]) -> String {
-    hexadecimal(&Sha256::digest(bytes))
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex(&Sha256::digest(bytes))
 }

@@ -483,7 +483,8 @@ fn runtime() -> tokio::runtime::Runtime {
 fn config(folder: &Path) -> Config {
     let text = format!(
         "state-dir = '{0}/state'\nrun-dir = '{0}/run'\n[registry]\nhost = 'registry.test'\n\
-         [lanes.docker]\nkind = 'docker'\ndocker-api = 'gate'\nimages = ['dmgate-test/*', 'dmgate-test-*', '**/test/app']\n",
+         [lanes.docker]\nkind = 'docker'\ndocker-api = 'gate'\nimages = ['dmgate-test/*', 'dmgate-test-*', '**/test/app']\n\
+         push-registries = ['127.0.0.1:*']\nregistries = ['*', '127.0.0.1:*']\n",
         folder.display()
     );
     let path = folder.join("config.toml");

@@ -122,6 +122,7 @@ impl Fixture {
         Registry {
             host: registry.host.clone(),
             pull_account: Some(path),
+            ..Registry::default()
         }
     }
 

@@ -18,6 +18,7 @@ use crate::{
     docker::name,
     failure::Failure,
     gate::GateFolder,
+    harbor::{self, HostMark},
     sandbox::Sandbox,
     stage::Marker,
     store::{Note, Notes},
@@ -49,6 +50,8 @@ pub(crate) async fn gc(program: &Path, config: &Path) -> Result<Swept, Failure> 
         found.in_engine(host).await;
     }
     found.noted_jobs(&config).await;
+    // After the folders of dead jobs, which say what is alive.
+    found.robots(&config).await;
     found.sandboxes(program, &config).await;
     found.brokers(&config);
     // Last: what a dead job held is free now.
@@ -61,7 +64,7 @@ pub(crate) async fn gc(program: &Path, config: &Path) -> Result<Swept, Failure> 
 /// The engines of all docker lanes, each once, with a lane that uses it.
 fn engines(config: &Config) -> BTreeMap<&str, &DockerLane> {
     let docker = config.lanes.values().filter_map(|lane| match lane {
-        Lane::Docker(lane) => Some((lane.docker_host.as_str(), lane)),
+        Lane::Docker(lane) => Some((lane.docker_host.as_str(), lane.as_ref())),
         Lane::Deploy(_) => None,
     });
     docker.collect()
@@ -101,6 +104,21 @@ impl Found {
                 }
             }
         }
+    }
+
+    /// Accounts at the registry whose job is gone.
+    async fn robots(&mut self, config: &Config) {
+        let Some(registry) = &config.registry else {
+            return;
+        };
+        let host = HostMark::of(&config.state_dir);
+        let is_live = |key: &str| GateFolder::new(&config.run_dir, key).is_there();
+        let (deleted, failures) = harbor::reap(registry, &host, is_live).await;
+        let lines = deleted
+            .iter()
+            .map(|name| format!("deleted the robot account {name}"));
+        self.others.extend(lines);
+        self.failures.extend(failures);
     }
 
     async fn sandboxes(&mut self, program: &Path, config: &Config) {

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::fs;
 use std::sync::{Arc, Mutex};
 
+use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response, StatusCode, server::conn::http1, service::service_fn};
@@ -14,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::docker::tenant::{HostSecret, Tenant, TenantSecret};
-use crate::gate::{Gate, Names, Pushed, Scope, Workspace};
+use crate::gate::{Accounts, Errand, Gate, Login, Names, Pushed, Registries, Scope, Workspace};
 
 /// What the daemon answers, by `METHOD /path` without query; anything else is not there.
 pub(super) type Answers = Vec<(&'static str, Value)>;
@@ -60,6 +61,14 @@ impl Fixture {
                 told.lock().unwrap().push(push.clone());
                 Ok(())
             }),
+            registries: Registries {
+                host: None,
+                local: Login::default(),
+                accounts: Arc::new(NoAccounts),
+                may_pull: Arc::new(|_| true),
+                may_push: Arc::new(|_| true),
+                is_named: Arc::new(|_| true),
+            },
         };
         let gate = Gate::bind(folder.path().join("socket"), scope, engine).unwrap();
         Self {
@@ -98,6 +107,27 @@ impl Fixture {
 
     pub(super) fn names(&self) -> String {
         fs::read_to_string(self.folder.path().join("names")).unwrap_or_default()
+    }
+}
+
+/// Every registry is the job's own affair.
+struct NoAccounts;
+
+impl Accounts for NoAccounts {
+    fn allows(&self, _: &str, _: Errand) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn account<'a>(
+        &'a self,
+        _: &'a str,
+        _: Errand,
+    ) -> BoxFuture<'a, Result<Option<Login>, String>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn any_account(&self) -> BoxFuture<'_, Result<Option<Login>, String>> {
+        Box::pin(async { Ok(None) })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The job's own Docker socket: opened for each of the user's phases, swept at cleanup.
 
-use super::{job::DockerJob, scope::job_scope};
+use super::{accounts, job::DockerJob, scope::job_scope};
 use crate::{
     config::DockerApi,
     docker::{name, spec::Mount},
@@ -37,7 +37,11 @@ impl DockerJob<'_> {
     /// Removes what the job made through its gate. Nothing made is fine.
     pub(super) async fn sweep_gate(&self) -> Result<(), Failure> {
         let label = (name::MADE, self.names.key());
+        let (config, job) = (&self.context.config, &self.context.job);
+        // First, because the folder says which there are; what fails here is for `gc`.
+        let deleted = accounts::delete(config, job).await;
         let swept = self.gate_folder().sweep(label).await?;
+        deleted?;
         if swept.left.is_empty() {
             return Ok(());
         }

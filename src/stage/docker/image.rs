@@ -73,13 +73,12 @@ impl DockerJob<'_> {
     /// What GitLab gave the job for the image's registry.
     fn account(&self, image: &Reference) -> Option<Account> {
         let host = image.registry()?;
-        let credential = self.context.job.credentials.iter().find(|credential| {
-            let url = credential
-                .url
-                .trim_start_matches("https://")
-                .trim_start_matches("http://");
-            credential.kind == "registry" && url.trim_end_matches('/') == host
-        })?;
+        let credential = self
+            .context
+            .job
+            .credentials
+            .iter()
+            .find(|credential| credential.kind == "registry" && credential.host() == host)?;
         Some(Account {
             username: credential.username.clone(),
             password: credential.password.clone(),

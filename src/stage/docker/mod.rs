@@ -1,5 +1,6 @@
 //! The docker lane's recipes: prepare, run, cleanup.
 
+mod accounts;
 mod cleanup;
 mod gate;
 mod helper;

@@ -5,9 +5,9 @@ use std::{fs, path::Path, time::Duration};
 use futures_util::StreamExt;
 use tokio::{select, time};
 
-use super::{super::context::Context, job::DockerJob};
+use super::{super::context::Context, accounts, job::DockerJob};
 use crate::{
-    config::DockerLane,
+    config::{DockerApi, DockerLane},
     docker::{
         engine::Object,
         name::{self, Role},
@@ -118,11 +118,18 @@ impl DockerJob<'_> {
         let (job, call) = (&self.context.job, &self.context.call);
         let mut mounts = spec::volumes(self.lane, helper.label(name::SLOT));
         mounts.extend(self.gate_mounts());
+        let build = spec::build(&self.names, self.lane, job, call);
+        let mut environ = build.environ;
+        if self.lane.docker_api == DockerApi::Gate {
+            let given = &call.job_environ;
+            environ.extend(accounts::variables(&self.context.config, job, given)?);
+        }
         let container = Container {
+            environ,
             image: helper.label(name::IMAGE).to_owned(),
             mounts,
             network: Network::Of(helper.id.clone()),
-            ..spec::build(&self.names, self.lane, job, call)
+            ..build
         };
         let marker = self.marker();
         marker.set()?;

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
+use super::accounts::registries;
 use crate::{
     config::{Config, DockerLane, Registry},
     docker::{
@@ -14,7 +15,7 @@ use crate::{
     job::Job,
     runner,
     store::{
-        StoreError, host_secret,
+        host_secret,
         ledger::{Ledger, Record},
     },
 };
@@ -25,7 +26,7 @@ pub fn job_scope(
     lane: &DockerLane,
     job: &Job,
     slot: &str,
-) -> Result<Scope, StoreError> {
+) -> Result<Scope, Failure> {
     let (tenant, host_secret) = (Tenant::of(job), host_secret(&config.state_dir)?);
     let secret = host_secret.of_tenant(&tenant);
     let names = Names::new(job, runner::of_caller());
@@ -66,6 +67,7 @@ pub fn job_scope(
                 .is_some_and(|prefix| text.starts_with(prefix))
         }),
         on_push: ledger(config, job),
+        registries: registries(config, lane, job)?,
     })
 }
 

@@ -44,5 +44,5 @@ pub mod trial;
 pub use code_server::{doomed, gitlab, helper, installation, runner, script, spec};
 pub use company::{application, client};
 pub use machine::{background, command, network, serve};
-pub use production::{balancer, docker_client, fleet, image, infrastructure, registry};
+pub use production::{balancer, docker_client, fleet, harbor, image, infrastructure, registry};
 pub use show::{bench, demo, soak};

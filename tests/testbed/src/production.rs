@@ -3,6 +3,7 @@
 pub mod balancer;
 pub mod docker_client;
 pub mod fleet;
+pub mod harbor;
 pub mod image;
 pub mod infrastructure;
 pub mod registry;

@@ -1,8 +1,7 @@
-//! A private registry as a company's Harbor looks from outside: TLS by the company's own CA, one address for
-//! images and tokens, accounts with rights. Debian's docker-registry keeps the images, HAProxy brings TLS.
+//! A company's Harbor: TLS by the company's own CA, one address for API, tokens and images, accounts with
+//! rights. Debian's docker-registry keeps the images, HAProxy brings TLS, a stand-in is Harbor's core.
 
 mod certificate;
-mod token;
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -13,16 +12,15 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::background::{Process, wait_until};
+use crate::harbor::{Harbor, ISSUER, Role, SERVICE};
 use crate::machine::{self, Machine};
 use crate::serve::{Server, accepts, free_port};
-use token::Issuer;
 
 /// A name and password for `docker login`.
 #[derive(Debug, Clone)]
 pub struct Account {
     pub username: String,
     pub password: String,
-    pub may_push: bool,
 }
 
 #[derive(Debug)]
@@ -35,13 +33,18 @@ pub struct Registry {
     pub push_account: Account,
     /// For production hosts.
     pub pull_account: Account,
+    /// The core, to look at and to change.
+    pub harbor: Harbor,
     directory: PathBuf,
     /// None while the registry is down.
     front: Mutex<Option<Process>>,
     address: SocketAddr,
     _storage: Process,
-    _tokens: Server,
+    _core: Server,
 }
+
+/// The Harbor project of the company's images.
+pub const PROJECT: &str = "test";
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -52,13 +55,19 @@ impl Registry {
         let certificate = certificate::make(&directory, ip)?;
         let address = SocketAddr::new(ip, free_port(ip)?);
         let host = address.to_string();
-        let push_account = account("robot_ci", true)?;
-        let pull_account = account("robot_pull", false)?;
-        let accounts = vec![push_account.clone(), pull_account.clone()];
-        let issuer = Issuer::new(&directory, accounts)?;
-        let tokens = Server::start(machine.background(), LOOPBACK, token::handler(issuer))?;
+        let push_account = account("robot_ci")?;
+        let pull_account = account("robot_pull")?;
         let (mut storage, storage_address) = start_storage(machine, &directory, &host)?;
-        write_front(&directory, address, &[tokens.address(), storage_address])?;
+        let harbor = Harbor::new(&machine::random(16)?).with_images(&directory, storage_address)?;
+        harbor.project(PROJECT);
+        for (account, role) in [
+            (&push_account, Role::Developer),
+            (&pull_account, Role::Guest),
+        ] {
+            harbor.user(&account.username, &account.password, role, &[PROJECT]);
+        }
+        let core = Server::start(machine.background(), LOOPBACK, harbor.handler())?;
+        write_front(&directory, address, core.address())?;
         let front = Mutex::new(Some(start_front(machine, &directory)?));
         wait_until("docker-registry", Duration::from_secs(15), || {
             storage.must_run()?;
@@ -70,11 +79,12 @@ impl Registry {
             certificate,
             push_account,
             pull_account,
+            harbor,
             directory,
             front,
             address,
             _storage: storage,
-            _tokens: tokens,
+            _core: core,
         })
     }
 
@@ -134,11 +144,10 @@ impl Registry {
     }
 }
 
-fn account(username: &str, may_push: bool) -> Result<Account> {
+fn account(username: &str) -> Result<Account> {
     Ok(Account {
         username: username.to_owned(),
         password: machine::random(16)?,
-        may_push,
     })
 }
 
@@ -152,8 +161,8 @@ fn start_storage(machine: &Machine, directory: &Path, host: &str) -> Result<(Pro
          issuer: {3}\n    rootcertbundle: {0}/token.crt\n",
         directory.display(),
         machine::random(16)?,
-        token::SERVICE,
-        token::ISSUER,
+        SERVICE,
+        ISSUER,
     );
     let file = directory.join("registry.yml");
     fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
@@ -165,17 +174,15 @@ fn start_storage(machine: &Machine, directory: &Path, host: &str) -> Result<(Pro
     Ok((process, address))
 }
 
-/// One address for tokens and images, as Harbor's own proxy has.
-fn write_front(directory: &Path, address: SocketAddr, inner: &[SocketAddr; 2]) -> Result<()> {
-    let [tokens, storage] = inner;
+/// TLS, as Harbor's own proxy brings it.
+fn write_front(directory: &Path, address: SocketAddr, core: SocketAddr) -> Result<()> {
     let text = format!(
         "global\n  maxconn 500\n\
          defaults\n  mode http\n  timeout connect 5s\n  timeout client 300s\n  timeout server 300s\n\
          frontend front\n  bind {address} ssl crt {}/server.pem\n  \
          http-request set-header X-Forwarded-Proto https\n  \
-         use_backend tokens if {{ path_beg /service/token }}\n  default_backend storage\n\
-         backend tokens\n  server tokens {tokens}\n\
-         backend storage\n  server storage {storage}\n",
+         default_backend core\n\
+         backend core\n  server core {core}\n",
         directory.display(),
     );
     fs::write(directory.join("front.cfg"), text)?;

@@ -1,0 +1,62 @@
+//! A Harbor that knows us: whoever holds one was recognised.
+
+use std::path::Path;
+
+use reqwest::Method;
+use serde::Deserialize;
+
+use super::{call::Api, error::HarborError};
+use crate::config::Registry;
+
+/// A Harbor that knows us.
+pub(crate) struct Harbor {
+    pub(super) api: Api,
+}
+
+/// What Harbor says of itself; the version only to whom it knows.
+#[derive(Deserialize)]
+struct SystemInfo {
+    harbor_version: Option<String>,
+}
+
+impl Harbor {
+    /// Reads the account and asks Harbor whether it knows it.
+    pub(crate) async fn log_in(registry: &Registry, account: &Path) -> Result<Self, HarborError> {
+        let api = Api::open(registry, account)?;
+        let info: SystemInfo = match api.get("systeminfo", &[]).await {
+            // Before 2.0 the API had another address.
+            Err(HarborError::Refused { status: 404, .. }) => {
+                return Err(HarborError::NoApi { url: api.url() });
+            }
+            info => info?,
+        };
+        let Some(version) = info.harbor_version else {
+            return Err(HarborError::Anonymous {
+                url: api.url(),
+                account: account.to_owned(),
+            });
+        };
+        if has_no_robots(&version) {
+            let url = api.url();
+            return Err(HarborError::TooOld { url, version });
+        }
+        Ok(Self { api })
+    }
+
+    /// Sends a request of which only the success counts.
+    pub(super) async fn must(&self, method: Method, path: &str) -> Result<(), HarborError> {
+        self.api.send(method, path, &[], None).await.map(drop)
+    }
+}
+
+/// Robots of the second API came with 2.2. A version that cannot be read is a newer one.
+pub(super) fn has_no_robots(version: &str) -> bool {
+    let mut numbers = version
+        .trim_start_matches('v')
+        .split(['.', '-'])
+        .map_while(|part| part.parse::<u32>().ok());
+    match (numbers.next(), numbers.next()) {
+        (Some(major), Some(minor)) => (major, minor) < (2, 2),
+        _ => false,
+    }
+}
