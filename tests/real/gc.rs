@@ -15,6 +15,8 @@ const SCRIPT: &str = "
 docker volume create data >/dev/null
 docker network create net >/dev/null
 docker tag alpine:latest made:1
+docker tag alpine:latest $CI_REGISTRY/test/doomed:1
+docker push $CI_REGISTRY/test/doomed:1
 docker run -d -v data:/data -v $PWD:/here --network net alpine:latest sleep 1000 >/dev/null
 echo begun
 sleep 1000
@@ -34,12 +36,19 @@ fn what_a_killed_runner_left_is_removed_by_gc(fixture: &Fixture) {
             "{kind}: {before:?}"
         );
     }
+    let mark = format!("-j{id}-");
+    let has_robot = || {
+        let robots = company.infrastructure.registry.harbor.robots();
+        robots.iter().any(|robot| robot.name.contains(&mark))
+    };
+    assert!(has_robot());
     let swept = installation.command(&["gc"]).output().unwrap();
     let text = String::from_utf8_lossy(&[swept.stdout, swept.stderr].concat()).into_owned();
     assert!(swept.status.success(), "{text}");
-    assert!(text.contains(&format!("-j{id}-")), "{text}");
+    assert!(text.contains(&mark), "{text}");
     let left = runner.left(installation).unwrap();
     assert!(left.is_empty(), "{left:?}");
+    assert!(!has_robot());
     assert!(!images().contains("made:1"));
 }
 

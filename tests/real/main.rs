@@ -5,6 +5,7 @@
 mod docker_lane;
 mod fixture;
 mod gc;
+mod harbor;
 mod pipeline;
 mod rollout;
 
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         docker_lane::TESTS,
         rollout::TESTS,
         gc::TESTS,
+        harbor::TESTS,
     ];
     trial::run(&arguments, Fixture::make, &tests)
 }

@@ -18,8 +18,9 @@ use crate::{
     infrastructure::{Infrastructure, REPOSITORY},
     installation::{BalancerSite, HostSite, Installation, Site},
     machine::hexadecimal,
+    registry,
     runner::{Outcome, Pace, Run, Runner},
-    spec::{JobBuilder, Variable},
+    spec::JobBuilder,
 };
 
 /// The project that may deploy.
@@ -46,11 +47,6 @@ impl Company {
         remove_volumes(gateway);
         let project = gitlab.project(PROJECT, "copublic/test_server1")?;
         project.protect_tags("v*");
-        let registry = &infrastructure.registry;
-        let push = &registry.push_account;
-        project.variable(Variable::new("CI_REGISTRY", &registry.host));
-        project.variable(Variable::new("CI_REGISTRY_USER", &push.username));
-        project.variable(Variable::new("CI_REGISTRY_PASSWORD", &push.password).masked());
         let installation = Installation::new(binary)?;
         let sweep = installation.sweeper();
         machine.before_signal_sweep(move || {
@@ -162,8 +158,8 @@ fn remove_volumes(gitlab: IpAddr) {
 /// What the shipped files leave to this company's admin. Waits are short: its application is quick.
 fn site(infrastructure: &Infrastructure) -> Result<Site> {
     let balancer = &infrastructure.balancer;
-    let registry = &infrastructure.registry;
-    let pull = &registry.pull_account;
+    let here = &infrastructure.registry;
+    let (pull, maker) = (&here.pull_account, &here.robot_maker);
     let mut hosts = Vec::new();
     for host in &infrastructure.fleet.hosts {
         hosts.push(HostSite {
@@ -174,9 +170,11 @@ fn site(infrastructure: &Infrastructure) -> Result<Site> {
         });
     }
     Ok(Site {
-        registry: registry.host.clone(),
+        registry: here.host.clone(),
         pull_account: Some((pull.username.clone(), pull.password.clone())),
-        image: registry.image(REPOSITORY),
+        harbor_account: Some((maker.username.clone(), maker.password.clone())),
+        push: vec![(PROJECT, registry::PROJECT.to_owned())],
+        image: here.image(REPOSITORY),
         projects: vec![PROJECT],
         key: infrastructure.fleet.key.clone(),
         compose_directory: fleet::DIRECTORY.to_owned(),

@@ -46,6 +46,9 @@ pub struct Site {
     /// `host[:port]` of the registry, and an account that may pull from it.
     pub registry: String,
     pub pull_account: Option<(String, String)>,
+    /// An account that makes robots for jobs, and which Harbor projects each project pushes to.
+    pub harbor_account: Option<(String, String)>,
+    pub push: Vec<(i64, String)>,
     /// The repository that is deployed, with the registry's host.
     pub image: String,
     pub projects: Vec<i64>,
@@ -243,7 +246,26 @@ impl Installation {
             }
             None => None,
         };
+        let harbor_account = match &site.harbor_account {
+            Some((username, password)) => {
+                let account = serde_json::json!({ "username": username, "password": password });
+                let path = self.secret("harbor.json", account.to_string().as_bytes())?;
+                // The driver's, which is root, and not the broker's.
+                chown(&path, Some(0), Some(0))?;
+                Some(path)
+            }
+            None => None,
+        };
         self.edit(|config| {
+            set_path(
+                &mut config["registry"],
+                "account",
+                harbor_account.as_deref(),
+            );
+            for (project, name) in &site.push {
+                let names: toml_edit::Array = [name].into_iter().collect();
+                config["registry"]["push"][&project.to_string()] = value(names);
+            }
             config["registry"]["host"] = value(&site.registry);
             set_path(
                 &mut config["registry"],

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::background::{Process, wait_until};
-use crate::harbor::{Harbor, ISSUER, Role, SERVICE};
+use crate::harbor::{Harbor, ISSUER, Permission, Role, SERVICE};
 use crate::machine::{self, Machine};
 use crate::serve::{Server, accepts, free_port};
 
@@ -33,6 +33,8 @@ pub struct Registry {
     pub push_account: Account,
     /// For production hosts.
     pub pull_account: Account,
+    /// For dockmaster: makes robots for jobs.
+    pub robot_maker: Account,
     /// The core, to look at and to change.
     pub harbor: Harbor,
     directory: PathBuf,
@@ -66,6 +68,8 @@ impl Registry {
         ] {
             harbor.user(&account.username, &account.password, role, &[PROJECT]);
         }
+        let (username, password) = harbor.robot("dockmaster", "system", vec![robot_maker()]);
+        let robot_maker = Account { username, password };
         let core = Server::start(machine.background(), LOOPBACK, harbor.handler())?;
         write_front(&directory, address, core.address())?;
         let front = Mutex::new(Some(start_front(machine, &directory)?));
@@ -79,6 +83,7 @@ impl Registry {
             certificate,
             push_account,
             pull_account,
+            robot_maker,
             harbor,
             directory,
             front,
@@ -142,6 +147,19 @@ impl Registry {
             .join("storage/docker/registry/v2/repositories");
         repositories.join(repository).join("_manifests/tags")
     }
+}
+
+/// Everything that it hands out, and what it needs to make and delete robots.
+fn robot_maker() -> Permission {
+    let rights = [
+        "repository:pull",
+        "repository:push",
+        "robot:create",
+        "robot:read",
+        "robot:list",
+        "robot:delete",
+    ];
+    Permission::project(PROJECT, &rights)
 }
 
 fn account(username: &str) -> Result<Account> {
