@@ -13,7 +13,7 @@ use crate::{
     admin::{self, gc::Swept, ledger::Filter},
     broker::{self, client},
     call::Call,
-    cli::{Cli, LedgerArguments, LedgerVerb, RolloutVerb, Verb},
+    cli::{Cli, FirewallVerb, LedgerArguments, LedgerVerb, RolloutVerb, Verb},
     exit,
     failure::Failure,
     log::Log,
@@ -88,6 +88,12 @@ fn carry_out(cli: Cli, call: Call) -> i32 {
                 INCOMPLETE
             });
         }
+        Verb::Firewall { verb } => {
+            return block_on(firewall(&config, &verb)).unwrap_or_else(|failure| {
+                tell(&failure);
+                CANNOT_LOOK
+            });
+        }
     };
     let system_failure = call.system_failure;
     block_on(run_stage(call, config, lane, stage)).unwrap_or_else(|failure| {
@@ -138,6 +144,18 @@ async fn gc(config: &Path) -> Result<i32, Failure> {
     let _ = io::stdout().write_all(text.as_bytes());
     failures.iter().for_each(tell);
     Ok(if failures.is_empty() { 0 } else { INCOMPLETE })
+}
+
+/// 0 good, 1 the check found something.
+async fn firewall(config: &Path, verb: &FirewallVerb) -> Result<i32, Failure> {
+    let told = match verb {
+        FirewallVerb::Plan => admin::firewall::plan(config),
+        FirewallVerb::Apply => admin::firewall::apply(config).await,
+        FirewallVerb::Check => admin::firewall::check(config).await,
+        FirewallVerb::Remove => admin::firewall::remove().await,
+    }?;
+    let _ = io::stdout().write_all(told.text.as_bytes());
+    Ok(if told.is_good { 0 } else { INCOMPLETE })
 }
 
 async fn run_stage(

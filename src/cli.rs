@@ -50,6 +50,23 @@ pub(crate) enum Verb {
     Ledger(LedgerArguments),
     /// Remove what jobs of a killed runner left behind
     Gc,
+    /// What jobs may reach: the rules of this host around their networks and builds
+    Firewall {
+        #[command(subcommand)]
+        verb: FirewallVerb,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FirewallVerb {
+    /// Print every rule
+    Plan,
+    /// Make the rules stand; a second time it finds nothing to do
+    Apply,
+    /// Look whether the rules stand as planned
+    Check,
+    /// Take every rule away
+    Remove,
 }
 
 #[derive(Debug, clap::Args)]

@@ -11,6 +11,7 @@ pub mod config;
 mod docker;
 mod exit;
 pub mod failure;
+mod firewall;
 pub mod gate;
 mod harbor;
 pub mod host;

@@ -1,13 +1,17 @@
 //! `[lanes.NAME]`: the ways of running jobs. The key `kind` comes first and says which keys may follow.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use serde::{
     Deserialize, Deserializer,
     de::{self, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
-use super::value;
+use super::{
+    limit::{Cpus, Set, Size, Ulimit},
+    network::Network,
+    value,
+};
 
 /// A way of running jobs, chosen by `--lane` in the runner's own configuration.
 #[derive(Debug, Clone)]
@@ -88,6 +92,30 @@ pub struct DockerLane {
     /// How long the volumes of a slot (checkout and cache) stay after its last job: `gc` removes them.
     #[serde(default = "default_keep_slots", deserialize_with = "value::duration")]
     pub keep_slots: Duration,
+    /// What all that one job has, helper, containers, services and builds, may use together.
+    /// Left out, memory and pids are a share of this host's: `docker::limit` says which.
+    pub memory: Option<Size>,
+    /// Memory and swap together, at least `memory`; left out, a job does not swap.
+    pub memory_swap: Option<Size>,
+    pub memory_reservation: Option<Size>,
+    pub cpus: Option<Cpus>,
+    pub cpu_shares: Option<u64>,
+    pub cpuset_cpus: Option<Set>,
+    pub cpuset_mems: Option<Set>,
+    pub pids_limit: Option<u64>,
+    /// For each process; the most that a job's own containers get.
+    #[serde(default)]
+    pub ulimit: BTreeMap<String, Ulimit>,
+    /// Of each container that the lane starts.
+    pub shm_size: Option<Size>,
+    /// The most that /dev/shm and each tmpfs of a job's own containers get.
+    pub tmpfs_size: Option<Size>,
+    /// Who dies first when this host runs out of memory: 0 is as likely as GitLab, 1000 is surely before it.
+    #[serde(default = "default_oom_score_adjust")]
+    pub oom_score_adjust: u16,
+    /// What containers and builds of jobs may reach.
+    #[serde(default)]
+    pub network: Network,
 }
 
 /// Jobs on the code server itself, which use the keys of production and cannot read them.
@@ -147,6 +175,10 @@ fn default_wait_for_services() -> Duration {
 
 fn default_keep_slots() -> Duration {
     Duration::from_hours(30 * 24)
+}
+
+fn default_oom_score_adjust() -> u16 {
+    500
 }
 
 /// Below the range that systemd hands to services of its own (61184 and on).

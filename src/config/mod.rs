@@ -5,6 +5,8 @@
 mod environment;
 mod error;
 mod lane;
+mod limit;
+mod network;
 mod read;
 mod registry;
 #[cfg(test)]
@@ -24,6 +26,8 @@ pub use environment::{
 };
 pub use error::ConfigError;
 pub use lane::{DeployLane, DockerApi, DockerLane, Lane, PullPolicy};
+pub use limit::{Cpus, Set, Size, Ulimit};
+pub use network::{Network, Range};
 pub use registry::{Pusher, Registry};
 pub use value::{Bytes, Percent, SshTarget};
 

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use bollard::models::{
     ContainerCreateBody, EndpointSettings, HostConfig, HostConfigLogConfig, Mount as ApiMount,
-    MountType, NetworkingConfig,
+    MountType, NetworkingConfig, ResourcesUlimits,
 };
 
-use super::spec::{Container, Mount, Network};
+use super::spec::{Container, Held, Mount, Network};
+use crate::config::Ulimit;
 
 pub(super) fn container(container: Container) -> ContainerCreateBody {
     let (network_mode, networking_config) = network(container.network);
@@ -28,10 +29,27 @@ pub(super) fn container(container: Container) -> ContainerCreateBody {
             network_mode: Some(network_mode),
             mounts: Some(container.mounts.into_iter().map(mount).collect()),
             log_config: Some(log(container.keeps_log)),
-            ..HostConfig::default()
+            ..held(&container.held)
         }),
         networking_config,
         ..ContainerCreateBody::default()
+    }
+}
+
+/// The limits of one container; those of the whole job are its group's.
+fn held(held: &Held) -> HostConfig {
+    let ulimit = |(name, ulimit): (&String, &Ulimit)| ResourcesUlimits {
+        name: Some(name.clone()),
+        soft: Some(ulimit.soft),
+        hard: Some(ulimit.hard),
+    };
+    let shape = &held.shape;
+    HostConfig {
+        cgroup_parent: (!held.group.is_empty()).then(|| held.group.clone()),
+        ulimits: Some(shape.ulimits.iter().map(ulimit).collect()),
+        shm_size: shape.shm_size.and_then(|size| size.try_into().ok()),
+        oom_score_adj: Some(shape.oom_score_adjust.into()),
+        ..HostConfig::default()
     }
 }
 

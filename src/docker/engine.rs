@@ -105,6 +105,10 @@ impl Engine {
             name: name.to_owned(),
             driver: Some("bridge".into()),
             labels: Some(labels),
+            options: Some(HashMap::from([(
+                name::BRIDGE.to_owned(),
+                name::bridge(name),
+            )])),
             ..NetworkCreateRequest::default()
         };
         let docker = self.docker.clone();
@@ -173,6 +177,13 @@ impl Engine {
         unless(&[404, 409], removed)
             .map(drop)
             .map_err(failed(format!("remove the container {id}")))
+    }
+
+    /// True if the kernel killed something in the container because its memory was used up.
+    pub(crate) async fn is_out_of_memory(&self, id: &str) -> bool {
+        let inspect = self.docker.inspect_container(id, None).await.ok();
+        let state = inspect.and_then(|inspect| inspect.state);
+        state.and_then(|state| state.oom_killed).unwrap_or(false)
     }
 
     /// Removes a network. Gone already is fine.

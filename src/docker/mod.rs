@@ -1,14 +1,16 @@
 //! Everything that speaks to a Docker Engine: for jobs, and for production hosts.
 //!
-//! `reference`, `glob`, `name`, `tenant`, `spec`, `environ` and `convert` are pure; `fault` says what the engine's errors mean.
+//! `reference`, `glob`, `name`, `tenant`, `limit`, `spec`, `environ` and `convert` are pure; `fault` says what the engine's errors mean.
 
 mod convert;
 pub(crate) mod engine;
 pub(crate) mod environ;
 pub(crate) mod fault;
 pub(crate) mod glob;
+pub(crate) mod group;
 pub(crate) mod helper;
 pub(crate) mod kept;
+pub(crate) mod limit;
 pub(crate) mod name;
 pub(crate) mod process;
 pub(crate) mod pull;

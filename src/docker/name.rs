@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use sha2::{Digest, Sha256};
+
 use crate::job::Job;
 
 /// On everything that is made for a job: its key.
@@ -14,12 +16,29 @@ pub(crate) const IMAGE: &str = "dockmaster.image";
 pub(crate) const RUNNER: &str = "dockmaster.runner";
 /// On the helper: the slot whose volumes the job holds.
 pub(crate) const SLOT: &str = "dockmaster.slot";
+/// On the helper: the group that holds all of the job, as the engine names it.
+pub(crate) const GROUP: &str = "dockmaster.cgroup";
 
 /// On what a job made through its gate: its key. The job may set every other label itself.
 pub(crate) const MADE: &str = "dockmaster.made-by";
 
 /// The repository of helper images that were made on the spot.
 pub(crate) const HELPER_IMAGE: &str = "dockmaster-helper";
+/// The engine's option for what a network's bridge is called.
+pub(crate) const BRIDGE: &str = "com.docker.network.bridge.name";
+
+/// The bridge of a job's network: the host's firewall knows it by its beginning. The kernel takes 15 letters.
+pub(crate) fn bridge(network: &str) -> String {
+    let digest = Sha256::digest(network);
+    let number = digest
+        .iter()
+        .take(6)
+        .fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    format!("{BRIDGES}{number:012x}")
+}
+
+/// What each of them begins with.
+pub(crate) const BRIDGES: &str = "dm-";
 
 /// What a container is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +103,11 @@ impl Names {
     /// The job's network.
     pub(crate) fn network(&self) -> String {
         format!("dockmaster-{}", self.key)
+    }
+
+    /// The job's control group. It says whose it is, for it carries no label.
+    pub(crate) fn group(&self) -> String {
+        format!("{}.{}", self.key, self.runner)
     }
 
     /// A container of the job other than the helper.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::{
     environ,
+    limit::Shape,
     name::{self, Names, Role},
 };
 use crate::{
@@ -32,6 +33,15 @@ pub(crate) struct Container {
     pub(crate) has_stdin: bool,
     /// Keeps its output for a warning later on; the job's own output is only ever streamed.
     pub(crate) keeps_log: bool,
+    pub(crate) held: Held,
+}
+
+/// What keeps a container within the job's share of the host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// The job's group, as the engine names it; empty where there is none.
+    pub(crate) group: String,
+    pub(crate) shape: Shape,
 }
 
 /// What a container sees of the host.
@@ -115,6 +125,7 @@ pub(crate) fn helper(
     let mut labels = names.container_labels(Role::Helper);
     labels.insert(name::SLOT.into(), slot.into());
     labels.insert(name::IMAGE.into(), facts.job_image.clone());
+    labels.insert(name::GROUP.into(), facts.group.clone());
     let mounts = volumes(lane, slot);
     let targets = [path(&lane.builds_dir), path(&lane.cache_dir)];
     let idle = ["sh".into(), "-c".into(), IDLE.into(), "idle".into()];
@@ -131,6 +142,7 @@ pub(crate) fn helper(
             network: names.network(),
             aliases: vec!["build".into()],
         },
+        held: held(lane, &facts.group),
         ..Container::default()
     }
 }
@@ -142,6 +154,16 @@ pub(crate) struct HelperFacts {
     pub(crate) image: String,
     /// The id of the image that the job asked for.
     pub(crate) job_image: String,
+    /// The job's group, as the engine names it.
+    pub(crate) group: String,
+}
+
+/// What keeps the job's containers within its share.
+pub(crate) fn held(lane: &DockerLane, group: &str) -> Held {
+    Held {
+        group: group.to_owned(),
+        shape: Shape::new(lane),
+    }
 }
 
 /// The user's container: created once, started again for each of the user's phases, so that files

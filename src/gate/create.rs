@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hyper::Response;
 use serde_json::{Value, json};
 
+use super::alias;
 use super::container::mount::{Mount, Place, Source};
 use super::container::{self, Creation, Resolution};
 use super::daemon::{Body, full};
@@ -17,14 +18,21 @@ use super::refusal::Denied;
 impl Handler {
     /// Makes a container. It is made to the end even if the client goes away, so that what is made
     /// has a name before the gate is closed.
-    pub(super) async fn create(self: Arc<Self>, call: Call) -> Result<Response<Body>, Denied> {
-        object::new_name(call.route.query.text("name"))?;
+    pub(super) async fn create(self: Arc<Self>, mut call: Call) -> Result<Response<Body>, Denied> {
+        let name = call.route.query.text("name").to_owned();
+        object::new_name(&name)?;
+        if !name.is_empty() {
+            call.route.query.set("name", self.own.alias.inner(&name));
+        }
         let outgoing = call.to("")?;
-        let creation = container::read(&call.asked.small().await?)?;
+        let mut creation = container::read(&call.asked.small().await?)?;
+        creation.hold(&self.own.scope.ceiling);
         let making = Arc::clone(&self.making).read_owned().await;
         let made = tokio::spawn(async move {
             let warnings = creation.warnings.clone();
-            let resolution = self.resolve(&creation).await?;
+            let mut resolution = self.resolve(&creation).await?;
+            let names = alias::known_as(&name).into_iter();
+            resolution.names = names.map(str::to_owned).collect();
             let body = creation.write(&resolution);
             let (response, mut answer) = outgoing.json(&body).ask(self.engine()).await?;
             if let Some(id) = answer["Id"].as_str() {
@@ -68,14 +76,23 @@ impl Handler {
         Ok(resolution)
     }
 
+    /// What the engine calls a volume: one that is there already, or a new one.
+    async fn volume(&self, name: &str) -> Result<String, Denied> {
+        match self.own.volume(name).await {
+            Err(denied) if denied.status == 404 => Ok(self.own.alias.inner(name)),
+            found => found,
+        }
+    }
+
     async fn place(&self, mount: &Mount) -> Result<Place, Denied> {
         Ok(match &mount.source {
             Source::Anonymous => Place::Anonymous,
             Source::Memory(options) => Place::Memory(options.clone()),
             Source::Volume(name) => {
                 object::new_name(name)?;
-                self.own.make_volume(name).await?;
-                Place::Volume(name.clone())
+                let name = self.volume(name).await?;
+                self.own.make_volume(&name).await?;
+                Place::Volume(name)
             }
             Source::Path(path) => {
                 self.binds

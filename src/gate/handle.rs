@@ -9,9 +9,12 @@ use hyper::{Request, Response, body::Incoming};
 use serde_json::{Value, json};
 use tokio::sync::RwLock;
 
+use super::alias;
 use super::container;
 use super::daemon::{Body, Daemon, full};
 use super::forward::{Asked, Outgoing, Tasks};
+use super::hide::hidden;
+use super::info;
 use super::object;
 use super::own::Own;
 use super::refusal::Denied;
@@ -19,6 +22,7 @@ use super::route::{self, Route};
 use super::session::Folders;
 use super::table::{Act, Payload, Reader};
 use super::workspace::Binds;
+use crate::docker::name::{BRIDGE, bridge};
 
 /// Serves the requests of one job.
 pub(super) struct Handler {
@@ -64,14 +68,16 @@ impl Handler {
         let asked = Asked::new(request);
         let (method, target) = (asked.method.clone(), asked.target.clone());
         let body = asked.body.clone();
-        match self.act(asked).await {
+        let alias = self.own.alias.clone();
+        let response = match self.act(asked).await {
             Ok(response) => response,
             Err(denied) => {
                 tracing::debug!(%method, target, status = denied.status, denied.message, "refused");
                 body.drain().await;
                 refusal(&denied)
             }
-        }
+        };
+        hidden(&alias, response)
     }
 
     async fn act(self: Arc<Self>, asked: Asked) -> Result<Response<Body>, Denied> {
@@ -80,6 +86,7 @@ impl Handler {
         let name = call.route.name.clone();
         match call.route.row.act {
             Act::Pass => self.pass(call, "").await,
+            Act::Info => self.info(&call).await,
             Act::List => self.list(call).await,
             Act::Login => self.log_in(call).await,
             Act::NotFound => Err(not_found(&name)),
@@ -100,7 +107,7 @@ impl Handler {
                 self.own.exec(&name).await?;
                 self.pass(call, &name).await
             }
-            Act::Network => self.pass(call, &self.own.network(&name).await?).await,
+            Act::Network => self.network(&call, &self.own.network(&name).await?).await,
             Act::NetworkCreate => self.make_network(&call).await,
             Act::NetworkMember => self.network_member(&call).await,
             Act::NetworkDelete => {
@@ -108,7 +115,7 @@ impl Handler {
                 self.pass(call, &id).await
             }
             Act::Volume => {
-                self.own.volume(&name).await?;
+                let name = self.own.volume(&name).await?;
                 self.pass(call, &name).await
             }
             Act::VolumeCreate => self.make_volume(&call).await,
@@ -139,13 +146,44 @@ impl Handler {
     async fn list(&self, mut call: Call) -> Result<Response<Body>, Denied> {
         let given = call.route.query.text("filters");
         let filters = object::filters(given, self.own.label())?;
+        let filters = self.own.alias.filters(&filters);
         call.route.query.set("filters", filters);
+        if call.route.row.path.starts_with("/networks") {
+            return self.network(&call, "").await;
+        }
         self.pass(call, "").await
     }
 
-    async fn rename(&self, call: Call) -> Result<Response<Body>, Denied> {
+    /// Networks, without the option that is ours: compose takes one that it did not write for a change.
+    async fn network(&self, call: &Call, subject: &str) -> Result<Response<Body>, Denied> {
+        let (response, mut found) = call.to(subject)?.ask(self.engine()).await?;
+        let list = match &mut found {
+            Value::Array(list) => list.as_mut_slice(),
+            one => std::slice::from_mut(one),
+        };
+        for options in list
+            .iter_mut()
+            .filter_map(|it| it.get_mut("Options")?.as_object_mut())
+        {
+            options.remove(BRIDGE);
+        }
+        Ok(response.map(|_| full(found.to_string())))
+    }
+
+    async fn info(&self, call: &Call) -> Result<Response<Body>, Denied> {
+        let (response, engine) = call.to("")?.ask(self.engine()).await?;
+        if !response.status().is_success() {
+            return Ok(response);
+        }
+        Ok(response.map(|_| full(info::told(&engine).to_string())))
+    }
+
+    async fn rename(&self, mut call: Call) -> Result<Response<Body>, Denied> {
         let id = self.own.container(&call.route.name).await?;
-        object::new_name(call.route.query.text("name"))?;
+        let name = call.route.query.text("name");
+        object::new_name(name)?;
+        let name = self.own.alias.inner(name);
+        call.route.query.set("name", name);
         self.pass(call, &id).await
     }
 
@@ -159,6 +197,13 @@ impl Handler {
     async fn make_network(&self, call: &Call) -> Result<Response<Body>, Denied> {
         let mut body = call.json().await?;
         container::label(&mut body, &self.own.scope.forced_labels());
+        let name = self
+            .own
+            .alias
+            .inner(body["Name"].as_str().unwrap_or_default());
+        // The host's firewall knows networks of jobs by it.
+        body["Options"][BRIDGE] = json!(bridge(&name));
+        body["Name"] = json!(name);
         let _making = self.making.read().await;
         call.to("")?.json(&body).send(self.engine()).await
     }
@@ -167,13 +212,21 @@ impl Handler {
         let network = self.own.network(&call.route.name).await?;
         let mut body = call.json().await?;
         let container = body["Container"].as_str().unwrap_or_default();
-        body["Container"] = json!(self.own.container(container).await?);
+        let id = self.own.container(container).await?;
+        if let Some(settings) = body["EndpointConfig"].as_object_mut() {
+            let name = self.own.container_name(&id).await?;
+            let names = alias::known_as(&name).into_iter().map(str::to_owned);
+            alias::add(settings, &names.collect::<Vec<_>>());
+        }
+        body["Container"] = json!(id);
         call.to(&network)?.json(&body).send(self.engine()).await
     }
 
     async fn make_volume(&self, call: &Call) -> Result<Response<Body>, Denied> {
         let mut body = call.json().await?;
         container::label(&mut body, &self.own.scope.forced_labels());
+        let name = body["Name"].as_str().unwrap_or_default();
+        body["Name"] = json!(self.own.alias.inner(name));
         let _making = self.making.read().await;
         let (response, made) = call.to("")?.json(&body).ask(self.engine()).await?;
         if response.status().is_success() && !self.own.is_labelled(&made["Labels"]) {

@@ -12,6 +12,7 @@
 //! Must not know: GitLab, the runner, configuration files, policy. It takes plain values.
 
 mod advice;
+pub(crate) mod alias;
 pub(crate) mod build;
 mod buildkit;
 pub(crate) mod container;
@@ -29,7 +30,9 @@ mod folder;
 mod forward;
 mod grpc;
 mod handle;
+mod hide;
 mod image;
+pub(crate) mod info;
 pub(crate) mod json;
 mod login;
 #[cfg_attr(
@@ -58,6 +61,7 @@ mod tests;
 mod tunnel;
 pub(crate) mod workspace;
 
+pub use container::Ceiling;
 pub use daemon::DaemonError;
 pub use error::GateError;
 pub(crate) use folder::GateFolder;

@@ -21,7 +21,8 @@ pub(crate) fn network(bytes: &[u8]) -> Result<Value, Denied> {
     let options = copy("Options.", &options, NETWORK_OPTIONS)?;
     body.insert("Options".to_owned(), Value::Object(options));
     body.insert("Driver".to_owned(), json!("bridge"));
-    body.insert("CheckDuplicate".to_owned(), json!(false));
+    // The job's own: another job's have other names in the engine.
+    body.insert("CheckDuplicate".to_owned(), json!(true));
     Ok(Value::Object(body))
 }
 

@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use hyper::Method;
 use serde_json::{Value, json};
 
+use super::alias::Alias;
 use super::daemon::{Daemon, DaemonError};
 use super::object::filters;
 use super::query::Query;
@@ -23,12 +24,15 @@ pub(crate) struct Own {
     pub(super) engine: Daemon,
     pub(super) scope: Scope,
     pub(super) record: Record,
+    /// What the engine calls the things that the job names.
+    pub(super) alias: Alias,
     containers: Mutex<BTreeSet<String>>,
 }
 
 impl Own {
     pub(crate) fn new(engine: Daemon, scope: Scope, record: Record) -> Self {
         Self {
+            alias: Alias::new(&scope.label.1),
             engine,
             scope,
             record,
@@ -50,7 +54,7 @@ impl Own {
                 let names = container["Names"].as_array().into_iter().flatten();
                 let names = names
                     .filter_map(Value::as_str)
-                    .map(|name| name.trim_start_matches('/'));
+                    .map(|name| self.alias.shown(name));
                 Some((container["Id"].as_str()?, names.collect::<Vec<_>>()))
             });
         let id = find(name.trim_start_matches('/'), known)
@@ -92,21 +96,30 @@ impl Own {
     /// A network that the job made itself.
     pub(crate) async fn made_network(&self, name: &str) -> Result<String, Denied> {
         let all = self.list("/networks", &[]).await?;
-        let known =
-            all.as_array().into_iter().flatten().filter_map(|network| {
-                Some((network["Id"].as_str()?, vec![network["Name"].as_str()?]))
-            });
+        let known = all.as_array().into_iter().flatten().filter_map(|network| {
+            let name = self.alias.shown(network["Name"].as_str()?);
+            Some((network["Id"].as_str()?, vec![name]))
+        });
         find(name, known).ok_or_else(|| Denied::missing(format!("network {name} not found")))
     }
 
-    /// A volume that the job made itself.
-    pub(crate) async fn volume(&self, name: &str) -> Result<(), Denied> {
+    /// A volume that the job made itself, as the engine calls it.
+    pub(crate) async fn volume(&self, name: &str) -> Result<String, Denied> {
         let all = self.list("/volumes", &[]).await?;
-        let mut names = all["Volumes"].as_array().into_iter().flatten();
+        let names = all["Volumes"].as_array().into_iter().flatten();
+        let mut names = names.filter_map(|volume| volume["Name"].as_str());
         names
-            .any(|volume| volume["Name"] == name)
-            .then_some(())
+            .find(|known| self.alias.shown(known) == name)
+            .map(str::to_owned)
             .ok_or_else(|| Denied::missing(format!("get {name}: no such volume")))
+    }
+
+    /// The name that the job knows a container of its by.
+    pub(crate) async fn container_name(&self, id: &str) -> Result<String, Denied> {
+        let target = format!("/containers/{id}/json");
+        let found = self.engine.must(Method::GET, &target, None).await?;
+        let name = found["Name"].as_str().unwrap_or_default();
+        Ok(self.alias.shown(name).to_owned())
     }
 
     /// Whether a thing that the daemon just described carries the job's label.

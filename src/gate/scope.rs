@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::container::Ceiling;
 use super::names::Names;
 use super::push::Pushed;
 use super::registries::Registries;
@@ -37,6 +38,8 @@ pub struct Scope {
     /// Globs of images that may read Dockerfiles in place of the engine.
     pub frontends: Vec<String>,
     pub cgroup_parent: Option<String>,
+    /// The most that a container of the job gets.
+    pub ceiling: Ceiling,
     /// Folders that the job and its containers share.
     pub workspaces: Vec<Workspace>,
     /// Where paths below a workspace are mounted for the daemon; a folder of root's, per job.

@@ -56,6 +56,8 @@ pub(crate) enum Payload {
 pub(crate) enum Act {
     /// Names nothing: passed on.
     Pass,
+    /// What a job is told of the engine.
+    Info,
     /// A list, filtered to what is the job's.
     List,
     /// A login to a registry.
@@ -110,7 +112,7 @@ pub(crate) static TABLE: &[Row] = rows! {
     GET    "/_ping"                     [] Nothing => Pass;
     HEAD   "/_ping"                     [] Nothing => Pass;
     GET    "/version"                   [] Nothing => Pass;
-    GET    "/info"                      [] Nothing => Pass;
+    GET    "/info"                      [] Nothing => Info;
     GET    "/events"                    ["since": Word, "until": Word, "filters": Text] Nothing => List;
     POST   "/auth"                      [] Json(object::login) => Login;
 

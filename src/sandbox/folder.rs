@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::{environ, plan::Plan, spawn::SpawnError};
 use crate::{
     failure::Failure,
-    sys::{process, tree},
+    sys::{membership, tree},
 };
 
 /// How long killed processes may take to be gone.
@@ -102,7 +102,7 @@ where
         source,
     };
     loop {
-        let is_idle = !process::uids_in_use()
+        let is_idle = !membership::uids_in_use()
             .map_err(FolderError::Look)?
             .contains(&uid);
         if is_idle && is_deserted(&plan.lock).map_err(failed)? {

@@ -92,8 +92,8 @@ pub(super) async fn run(
     Ok(End::Cancelled)
 }
 
-/// Signals every process of `uid`. A process that becomes that uid does it: the kernel then cannot
-/// reach anybody else's, whatever ends or starts meanwhile.
+/// Signals every process of `uid` that is in no container. A process that becomes that uid does it: the
+/// kernel then cannot reach anybody else's, whatever ends or starts meanwhile.
 pub(super) async fn signal_all(program: &Path, uid: u32, signal: Signal) -> Result<(), SpawnError> {
     let start = |source| SpawnError::Start {
         program: program.to_owned(),

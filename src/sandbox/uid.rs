@@ -1,7 +1,8 @@
 //! Which job has which uid: one small file per live job, named after the uid, holding the job's key
 //! and the runner process that drives it.
 //!
-//! A uid is never given out while any process has it, whoever left that process behind.
+//! A uid is never given out while any process of this host has it, whoever left that process behind. What a
+//! container calls its users is no matter: they are in other namespaces and other control groups.
 
 use std::{
     fs, io,
@@ -15,7 +16,7 @@ use nix::unistd::{Uid, User};
 use crate::{
     failure::Failure,
     runner,
-    sys::{process, tree},
+    sys::{membership, tree},
 };
 
 /// Why there is no uid for a job.
@@ -115,7 +116,7 @@ pub(super) fn take(folder: &Path, key: &str, range: Range<u32>) -> Result<u32, U
         source,
     };
     tree::make(folder, tree::PRIVATE).map_err(failed)?;
-    let busy = process::uids_in_use().map_err(UidError::Processes)?;
+    let busy = membership::uids_in_use().map_err(UidError::Processes)?;
     // Written whole under another name first: nobody reads half of it.
     let draft = folder.join(format!(".{key}"));
     write(&draft, key).map_err(failed)?;
@@ -210,7 +211,7 @@ mod tests {
     #[test]
     fn an_account_s_uid_is_never_given_out() {
         let folder = tempfile::tempdir().unwrap();
-        let busy = process::uids_in_use().unwrap();
+        let busy = membership::uids_in_use().unwrap();
         let accounts = fs::read_to_string("/etc/passwd").unwrap();
         let uids = accounts
             .lines()

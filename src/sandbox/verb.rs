@@ -6,7 +6,7 @@ use std::{ffi::OsStr, io};
 use nix::unistd::{Gid, Uid};
 
 use super::{checkout, enter};
-use crate::sys::process;
+use crate::sys::{membership, process};
 
 /// Runs the hidden verb of that name, if it is one of the box's; its exit code.
 pub(crate) fn own_verb(verb: &str, arguments: &[&OsStr]) -> Option<i32> {
@@ -18,15 +18,16 @@ pub(crate) fn own_verb(verb: &str, arguments: &[&OsStr]) -> Option<i32> {
     }
 }
 
-/// Becomes the uid for good, then signals all of its processes.
+/// Finds the processes of the uid that are in no container, becomes the uid for good, then signals them.
 fn signal_all(uid: &OsStr, signal: &OsStr) -> i32 {
     let number = |text: &OsStr| text.to_str().and_then(|text| text.parse::<u32>().ok());
     let (Some(uid), Some(signal)) = (number(uid), number(signal)) else {
         return 2;
     };
     let signalled = || -> io::Result<()> {
+        let processes = membership::processes_of(uid)?;
         process::become_user(Uid::from_raw(uid), Gid::from_raw(uid))?;
-        process::signal_all(signal.cast_signed())
+        process::signal_each(&processes, signal.cast_signed())
     };
     i32::from(signalled().is_err())
 }

@@ -8,6 +8,7 @@ mod docker;
 
 pub(crate) use docker::Marker;
 pub use docker::job_scope;
+pub(crate) use docker::sweep_groups;
 
 use std::path::PathBuf;
 

@@ -5,6 +5,9 @@
     reason = "a few system calls have no safe wrapper; they are kept here"
 )]
 
+pub(crate) mod cgroup;
+pub(crate) mod host;
+pub(crate) mod membership;
 pub(crate) mod memory;
 pub(crate) mod mount;
 pub(crate) mod process;

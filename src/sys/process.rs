@@ -1,7 +1,6 @@
 //! Processes: whose they are, what ends them, what they may keep.
 
 use std::{
-    collections::BTreeSet,
     fs, io,
     os::fd::{AsFd, OwnedFd},
     thread,
@@ -86,39 +85,21 @@ pub(crate) fn become_user(uid: Uid, gid: Gid) -> io::Result<()> {
     Ok(())
 }
 
-/// Signals every process that this one may: of an unprivileged user, all of the same uid.
-pub(crate) fn signal_all(signal: i32) -> io::Result<()> {
+/// Signals these processes, as a user who can reach no one else's. One that has ended is no error.
+pub(crate) fn signal_each(processes: &[Pid], signal: i32) -> io::Result<()> {
     if unistd::geteuid().is_root() {
-        return Err(io::Error::other("root would signal every process there is"));
+        return Err(io::Error::other(
+            "root would reach whoever took a pid meanwhile",
+        ));
     }
     let signal = Signal::try_from(signal)?;
-    match kill(Pid::from_raw(-1), signal) {
-        Ok(()) | Err(nix::Error::ESRCH) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// The uids, real, effective, saved or of the file system, of all processes there are.
-pub(crate) fn uids_in_use() -> io::Result<BTreeSet<u32>> {
-    let mut uids = BTreeSet::new();
-    for entry in fs::read_dir("/proc")? {
-        // A process may end while it is looked at.
-        let Ok(status) = fs::read_to_string(entry?.path().join("status")) else {
-            continue;
-        };
-        if is_zombie(&status) {
-            continue;
+    for process in processes {
+        match kill(*process, signal) {
+            Ok(()) | Err(nix::Error::ESRCH | nix::Error::EPERM) => {}
+            Err(error) => return Err(error.into()),
         }
-        let line = status.lines().find_map(|line| line.strip_prefix("Uid:"));
-        let numbers = line.unwrap_or_default().split_whitespace();
-        uids.extend(numbers.filter_map(|number| number.parse::<u32>().ok()));
     }
-    Ok(uids)
-}
-
-/// A dead process that its parent has not asked about can do nothing any more.
-fn is_zombie(status: &str) -> bool {
-    status.lines().any(|line| line.starts_with("State:\tZ"))
+    Ok(())
 }
 
 /// How a process ended.
@@ -201,12 +182,6 @@ mod tests {
         assert!(alive.is_true());
         drop(writer);
         assert!(!alive.is_true());
-    }
-
-    #[test]
-    fn the_own_uid_is_in_use() {
-        let own = unistd::geteuid().as_raw();
-        assert!(uids_in_use().unwrap().contains(&own));
     }
 
     #[test]

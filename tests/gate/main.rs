@@ -3,8 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod alias;
 mod build;
 mod container;
+mod firewall;
 mod fixture;
 mod host;
 mod image;
@@ -17,8 +19,10 @@ use testbed::trial::{self, Arguments};
 
 fn main() -> ExitCode {
     let tests = [
+        alias::TESTS,
         build::TESTS,
         container::TESTS,
+        firewall::TESTS,
         host::TESTS,
         image::TESTS,
         other::TESTS,

@@ -6,6 +6,7 @@ mod docker_lane;
 mod fixture;
 mod gc;
 mod harbor;
+mod limit;
 mod pipeline;
 mod rollout;
 
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
     let tests = [
         pipeline::TESTS,
         docker_lane::TESTS,
+        limit::TESTS,
         rollout::TESTS,
         gc::TESTS,
         harbor::TESTS,

@@ -43,6 +43,8 @@ impl StandIn {
             r#"{"Id":"network","Warning":""}"#
         } else if head.contains("/version") {
             r#"{"ApiVersion":"1.41"}"#
+        } else if head.contains("/info") {
+            "{}"
         } else if head.contains("/images/") {
             r#"{"Id":"sha256:3d4890f522153d4890f522153d4890f522153d4890f522153d4890f522150000"}"#
         } else {

@@ -20,7 +20,7 @@ use crate::{
     gate::GateFolder,
     harbor::{self, HostMark},
     sandbox::Sandbox,
-    stage::Marker,
+    stage::{self, Marker},
     store::{Note, Notes},
 };
 use engine::EngineSweep;
@@ -52,6 +52,7 @@ pub(crate) async fn gc(program: &Path, config: &Path) -> Result<Swept, Failure> 
     found.noted_jobs(&config).await;
     // After the folders of dead jobs, which say what is alive.
     found.robots(&config).await;
+    found.groups().await;
     found.sandboxes(program, &config).await;
     found.brokers(&config);
     // Last: what a dead job held is free now.
@@ -118,6 +119,12 @@ impl Found {
             .iter()
             .map(|name| format!("deleted the robot account {name}"));
         self.others.extend(lines);
+        self.failures.extend(failures);
+    }
+
+    async fn groups(&mut self) {
+        let (removed, failures) = stage::sweep_groups().await;
+        self.jobs.extend(removed);
         self.failures.extend(failures);
     }
 

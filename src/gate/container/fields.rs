@@ -41,7 +41,7 @@ pub(super) const CONFIG: &[Field] = &[
     Field("WorkingDir", TEXT),
     Field("Entrypoint", Rule::Keep(Shape::Command)),
     Field("NetworkDisabled", FLAG),
-    Field("MacAddress", TEXT),
+    Field("MacAddress", Rule::Unset(MAC)),
     Field("OnBuild", UNSET),
     Field("Labels", Rule::Keep(Shape::Labels)),
     Field("StopSignal", TEXT),
@@ -53,6 +53,7 @@ pub(super) const CONFIG: &[Field] = &[
 ];
 
 const RUNTIME: &str = "the operator chooses the runtime";
+const MAC: &str = "the engine chooses the addresses of a job's containers";
 const DEVICES: &str = "a job has no devices of the host";
 
 pub(super) const HOST: &[Field] = &[
@@ -70,7 +71,7 @@ pub(super) const HOST: &[Field] = &[
     Field("ContainerIDFile", Rule::Apart),
     Field("CapAdd", TEXTS),
     Field("CapDrop", TEXTS),
-    Field("SecurityOpt", TEXTS),
+    Field("SecurityOpt", Rule::Apart),
     Field("OomScoreAdj", NUMBER),
     Field("AutoRemove", FLAG),
     Field("Init", FLAG),
@@ -145,6 +146,7 @@ pub(super) const HOST: &[Field] = &[
 const RESTART: &[Field] = &[
     Field(
         "Name",
+        // What it says is not written: `restarting` says so.
         Rule::Among(&["no", "always", "on-failure", "unless-stopped"]),
     ),
     Field("MaximumRetryCount", NUMBER),
@@ -172,7 +174,7 @@ const ADDRESSES: &[Field] = &[
 pub(super) const ENDPOINT: &[Field] = &[
     Field("IPAMConfig", Rule::Keep(Shape::Object(ADDRESSES))),
     Field("Aliases", TEXTS),
-    Field("MacAddress", TEXT),
+    Field("MacAddress", Rule::Unset(MAC)),
     Field("DriverOpts", UNSET),
     Field("GwPriority", NUMBER),
     Field("Links", Rule::Unset("use the names of the containers")),

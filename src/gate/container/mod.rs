@@ -3,6 +3,7 @@
 //! Pure. Names of containers, networks and volumes, and paths, come out for the caller to resolve:
 //! this module cannot know whose they are. Knows no daemon.
 
+mod ceiling;
 mod fields;
 pub(crate) mod mount;
 mod security;
@@ -11,9 +12,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use crate::gate::alias;
 use crate::gate::field::{Field, Rule, copy, forbidden, nested, text, texts};
 use crate::gate::json;
 use crate::gate::refusal::Denied;
+pub use ceiling::Ceiling;
 use fields::{CONFIG, ENDPOINT, HOST, LOG, LOG_OPTIONS};
 use mount::Mount;
 use security::security;
@@ -53,6 +56,8 @@ pub(crate) struct Resolution {
     /// Forced on the container.
     pub labels: BTreeMap<String, String>,
     pub cgroup_parent: Option<String>,
+    /// The names under which the containers of its networks find it.
+    pub names: Vec<String>,
 }
 
 /// Reads a body.
@@ -70,9 +75,10 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Creation, Denied> {
     creation.namespaces(&host_given)?;
     creation.volumes(&host_given)?;
     creation.networking(&given)?;
-    security(&host_given)?;
+    security(&host_given, &mut creation.host)?;
     creation.logging(&host_given)?;
     creation.publishing(&host_given);
+    creation.restarting();
     Ok(creation)
 }
 
@@ -93,6 +99,12 @@ impl Creation {
         let main = joins.then_some(self.network.as_str());
         main.into_iter()
             .chain(self.endpoints.iter().map(|(name, _)| name.as_str()))
+    }
+
+    /// Brings it under what a job may have at most; the client is told what was lowered.
+    pub(crate) fn hold(&mut self, ceiling: &Ceiling) {
+        let lowered = ceiling::hold(ceiling, &mut self.host, &mut self.mounts);
+        self.warnings.extend(lowered);
     }
 
     /// The body for the engine.
@@ -133,10 +145,17 @@ impl Creation {
         body["Image"] = json!(resolution.image);
         body["HostConfig"] = Value::Object(host);
         label(&mut body, &resolution.labels);
-        let endpoints: Map<String, Value> = self
-            .endpoints
+        let mut endpoints = self.endpoints;
+        let joins = self.network_of.is_none() && self.network != "none";
+        if endpoints.is_empty() && joins && !resolution.names.is_empty() {
+            endpoints.push((self.network.clone(), Map::new()));
+        }
+        let endpoints: Map<String, Value> = endpoints
             .into_iter()
-            .map(|(name, settings)| (network(&name), Value::Object(settings)))
+            .map(|(name, mut settings)| {
+                alias::add(&mut settings, &resolution.names);
+                (network(&name), Value::Object(settings))
+            })
             .collect();
         body["NetworkingConfig"] = json!({ "EndpointsConfig": endpoints });
         body
@@ -212,18 +231,33 @@ impl Creation {
         let driver = text("HostConfig.LogConfig.Type", log.get("Type"))?;
         let options = nested("HostConfig.LogConfig.Config", log.get("Config"))?;
         let local = matches!(driver.as_str(), "json-file" | "local" | "none");
-        if !local && !is_usual(&driver) {
+        // The engine's own default may keep everything, so it is not left to it.
+        let driver = if is_usual(&driver) {
+            "json-file".to_owned()
+        } else {
+            driver
+        };
+        if !local && driver != "json-file" {
             let instead = "leave it out, or use \"json-file\", \"local\" or \"none\"";
             return Err(forbidden(&format!("{place} {driver:?}"), instead));
         }
-        let options = copy(&format!("{place}.Config."), &options, LOG_OPTIONS)?;
-        if local {
-            self.host.insert(
-                "LogConfig".to_owned(),
-                json!({ "Type": driver, "Config": options }),
-            );
+        let mut options = copy(&format!("{place}.Config."), &options, LOG_OPTIONS)?;
+        if driver != "none" {
+            options.insert("max-size".to_owned(), json!(LOG_SIZE));
+            options.insert("max-file".to_owned(), json!(LOG_FILES));
         }
+        let log = json!({ "Type": driver, "Config": options });
+        self.host.insert("LogConfig".to_owned(), log);
         Ok(())
+    }
+
+    /// A container that starts again by itself would outlive its job.
+    fn restarting(&mut self) {
+        let policy = self.host.remove("RestartPolicy").unwrap_or_default();
+        if !matches!(policy["Name"].as_str(), None | Some("" | "no")) {
+            let warning = "dockmaster: no container of a job is started again by itself";
+            self.warnings.push(warning.to_owned());
+        }
     }
 
     /// A port of the host is nobody's to take; in the job's network every port is reachable anyway.
@@ -238,6 +272,10 @@ impl Creation {
         }
     }
 }
+
+/// How much of a container's output the engine keeps.
+const LOG_SIZE: &str = "32m";
+const LOG_FILES: &str = "2";
 
 /// Adds forced labels to an object that has a `Labels` field.
 pub(super) fn label(body: &mut Value, labels: &BTreeMap<String, String>) {

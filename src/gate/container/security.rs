@@ -2,21 +2,27 @@
 //!
 //! Pure.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::gate::field::{forbidden, texts};
 use crate::gate::refusal::Denied;
 
 /// Judges capabilities, security options and masks.
-pub(super) fn security(host: &Map<String, Value>) -> Result<(), Denied> {
+pub(super) fn security(
+    host: &Map<String, Value>,
+    kept: &mut Map<String, Value>,
+) -> Result<(), Denied> {
     for option in texts("HostConfig.SecurityOpt", host.get("SecurityOpt"))? {
-        if !option.starts_with("no-new-privileges") {
+        // The engine reads a false here, too, and that would undo what its operator set for all.
+        let tail = option.strip_prefix("no-new-privileges");
+        if !matches!(tail, Some("" | ":true" | "=true" | ":1" | "=1")) {
             let name = format!("HostConfig.SecurityOpt {option:?}");
             return Err(forbidden(
                 &name,
                 "only \"no-new-privileges\" is open to jobs",
             ));
         }
+        kept.insert("SecurityOpt".to_owned(), json!(["no-new-privileges"]));
     }
     for capability in texts("HostConfig.CapAdd", host.get("CapAdd"))? {
         let upper = capability.to_ascii_uppercase();

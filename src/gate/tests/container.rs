@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use crate::gate::container::{Creation, Resolution, read};
+use crate::gate::container::{Ceiling, Creation, Resolution, read};
 
 /// Where a hostile body puts its field, and the words that the refusal must have.
 const HOSTILE: &[(&str, &str)] = &[
@@ -75,6 +75,19 @@ const HOSTILE: &[(&str, &str)] = &[
     (
         r#"{"HostConfig":{"SecurityOpt":["label=disable"]}}"#,
         "HostConfig.SecurityOpt",
+    ),
+    (
+        r#"{"HostConfig":{"SecurityOpt":["no-new-privileges:false"]}}"#,
+        "HostConfig.SecurityOpt",
+    ),
+    (
+        r#"{"HostConfig":{"SecurityOpt":["no-new-privileges","no-new-privileges=0"]}}"#,
+        "HostConfig.SecurityOpt",
+    ),
+    (r#"{"MacAddress":"02:42:ac:11:00:02"}"#, "MacAddress"),
+    (
+        r#"{"NetworkingConfig":{"EndpointsConfig":{"a":{"MacAddress":"02:42:ac:11:00:02"}}}}"#,
+        "MacAddress",
     ),
     (
         r#"{"HostConfig":{"MaskedPaths":[]}}"#,
@@ -248,6 +261,7 @@ fn resolution(creation: &Creation) -> Resolution {
             .collect(),
         labels: BTreeMap::from([("dockmaster.gate".to_owned(), "7".to_owned())]),
         cgroup_parent: Some("/jobs/7".to_owned()),
+        names: Vec::new(),
     }
 }
 
@@ -257,7 +271,7 @@ fn what_says_nothing_is_accepted_and_never_written() {
         "Devices":[],"DeviceRequests":null,"SecurityOpt":null,"PidMode":"","IpcMode":"","UTSMode":"",
         "UsernsMode":"","CgroupParent":"","Runtime":"","Links":[],"LogConfig":{"Type":"","Config":{}},
         "Sysctls":null,"OomScoreAdj":0,"Isolation":"default","BlkioWeightDevice":[],"Binds":null,
-        "OomKillDisable":false,"NetworkMode":"default","MaskedPaths":null,"ConsoleSize":[0,0]}}"#;
+        "OomKillDisable":false,"NetworkMode":"default","FieldOfTomorrow":{"A":[],"B":0},"MaskedPaths":null,"ConsoleSize":[0,0]}}"#;
     let creation = read(falsy.as_bytes()).unwrap();
     let body = creation.clone().write(&resolution(&creation));
     let expect = json!({
@@ -265,6 +279,7 @@ fn what_says_nothing_is_accepted_and_never_written() {
         "Labels": { "dockmaster.gate": "7" },
         "HostConfig": {
             "CgroupParent": "/jobs/7", "Mounts": [], "NetworkMode": "job-network",
+            "LogConfig": { "Type": "json-file", "Config": { "max-size": "32m", "max-file": "2" } },
             "OomScoreAdj": 0, "VolumesFrom": []
         },
         "NetworkingConfig": { "EndpointsConfig": {} }
@@ -333,4 +348,149 @@ fn ports_are_not_published_and_the_client_is_told() {
     let written = creation.clone().write(&resolution(&creation));
     assert_eq!(written["HostConfig"].get("PortBindings"), None);
     assert_eq!(written["ExposedPorts"], json!({ "80/tcp": {} }));
+}
+
+fn held(body: &str) -> (serde_json::Value, Vec<String>) {
+    let mut creation = read(body.as_bytes()).unwrap();
+    creation.hold(&Ceiling {
+        memory: Some(1 << 30),
+        swap: Some(1 << 30),
+        pids: Some(100),
+        tmpfs: 1 << 20,
+        shm: None,
+        ulimits: BTreeMap::from([("nofile".to_owned(), 1024), ("rtprio".to_owned(), 0)]),
+        usual_ulimits: BTreeMap::from([("nproc".to_owned(), (5, 6))]),
+        oom_score: 500,
+    });
+    let warnings = creation.warnings.clone();
+    let mounts = creation.mounts.clone();
+    let mut written = creation.clone().write(&resolution(&creation));
+    let host = written["HostConfig"].take();
+    (
+        json!({ "host": host, "mounts": format!("{mounts:?}") }),
+        warnings,
+    )
+}
+
+#[test]
+fn what_asks_for_more_than_the_ceiling_gets_the_ceiling_and_is_told() {
+    for (asked, field, gets) in [
+        (r#""Memory":8589934592"#, "Memory", json!(1 << 30)),
+        (r#""PidsLimit":5000"#, "PidsLimit", json!(100)),
+        (r#""ShmSize":21474836480"#, "ShmSize", json!(1 << 20)),
+        (
+            r#""Ulimits":[{"Name":"nofile","Soft":-1,"Hard":-1}]"#,
+            "Ulimits",
+            json!([{ "Name": "nofile", "Soft": 1024, "Hard": 1024 }, { "Name": "nproc", "Soft": 5, "Hard": 6 }]),
+        ),
+        (
+            r#""Ulimits":[{"Name":"rtprio","Soft":99,"Hard":99}]"#,
+            "Ulimits",
+            json!([{ "Name": "rtprio", "Soft": 0, "Hard": 0 }, { "Name": "nproc", "Soft": 5, "Hard": 6 }]),
+        ),
+    ] {
+        let (body, warnings) = held(&format!(r#"{{"HostConfig":{{{asked}}}}}"#));
+        assert_eq!(body["host"][field], gets, "{asked}");
+        assert_eq!(warnings.len(), 1, "{asked}: {warnings:?}");
+    }
+}
+
+#[test]
+fn what_stays_below_the_ceiling_passes_as_it_is() {
+    let (body, warnings) = held(
+        r#"{"HostConfig":{"Memory":1048576,"MemorySwap":2097152,"PidsLimit":-1,"ShmSize":4096,"OomScoreAdj":700,
+        "Ulimits":[{"Name":"memlock","Soft":-1,"Hard":-1},{"Name":"nproc","Soft":1,"Hard":1}]}}"#,
+    );
+    let host = &body["host"];
+    assert_eq!(host["Memory"], json!(1 << 20));
+    assert_eq!(host["MemorySwap"], json!(2 << 20));
+    assert_eq!(host.get("PidsLimit"), None);
+    assert_eq!(host["ShmSize"], json!(4096));
+    assert_eq!(host["OomScoreAdj"], json!(700));
+    assert_eq!(host["Ulimits"][0]["Hard"], json!(-1));
+    assert_eq!(host["Ulimits"].as_array().unwrap().len(), 2);
+    assert!(warnings.is_empty(), "{warnings:?}");
+}
+
+#[test]
+fn a_tmpfs_has_a_size_however_it_is_asked_for() {
+    for (options, gets) in [
+        ("", "size=1048576"),
+        ("size=200g,mode=1777", "mode=1777,size=1048576"),
+        ("size=64k", "size=65536"),
+        ("size=50%", "size=1048576"),
+        ("size=0", "size=1048576"),
+        ("nr_blocks=1000000", "size=1048576"),
+        ("nr_blocks=2,noexec", "noexec,size=8192"),
+        ("size=64k,size=300g", "size=1048576"),
+    ] {
+        let (body, _) = held(&format!(
+            r#"{{"HostConfig":{{"Tmpfs":{{"/t":"{options}"}}}}}}"#
+        ));
+        assert_eq!(body["host"]["Tmpfs"]["/t"], json!(gets), "{options}");
+    }
+    for (options, gets) in [
+        ("{}", 1 << 20),
+        (r#"{"SizeBytes":9999999999}"#, 1 << 20),
+        (r#"{"SizeBytes":5}"#, 5),
+    ] {
+        let mount = format!(
+            r#"{{"HostConfig":{{"Mounts":[{{"Type":"tmpfs","Target":"/t","TmpfsOptions":{options}}}]}}}}"#
+        );
+        let (body, _) = held(&mount);
+        let text = body["mounts"].as_str().unwrap();
+        assert!(
+            text.contains(&format!("Number({gets})")),
+            "{options}: {text}"
+        );
+    }
+}
+
+#[test]
+fn swap_without_end_is_the_job_s_swap() {
+    let (body, _) = held(r#"{"HostConfig":{"Memory":1048576,"MemorySwap":-1}}"#);
+    assert_eq!(body["host"]["MemorySwap"], json!(1 << 30));
+    let (body, _) = held(r#"{"HostConfig":{"MemorySwap":-1}}"#);
+    assert_eq!(body["host"].get("MemorySwap"), None);
+}
+
+#[test]
+fn no_container_starts_again_by_itself_and_no_log_grows_without_end() {
+    for policy in ["always", "unless-stopped", "on-failure"] {
+        let body = format!(
+            r#"{{"HostConfig":{{"RestartPolicy":{{"Name":"{policy}","MaximumRetryCount":0}}}}}}"#
+        );
+        let (body, warnings) = held(&body);
+        assert_eq!(body["host"].get("RestartPolicy"), None);
+        assert!(warnings[0].contains("started again"), "{warnings:?}");
+    }
+    let (_, warnings) = held(r#"{"HostConfig":{"RestartPolicy":{"Name":"no"}}}"#);
+    assert!(warnings.is_empty());
+    for log in [
+        r#"{"Type":"","Config":{}}"#,
+        r#"{"Type":"json-file","Config":{"max-size":"-1"}}"#,
+    ] {
+        let (body, _) = held(&format!(r#"{{"HostConfig":{{"LogConfig":{log}}}}}"#));
+        let kept = json!({ "Type": "json-file", "Config": { "max-size": "32m", "max-file": "2" } });
+        assert_eq!(body["host"]["LogConfig"], kept);
+    }
+    let (body, _) = held(r#"{"HostConfig":{"LogConfig":{"Type":"none"}}}"#);
+    assert_eq!(
+        body["host"]["LogConfig"],
+        json!({ "Type": "none", "Config": {} })
+    );
+}
+
+#[test]
+fn a_hardening_is_kept_and_written_in_one_way() {
+    for option in [
+        "no-new-privileges",
+        "no-new-privileges:true",
+        "no-new-privileges=true",
+    ] {
+        let (body, _) = held(&format!(
+            r#"{{"HostConfig":{{"SecurityOpt":["{option}"]}}}}"#
+        ));
+        assert_eq!(body["host"]["SecurityOpt"], json!(["no-new-privileges"]));
+    }
 }

@@ -15,7 +15,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::docker::tenant::{HostSecret, Tenant, TenantSecret};
-use crate::gate::{Accounts, Errand, Gate, Login, Names, Pushed, Registries, Scope, Workspace};
+use crate::gate::{
+    Accounts, Ceiling, Errand, Gate, Login, Names, Pushed, Registries, Scope, Workspace,
+};
 
 /// What the daemon answers, by `METHOD /path` without query; anything else is not there.
 pub(super) type Answers = Vec<(&'static str, Value)>;
@@ -49,6 +51,7 @@ impl Fixture {
             names: Names::new(&"a".repeat(32), &"b".repeat(32)),
             frontends: Vec::new(),
             cgroup_parent: Some("/jobs/7".to_owned()),
+            ceiling: Ceiling::default(),
             workspaces: vec![Workspace {
                 path: "/builds".to_owned(),
                 volume: "job-builds".to_owned(),
@@ -175,5 +178,9 @@ async fn answer(
     };
     let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = status;
+    let json = hyper::header::HeaderValue::from_static("application/json");
+    response
+        .headers_mut()
+        .insert(hyper::header::CONTENT_TYPE, json);
     Ok(response)
 }

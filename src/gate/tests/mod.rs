@@ -1,3 +1,4 @@
+mod alias;
 mod container;
 mod daemon;
 mod llb;

@@ -164,9 +164,10 @@ fn oracle(method: &str, segments: &[&str]) -> Option<Act> {
     };
     let act = match segments {
         ["_ping"] if ["GET", "HEAD"].contains(&method) => Act::Pass,
-        ["version" | "info"] if method == "GET" => Act::Pass,
         ["auth"] if method == "POST" => Act::Login,
         ["build", "cancel"] if method == "POST" => Act::Pass,
+        ["version"] if method == "GET" => Act::Pass,
+        ["info"] if method == "GET" => Act::Info,
         ["events" | "networks" | "volumes"] if method == "GET" => Act::List,
         ["networks" | "volumes", ""] | ["containers", "json"] if method == "GET" => Act::List,
         [

@@ -23,10 +23,12 @@ pub(in crate::stage) async fn cleanup(
     lane: &DockerLane,
 ) -> Result<(), Failure> {
     let job = DockerJob::open(context, lane).await?;
-    // Both are tried. Containers go first, because images and networks in use cannot be removed.
+    // All is tried. Containers go first, because images and networks in use cannot be removed.
     let removed = job.remove_all_to_the_last().await;
     let swept = job.sweep_gate().await;
-    removed.and(swept).and(job.note_slot())
+    // Last: a group that holds something stays.
+    let ungrouped = job.remove_group().await;
+    removed.and(swept).and(job.note_slot()).and(ungrouped)
 }
 
 impl DockerJob<'_> {

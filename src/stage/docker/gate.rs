@@ -3,7 +3,7 @@
 use super::{accounts, job::DockerJob, scope::job_scope};
 use crate::{
     config::DockerApi,
-    docker::{name, spec::Mount},
+    docker::{engine::Object, name, spec::Mount},
     failure::Failure,
     gate::{Gate, GateFolder},
 };
@@ -13,13 +13,16 @@ const SOCKET: &str = "/var/run/docker.sock";
 
 impl DockerJob<'_> {
     /// Opens the job's gate, if its lane has one.
-    pub(super) fn open_gate(&self, slot: &str) -> Result<Option<Gate>, Failure> {
+    pub(super) fn open_gate(&self, helper: &Object) -> Result<Option<Gate>, Failure> {
         if self.lane.docker_api == DockerApi::None {
             return Ok(None);
         }
         let folder = self.gate_folder();
         folder.make(self.engine.socket())?;
-        let scope = job_scope(&self.context.config, self.lane, &self.context.job, slot)?;
+        let slot = helper.label(name::SLOT);
+        let mut scope = job_scope(&self.context.config, self.lane, &self.context.job, slot)?;
+        let group = helper.label(name::GROUP);
+        scope.cgroup_parent = (!group.is_empty()).then(|| group.to_owned());
         let gate = Gate::bind(folder.socket(), scope, self.engine.socket())?;
         Ok(Some(gate))
     }

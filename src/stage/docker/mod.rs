@@ -6,6 +6,7 @@ mod gate;
 mod helper;
 mod image;
 mod job;
+mod limit;
 mod marker;
 mod prepare;
 mod run;
@@ -13,6 +14,7 @@ mod scope;
 mod services;
 
 pub(super) use cleanup::cleanup;
+pub(crate) use limit::sweep_groups;
 pub(crate) use marker::Marker;
 pub(super) use prepare::prepare;
 pub(super) use run::run;

@@ -12,6 +12,7 @@ use crate::{
         spec::{self, HelperFacts},
     },
     failure::Failure,
+    firewall::{Firewall, State},
     paint,
 };
 
@@ -44,17 +45,24 @@ impl DockerJob<'_> {
         let began = Instant::now();
         // An attempt that was killed may have left objects with the same names.
         self.remove_all().await?;
-        let (job_image, image) = tokio::try_join!(
+        let (job_image, image, group) = tokio::try_join!(
             self.local_image(reference, &self.context.job.image),
             self.helper_image(),
+            self.make_group(),
         )?;
-        let facts = HelperFacts { image, job_image };
+        let facts = HelperFacts {
+            image,
+            job_image,
+            group,
+        };
+        // Before anything of the job's runs.
+        self.hold_firewall().await?;
         let network = self.names.network();
         let labels = self.names.labels();
         self.engine.create_network(&network, labels).await?;
         let helper = self.take_slot(&facts).await?;
         let start_helper = async { Ok(self.engine.start(&helper).await?) };
-        let ((), services) = tokio::try_join!(start_helper, self.start_services())?;
+        let ((), services) = tokio::try_join!(start_helper, self.start_services(&facts.group))?;
         let (name, seconds) = (reference.text(), began.elapsed().as_secs_f32());
         let id = short(&facts.job_image);
         let with = match services {
@@ -64,6 +72,20 @@ impl DockerJob<'_> {
         };
         let ready = format!("Image {name} ({id}){with}, ready in {seconds:.1} s");
         self.say(&paint::bold(&ready)).await;
+        Ok(())
+    }
+
+    /// Makes the host's firewall around jobs stand, where the lane wants one: rules of the kernel do not
+    /// survive a boot, and nothing stays to put them back.
+    async fn hold_firewall(&self) -> Result<(), Failure> {
+        if !self.lane.network.firewall {
+            return Ok(());
+        }
+        let firewall = Firewall::new(&self.context.config)?;
+        if firewall.apply().await? == State::Missing {
+            self.say("The firewall around jobs was missing on this host; it stands now.")
+                .await;
+        }
         Ok(())
     }
 

@@ -69,7 +69,7 @@ impl DockerJob<'_> {
     }
 
     async fn run_in_build(&self, script: Vec<u8>) -> Result<(), Failure> {
-        let gate = self.open_gate(self.helper()?.label(name::SLOT))?;
+        let gate = self.open_gate(self.helper()?)?;
         let container = match self.container(Role::Build) {
             Some(found) => found.id.clone(),
             None => self.create_build().await?,
@@ -84,6 +84,7 @@ impl DockerJob<'_> {
     }
 
     async fn run_container(&self, container: &str, script: Vec<u8>) -> Result<(), Failure> {
+        let kills = self.memory_kills();
         // Attached before the start: nothing of the output is lost, and the engine need not keep it.
         let mut session = self.engine.attach(container).await?;
         self.engine.start(container).await?;
@@ -93,7 +94,10 @@ impl DockerJob<'_> {
         }
         match self.exit_code(container).await? {
             0 => Ok(()),
-            code => Err(Failure::script(code)),
+            code => {
+                self.explain_memory(container, kills).await;
+                Err(Failure::script(code))
+            }
         }
     }
 
@@ -129,6 +133,7 @@ impl DockerJob<'_> {
             image: helper.label(name::IMAGE).to_owned(),
             mounts,
             network: Network::Of(helper.id.clone()),
+            held: spec::held(self.lane, helper.label(name::GROUP)),
             ..build
         };
         let marker = self.marker();

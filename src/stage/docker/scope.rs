@@ -51,6 +51,7 @@ pub fn job_scope(
         secret,
         frontends: lane.build_frontends.clone(),
         cgroup_parent: None,
+        ceiling: super::limit::ceiling(lane),
         workspaces: vec![
             workspace(&lane.builds_dir, "builds"),
             workspace(&lane.cache_dir, "cache"),

@@ -32,9 +32,9 @@ struct Service<'a> {
 
 impl DockerJob<'_> {
     /// Starts all services of the job and waits for them; how many they are.
-    pub(super) async fn start_services(&self) -> Result<usize, Failure> {
+    pub(super) async fn start_services(&self, group: &str) -> Result<usize, Failure> {
         let services = self.name_services().await?;
-        let start = |service| self.start_service(service);
+        let start = |service| self.start_service(service, group);
         let started = try_join_all(services.iter().map(start)).await?;
         if !self.lane.wait_for_services.is_zero() {
             let wait = |(id, service): (&String, _)| self.wait_for_service(id.clone(), service);
@@ -75,7 +75,7 @@ impl DockerJob<'_> {
         Ok(services)
     }
 
-    async fn start_service(&self, service: &Service<'_>) -> Result<String, Failure> {
+    async fn start_service(&self, service: &Service<'_>, group: &str) -> Result<String, Failure> {
         let image = self.local_image(&service.reference, service.wish).await?;
         let (job, call) = (&self.context.job, &self.context.call);
         let environ = environ::of_service(self.lane, job, call, service.wish);
@@ -85,6 +85,7 @@ impl DockerJob<'_> {
                 network: self.names.network(),
                 aliases: service.aliases.clone(),
             },
+            held: spec::held(self.lane, group),
             ..spec::service(&self.names, service.number, service.wish, environ)
         };
         let id = self.engine.create(container).await?;

@@ -334,6 +334,8 @@ impl Installation {
             if let Some(registry) = config["registry"].as_table_mut() {
                 registry.remove("pull-account");
             }
+            // Installations side by side share one kernel, and it has one set of rules.
+            config["lanes"]["docker"]["network"]["firewall"] = value(false);
             config["lanes"]["deploy"]["first-uid"] = value(first_uid);
             config["lanes"]["deploy"]["uid-count"] = value(20);
         })
