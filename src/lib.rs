@@ -25,5 +25,6 @@ mod sandbox;
 mod secret;
 pub mod stage;
 pub mod store;
+mod subnet;
 mod sys;
 mod tls;

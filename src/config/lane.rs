@@ -12,6 +12,7 @@ use super::{
     network::Network,
     value,
 };
+use crate::subnet::Subnet;
 
 /// A way of running jobs, chosen by `--lane` in the runner's own configuration.
 #[derive(Debug, Clone)]
@@ -89,6 +90,10 @@ pub struct DockerLane {
         deserialize_with = "value::duration"
     )]
     pub wait_for_services: Duration,
+    /// Ranges from which a job may choose the addresses of a network of its own; without one, the engine
+    /// chooses them.
+    #[serde(default)]
+    pub subnets: Vec<Subnet>,
     /// How long the volumes of a slot (checkout and cache) stay after its last job: `gc` removes them.
     #[serde(default = "default_keep_slots", deserialize_with = "value::duration")]
     pub keep_slots: Duration,

@@ -31,6 +31,14 @@ pub(super) fn full(bytes: impl Into<Bytes>) -> Body {
         .boxed_unsync()
 }
 
+/// An answer of the gate's own, in the engine's form.
+pub(super) fn answer(body: &Value) -> Response<Body> {
+    let mut response = Response::new(full(body.to_string()));
+    let json = hyper::header::HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    response
+}
+
 /// What can go wrong on the way to the daemon.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {

@@ -54,7 +54,7 @@ impl Tasks {
 pub(super) struct Slot(Arc<Mutex<Option<Incoming>>>);
 
 impl Slot {
-    fn take(&self) -> Body {
+    pub(super) fn take(&self) -> Body {
         let body = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         body.map_or_else(empty, BodyExt::boxed_unsync)
     }
@@ -131,7 +131,12 @@ impl Outgoing {
 
     pub(super) fn stream(self, body: &Slot) -> Self {
         // Never a form: the engine would let it override the query.
-        self.body(body.take(), "application/x-tar")
+        self.raw(body.take())
+    }
+
+    /// An archive that the gate writes.
+    pub(super) fn raw(self, body: Body) -> Self {
+        self.body(body, "application/x-tar")
     }
 
     /// Copies one header of the client's, if it is there.

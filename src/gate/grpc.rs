@@ -61,6 +61,9 @@ struct Stream {
 impl Stream {
     async fn answer(self, mut call: Call) -> Result<(), Failed> {
         let path = call.path().to_owned();
+        if let Some(messages) = solve::messages_here(&path) {
+            return call.tell_nothing(messages).await;
+        }
         if !solve::is_open(&path) {
             let denied = Denied::forbidden(format!("{path} is not open to jobs"));
             return call.refuse(&denied, UNIMPLEMENTED).await;

@@ -2,16 +2,17 @@
 //!
 //! Reads as the list of what a job can do. Knows no sockets.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Response, body::Incoming};
 use serde_json::{Value, json};
-use tokio::sync::RwLock;
+use tokio::sync::{OnceCell, RwLock};
 
 use super::alias;
-use super::container;
-use super::daemon::{Body, Daemon, full};
+use super::container::{self, link};
+use super::daemon::{Body, Daemon, answer, full};
 use super::forward::{Asked, Outgoing, Tasks};
 use super::hide::hidden;
 use super::info;
@@ -30,6 +31,8 @@ pub(super) struct Handler {
     pub(super) binds: Binds,
     pub(super) tasks: Tasks,
     pub(super) folders: Arc<Folders>,
+    /// The oldest version of the API that the engine takes, once it was asked.
+    pub(super) oldest: OnceCell<Option<u32>>,
     /// Held while something is being made, so that closing can wait for its name.
     pub(super) making: Arc<RwLock<()>>,
 }
@@ -81,7 +84,8 @@ impl Handler {
     }
 
     async fn act(self: Arc<Self>, asked: Asked) -> Result<Response<Body>, Denied> {
-        let route = route::find(&asked.method, &asked.target)?;
+        let mut route = route::find(&asked.method, &asked.target)?;
+        route.version = self.lifted(route.version).await?;
         let call = Call { route, asked };
         let name = call.route.name.clone();
         match call.route.row.act {
@@ -90,16 +94,27 @@ impl Handler {
             Act::List => self.list(call).await,
             Act::Login => self.log_in(call).await,
             Act::NotFound => Err(not_found(&name)),
+            Act::Empty => Ok(answer(&json!([]))),
+            Act::Version => self.version(&call).await,
+            Act::Usage => self.usage(&call).await,
+            Act::BuildPrune => Ok(Self::prune_builds()),
             Act::Build => self.build(call).await,
             Act::Session => self.session(call).await,
             Act::BuildKit => self.buildkit(call).await,
             Act::Image => self.pass(call, &self.own.readable(&name).await?).await,
             Act::ImageList => self.images(&call).await,
+            Act::ImagePull if call.route.query.get("fromSrc").is_some() => self.import(call).await,
             Act::ImagePull => self.pull(&call).await,
+            Act::ImagePrune => self.prune_images(&call).await,
+            Act::ImageSave => self.save(call).await,
+            Act::ImageLoad => self.load(call).await,
+            Act::Distribution => self.distribution(&call).await,
             Act::ImageTag => self.tag(&call).await,
             Act::ImagePush => self.push(&call).await,
             Act::ImageDelete => self.untag(&call).await,
             Act::Container => self.pass(call, &self.own.container(&name).await?).await,
+            Act::ContainerCommit => self.commit(call).await,
+            Act::ContainerPrune => self.prune_containers(&call).await,
             Act::ContainerCreate => self.create(call).await,
             Act::ContainerRename => self.rename(call).await,
             Act::ContainerDelete => self.delete(call).await,
@@ -114,6 +129,8 @@ impl Handler {
                 let id = self.own.made_network(&name).await?;
                 self.pass(call, &id).await
             }
+            Act::NetworkPrune => self.prune_networks(&call).await,
+            Act::VolumePrune => self.prune_volumes(&call).await,
             Act::Volume => {
                 let name = self.own.volume(&name).await?;
                 self.pass(call, &name).await
@@ -196,6 +213,7 @@ impl Handler {
 
     async fn make_network(&self, call: &Call) -> Result<Response<Body>, Denied> {
         let mut body = call.json().await?;
+        object::within(&body, &self.own.scope.subnets)?;
         container::label(&mut body, &self.own.scope.forced_labels());
         let name = self
             .own
@@ -217,6 +235,11 @@ impl Handler {
             let name = self.own.container_name(&id).await?;
             let names = alias::known_as(&name).into_iter().map(str::to_owned);
             alias::add(settings, &names.collect::<Vec<_>>());
+            let mut ids = BTreeMap::new();
+            for name in link::containers(settings) {
+                ids.insert(name.to_owned(), self.own.container(name).await?);
+            }
+            link::write(settings, |name| ids.get(name).cloned());
         }
         body["Container"] = json!(id);
         call.to(&network)?.json(&body).send(self.engine()).await

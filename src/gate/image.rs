@@ -7,8 +7,8 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use futures_util::stream::unfold;
 use http_body_util::{BodyExt, BodyStream, StreamBody};
-use hyper::Response;
 use hyper::body::Frame;
+use hyper::{Method, Response};
 use serde_json::{Value, json};
 
 use super::advice::explained;
@@ -29,6 +29,19 @@ impl Handler {
         let Value::Array(all) = all else {
             return Ok(response);
         };
+        Ok(response.map(|_| full(Value::Array(self.owned(all)).to_string())))
+    }
+
+    /// The same, for the gate itself.
+    pub(super) async fn own_images(&self) -> Result<Vec<Value>, Denied> {
+        let all = self
+            .engine()
+            .must(Method::GET, "/images/json", None)
+            .await?;
+        Ok(self.owned(all.as_array().cloned().unwrap_or_default()))
+    }
+
+    fn owned(&self, all: Vec<Value>) -> Vec<Value> {
         let is_known = |name: &Value| {
             let name = name
                 .as_str()
@@ -36,8 +49,7 @@ impl Handler {
                 .map(|name| name.tagged());
             name.is_some_and(|name| self.own.record.kind(&name).is_some())
         };
-        let own: Vec<Value> = all
-            .into_iter()
+        all.into_iter()
             .filter_map(|mut image| {
                 let tags = image["RepoTags"].as_array().cloned().unwrap_or_default();
                 let tags: Vec<Value> = tags.into_iter().filter(is_known).collect();
@@ -49,8 +61,22 @@ impl Handler {
                 };
                 is_own.then_some(image)
             })
-            .collect();
-        Ok(response.map(|_| full(Value::Array(own).to_string())))
+            .collect()
+    }
+
+    /// What a registry has under a name, asked with the job's own credentials.
+    pub(super) async fn distribution(&self, call: &Call) -> Result<Response<Body>, Denied> {
+        let name = &call.route.name;
+        let reference = named(name)?;
+        if !(self.own.scope.images)(name) {
+            return Err(Denied::forbidden(format!(
+                "the image {name:?} is not open to this job: use an image that the operator allows"
+            )));
+        }
+        let registries = &self.own.scope.registries;
+        let auth = registries.header(&call.asked.headers, &reference, Errand::Pull);
+        let outgoing = call.to(name)?.set(REGISTRY_AUTH, auth.await?);
+        Ok(explained(outgoing.send(self.engine()).await?))
     }
 
     pub(super) async fn pull(&self, call: &Call) -> Result<Response<Body>, Denied> {
@@ -122,6 +148,9 @@ impl Handler {
             id,
             name,
         };
+        if !response.status().is_success() {
+            return Ok(explained(response));
+        }
         Ok(explained(response.map(|body| watching.body(body))))
     }
 
@@ -161,9 +190,13 @@ impl Watching {
         let stream = unfold(
             (self, BodyStream::new(body)),
             |(mut watching, mut frames)| async {
-                let frame = match frames.next().await? {
-                    Ok(frame) => frame,
-                    Err(error) => return Some((Err(error), (watching, frames))),
+                let frame = match frames.next().await {
+                    Some(Ok(frame)) => frame,
+                    Some(Err(error)) => return Some((Err(error), (watching, frames))),
+                    None => {
+                        let frame = Frame::data(watching.last_words()?.into());
+                        return Some((Ok(frame), (watching, frames)));
+                    }
                 };
                 let error = match frame.data_ref() {
                     Some(bytes) => watching.report(&bytes.clone()).await.err(),
@@ -174,6 +207,16 @@ impl Watching {
             },
         );
         StreamBody::new(stream).boxed_unsync()
+    }
+
+    /// What the client is told at the end of a push that told of no digest: it would ship what nobody
+    /// wrote down.
+    fn last_words(&mut self) -> Option<String> {
+        self.watch.is_silent().then(|| {
+            let words = failure("the engine told of no digest");
+            self.watch.take(words.as_bytes());
+            words
+        })
     }
 
     async fn report(&mut self, bytes: &[u8]) -> Result<(), String> {

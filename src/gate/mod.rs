@@ -13,8 +13,11 @@
 
 mod advice;
 pub(crate) mod alias;
+mod archive;
 pub(crate) mod build;
 mod buildkit;
+pub(crate) mod change;
+mod commit;
 pub(crate) mod container;
 mod create;
 mod credential;
@@ -43,6 +46,7 @@ pub(crate) mod names;
 pub(crate) mod object;
 pub(crate) mod own;
 mod own_image;
+mod prune;
 pub(crate) mod push;
 pub(crate) mod query;
 mod realm;
@@ -58,7 +62,10 @@ pub(crate) mod sweep;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod tunnel;
+mod usage;
+mod version;
 pub(crate) mod workspace;
 
 pub use container::Ceiling;

@@ -10,9 +10,13 @@ use super::container::endpoint;
 use super::field::{Field, Rule, Shape, copy, forbidden, nested, text};
 use super::json;
 use super::refusal::Denied;
+use crate::subnet::Subnet;
 
-/// A network of the job's own. Its addresses are the engine's choice: a subnet of the job's choice
-/// would draw the host's traffic for it.
+/// The words of each filter.
+pub(crate) type Filters = BTreeMap<String, BTreeMap<String, bool>>;
+
+/// A network of the job's own. Whether it may have the addresses that it asks for, the caller knows: a
+/// range of the job's choice would draw the host's traffic for it.
 pub(crate) fn network(bytes: &[u8]) -> Result<Value, Denied> {
     let given = json::object(bytes)?;
     let mut body = copy("", &given, NETWORK)?;
@@ -20,10 +24,43 @@ pub(crate) fn network(bytes: &[u8]) -> Result<Value, Denied> {
     let options = nested("Options", given.get("Options"))?;
     let options = copy("Options.", &options, NETWORK_OPTIONS)?;
     body.insert("Options".to_owned(), Value::Object(options));
+    if let Some(ipam) = addresses(given.get("IPAM"))? {
+        body.insert("IPAM".to_owned(), ipam);
+    }
     body.insert("Driver".to_owned(), json!("bridge"));
     // The job's own: another job's have other names in the engine.
     body.insert("CheckDuplicate".to_owned(), json!(true));
     Ok(Value::Object(body))
+}
+
+/// The ranges that a network asks for; nothing where the engine shall choose.
+fn addresses(given: Option<&Value>) -> Result<Option<Value>, Denied> {
+    let given = nested("IPAM", given)?;
+    let kept = copy("IPAM.", &given, IPAM)?;
+    let ranges = kept.get("Config").and_then(Value::as_array);
+    let is_set = |range: &&Value| !json::is_unset(range);
+    let ranges: Vec<&Value> = ranges.into_iter().flatten().filter(is_set).collect();
+    for range in &ranges {
+        let text = text("IPAM.Config.Subnet", range.get("Subnet"))?;
+        let parsed: Result<Subnet, _> = text.parse();
+        parsed.map_err(|error| Denied::malformed(format!("IPAM.Config.Subnet: {error}")))?;
+    }
+    Ok((!ranges.is_empty()).then(|| json!({ "Driver": "default", "Config": ranges })))
+}
+
+/// Whether the ranges of a network that was read lie in those that are open to the job.
+pub(crate) fn within(network: &Value, open: &[Subnet]) -> Result<(), Denied> {
+    let ranges = network["IPAM"]["Config"].as_array().into_iter().flatten();
+    for text in ranges.filter_map(|range| range["Subnet"].as_str()) {
+        let subnet = text.parse::<Subnet>().ok();
+        if !subnet.is_some_and(|subnet| open.iter().any(|range| range.covers(subnet))) {
+            return Err(Denied::forbidden(format!(
+                "the range {text} is not open to this job: leave ipam out, or use one that the operator gives in \
+                 `subnets` of the lane"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// A volume of the job's own; the engine chooses its name if it has none.
@@ -66,7 +103,15 @@ pub(crate) fn disconnect(bytes: &[u8]) -> Result<Value, Denied> {
 
 /// Filters of a list, with the job's own label among them.
 pub(crate) fn filters(given: &str, label: (&str, &str)) -> Result<String, Denied> {
-    let mut all: BTreeMap<String, BTreeMap<String, bool>> = BTreeMap::new();
+    let mut all = read_filters(given)?;
+    let labels = all.entry("label".to_owned()).or_default();
+    labels.insert(format!("{}={}", label.0, label.1), true);
+    Ok(json!(all).to_string())
+}
+
+/// The words of each filter, in either of the two forms that clients write.
+pub(crate) fn read_filters(given: &str) -> Result<Filters, Denied> {
+    let mut all = Filters::new();
     let map = if given.is_empty() {
         Map::new()
     } else {
@@ -85,9 +130,7 @@ pub(crate) fn filters(given: &str, label: (&str, &str)) -> Result<String, Denied
         let words = words.ok_or_else(malformed)?;
         all.insert(name, words.into_iter().map(|word| (word, true)).collect());
     }
-    let labels = all.entry("label".to_owned()).or_default();
-    labels.insert(format!("{}={}", label.0, label.1), true);
-    Ok(json!(all).to_string())
+    Ok(all)
 }
 
 /// A name that a job may give: not one that reads as an id, nor one of ours.
@@ -118,12 +161,21 @@ const NETWORK: &[Field] = &[
     Field("ConfigOnly", LEAVE),
     Field("ConfigFrom", LEAVE),
     Field("Scope", Rule::Among(&["local"])),
-    Field(
-        "IPAM",
-        Rule::Unset("the engine chooses the addresses of a job's networks"),
-    ),
+    Field("IPAM", Rule::Apart),
     Field("Options", Rule::Apart),
     Field("Labels", Rule::Keep(Shape::Labels)),
+];
+const IPAM: &[Field] = &[
+    Field("Driver", Rule::Among(&["default"])),
+    Field("Options", LEAVE),
+    Field("Config", Rule::Keep(Shape::Objects(RANGE))),
+];
+const RANGE: &[Field] = &[
+    Field("Subnet", TEXT),
+    Field("IPRange", TEXT),
+    Field("Gateway", TEXT),
+    Field("AuxiliaryAddresses", LEAVE),
+    Field("AuxAddress", LEAVE),
 ];
 const NETWORK_OPTIONS: &[Field] = &[
     Field("com.docker.network.driver.mtu", TEXT),
@@ -205,8 +257,26 @@ mod tests {
     fn what_reaches_the_host_is_refused_by_name() {
         let nfs = br#"{"Name":"x","DriverOpts":{"type":"nfs","device":":/"}}"#;
         assert!(volume(nfs).unwrap_err().message.contains("DriverOpts"));
-        let subnet = br#"{"Name":"x","IPAM":{"Config":[{"Subnet":"10.0.0.0/24"}]}}"#;
-        assert!(network(subnet).unwrap_err().message.contains("IPAM"));
+        let subnet =
+            br#"{"Name":"x","IPAM":{"Driver":"default","Config":[{"Subnet":"10.0.7.0/24"}]}}"#;
+        let subnet = network(subnet).unwrap();
+        assert!(within(&subnet, &["10.0.0.0/16".parse().unwrap()]).is_ok());
+        for open in [&["10.1.0.0/16".parse().unwrap()][..], &[]] {
+            assert!(
+                within(&subnet, open)
+                    .unwrap_err()
+                    .message
+                    .contains("10.0.7.0/24")
+            );
+        }
+        for ipam in [
+            r#"{"Config":[{"Subnet":"::/64"}]}"#,
+            r#"{"Driver":"x"}"#,
+            r#"{"Config":[{"Gateway":"10.0.0.1"}]}"#,
+        ] {
+            let body = format!(r#"{{"Name":"x","IPAM":{ipam}}}"#);
+            assert!(network(body.as_bytes()).is_err(), "{ipam}");
+        }
         let bridge = br#"{"Name":"x","Options":{"com.docker.network.bridge.name":"docker0"}}"#;
         assert!(network(bridge).unwrap_err().message.contains("bridge.name"));
         assert!(network(br#"{"Name":"x","Driver":"macvlan"}"#).is_err());

@@ -23,15 +23,23 @@ pub struct Pushed {
 pub(crate) struct Watch {
     image: String,
     line: Vec<u8>,
+    /// What was handed out: the same digest may stand in a line for people and in one for programs.
+    found: Vec<Pushed>,
+    has_failed: bool,
 }
 
-#[derive(Deserialize)]
+/// A line of progress, as far as it can tell of a digest.
+#[derive(Deserialize, Default)]
+#[serde(default)]
 struct Line {
-    aux: Aux,
+    /// Engines with the containerd image store write the digest here only.
+    status: String,
+    aux: Option<Aux>,
+    error: String,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "PascalCase")]
 struct Aux {
     tag: String,
     digest: String,
@@ -42,45 +50,61 @@ impl Watch {
         Self {
             image: image.into(),
             line: Vec::new(),
+            found: Vec::new(),
+            has_failed: false,
         }
     }
 
     /// Takes the next bytes; hands out what they reported.
     pub(crate) fn take(&mut self, bytes: &[u8]) -> Vec<Pushed> {
-        let mut found = Vec::new();
+        let before = self.found.len();
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
             if self.line.len() + part.len() <= LONGEST_LINE {
                 self.line.extend_from_slice(part);
             }
             if part.ends_with(b"\n") {
-                found.extend(self.finish());
+                self.read();
+                self.line.clear();
             }
         }
         // The engine ends its lines with \r\n, but not every one of them.
-        if self.line.ends_with(b"}") {
-            let pushed = self.read();
-            if pushed.is_some() {
-                self.line.clear();
-            }
-            found.extend(pushed);
+        if self.line.ends_with(b"}") && self.read() {
+            self.line.clear();
         }
-        found
+        self.found[before..].to_vec()
     }
 
-    fn finish(&mut self) -> Option<Pushed> {
-        let pushed = self.read();
-        self.line.clear();
-        pushed
+    /// Whether the stream told neither of a digest nor of a failure.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.found.is_empty() && !self.has_failed
     }
 
-    fn read(&self) -> Option<Pushed> {
-        let Line { aux } = serde_json::from_slice(&self.line).ok()?;
-        Some(Pushed {
-            image: self.image.clone(),
-            tag: aux.tag,
-            digest: aux.digest,
-        })
+    /// Whether the line is a whole one.
+    fn read(&mut self) -> bool {
+        let Ok(line) = serde_json::from_slice::<Line>(&self.line) else {
+            return false;
+        };
+        self.has_failed |= !line.error.is_empty();
+        let told = line.aux.map(|aux| (aux.tag, aux.digest));
+        let told = told.filter(|(_, digest)| !digest.is_empty());
+        if let Some((tag, digest)) = told.or_else(|| in_words(&line.status)) {
+            let image = self.image.clone();
+            let pushed = Pushed { image, tag, digest };
+            if !self.found.contains(&pushed) {
+                self.found.push(pushed);
+            }
+        }
+        true
     }
+}
+
+/// The tag and the digest of `v1: digest: sha256:… size: 528`.
+fn in_words(status: &str) -> Option<(String, String)> {
+    let (tag, rest) = status.split_once(": digest: ")?;
+    let (digest, size) = rest.split_once(" size: ")?;
+    let is_number = !size.is_empty() && size.bytes().all(|byte| byte.is_ascii_digit());
+    let is_digest = digest.starts_with("sha256:") && !tag.contains(' ');
+    (is_number && is_digest).then(|| (tag.to_owned(), digest.to_owned()))
 }
 
 #[cfg(test)]
@@ -108,6 +132,35 @@ mod tests {
                 .collect();
             assert_eq!(found, expect, "in chunks of {size}");
         }
+    }
+
+    #[test]
+    fn a_digest_that_stands_in_the_words_for_people_only_is_found() {
+        let mut watch = Watch::new("harbor/app");
+        let lines = concat!(
+            "{\"status\":\"Pushed\",\"id\":\"sha256:cd\"}\r\n",
+            "{\"status\":\"v1: digest: sha256:ab size: 855\"}\r\n",
+            "{\"aux\":{\"manifestPushedInsteadOfIndex\":true}}\r\n",
+        );
+        let found = watch.take(lines.as_bytes());
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].digest, "sha256:ab");
+        for status in [
+            "v1: digest: ab size: 5",
+            "v1: digest: sha256:ab size: x",
+            "a b: digest: sha256:a size: 5",
+        ] {
+            assert_eq!(in_words(status), None, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_push_that_tells_of_no_digest_and_no_failure_is_silent() {
+        let mut watch = Watch::new("a");
+        watch.take(b"{\"status\":\"Pushed\",\"id\":\"a\"}\r\n");
+        assert!(watch.is_silent());
+        watch.take(b"{\"error\":\"denied\"}");
+        assert!(!watch.is_silent());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::names::Names;
 use super::push::Pushed;
 use super::registries::Registries;
 use crate::docker::tenant::{Tenant, TenantSecret};
+use crate::subnet::Subnet;
 
 /// A yes or no about an image name or tag.
 pub(crate) type ImageRule = Arc<dyn Fn(&str) -> bool + Send + Sync>;
@@ -29,6 +30,8 @@ pub struct Scope {
     pub labels: BTreeMap<String, String>,
     /// The job's network, by a name that is unique on the daemon.
     pub network: String,
+    /// Ranges from which the job may choose the addresses of its networks.
+    pub subnets: Vec<Subnet>,
     /// Whose caches the job shares.
     pub tenant: Tenant,
     /// Makes names and keys that belong to the tenant and that no job can compute.

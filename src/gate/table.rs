@@ -3,6 +3,7 @@
 //! Pure. What has no row is refused. A new row with a known act needs no other change; a new
 //! [`Act`] does not compile before the handler carries it out.
 
+use super::container::settings;
 use super::object;
 use super::refusal::Denied;
 
@@ -10,8 +11,8 @@ use super::refusal::Denied;
 #[derive(Debug)]
 pub(crate) struct Row {
     pub method: &'static str,
-    /// After the version. `{name}` stands for one segment, `{image}` for one or more, `{any}` for
-    /// the rest.
+    /// After the version. `{name}` stands for one segment, `{image}` for one or more, `{path}` for
+    /// two or more, `{any}` for the rest.
     pub path: &'static str,
     /// The parameters that are known, and how each is read.
     pub parameters: &'static [(&'static str, Kind)],
@@ -64,6 +65,13 @@ pub(crate) enum Act {
     Login,
     /// No job has such a thing.
     NotFound,
+    /// No job has any of them.
+    Empty,
+    /// The engine's versions, with the oldest that the gate speaks.
+    Version,
+    /// What the job's things take of the disk.
+    Usage,
+    BuildPrune,
     Build,
     Session,
     BuildKit,
@@ -74,9 +82,16 @@ pub(crate) enum Act {
     ImageTag,
     ImagePush,
     ImageDelete,
+    ImagePrune,
+    ImageSave,
+    ImageLoad,
+    /// What a registry has under a name that the job may use.
+    Distribution,
     /// On a container of the job's.
     Container,
     ContainerCreate,
+    ContainerCommit,
+    ContainerPrune,
     ContainerRename,
     ContainerDelete,
     /// On an exec in a container of the job's.
@@ -87,9 +102,11 @@ pub(crate) enum Act {
     /// Puts a container of the job's in a network of the job's, or takes it out.
     NetworkMember,
     NetworkDelete,
+    NetworkPrune,
     /// On a volume of the job's.
     Volume,
     VolumeCreate,
+    VolumePrune,
 }
 
 /// `METHOD "path" [parameter: kind, …] payload => act;`
@@ -111,10 +128,11 @@ use Payload::{Archive, ByAct, Json, Nothing, Stream};
 pub(crate) static TABLE: &[Row] = rows! {
     GET    "/_ping"                     [] Nothing => Pass;
     HEAD   "/_ping"                     [] Nothing => Pass;
-    GET    "/version"                   [] Nothing => Pass;
+    GET    "/version"                   [] Nothing => Version;
     GET    "/info"                      [] Nothing => Info;
     GET    "/events"                    ["since": Word, "until": Word, "filters": Text] Nothing => List;
     POST   "/auth"                      [] Json(object::login) => Login;
+    GET    "/system/df"                 ["type": Many, "verbose": Flag] Nothing => Usage;
 
     POST   "/build"                     [
         "t": Many, "dockerfile": Text, "extrahosts": Many, "remote": Text, "q": Flag,
@@ -127,28 +145,51 @@ pub(crate) static TABLE: &[Row] = rows! {
         "securityopt": Unset, "stream": Unset,
     ] Archive => Build;
     POST   "/build/cancel"              ["id": Word] Nothing => Pass;
+    POST   "/build/prune"               [
+        "all": Flag, "filters": Text, "keep-storage": Word, "reserved-space": Word,
+        "max-used-space": Word, "min-free-space": Word,
+    ] Nothing => BuildPrune;
     POST   "/session"                   [] ByAct => Session;
     POST   "/grpc"                      [] ByAct => BuildKit;
 
     GET    "/images/json"               [
         "all": Flag, "digests": Flag, "filters": Text, "filter": Unset, "only_ids": Flag,
-        "shared-size": Flag, "manifests": Flag,
+        "shared-size": Flag, "manifests": Flag, "identity": Flag,
     ] Nothing => ImageList;
     POST   "/images/create"             [
-        "fromImage": Text, "tag": Text, "platform": Text, "fromSrc": Unset, "repo": Unset,
-        "message": Unset, "changes": Unset,
-    ] Nothing => ImagePull;
-    GET    "/images/{image}/json"       ["size": Flag, "manifests": Flag] Nothing => Image;
-    GET    "/images/{image}/history"    [] Nothing => Image;
+        "fromImage": Text, "tag": Text, "platform": Text, "fromSrc": Text, "repo": Text,
+        "message": Text, "changes": Many,
+    ] ByAct => ImagePull;
+    POST   "/images/prune"              ["filters": Text] Nothing => ImagePrune;
+    GET    "/images/{image}/json"       [
+        "size": Flag, "manifests": Flag, "platform": Text,
+    ] Nothing => Image;
+    GET    "/images/{image}/history"    ["platform": Text] Nothing => Image;
     POST   "/images/{image}/tag"        ["repo": Text, "tag": Text, "force": Flag] Nothing => ImageTag;
-    POST   "/images/{image}/push"       ["tag": Text, "platform": Unset] Nothing => ImagePush;
-    DELETE "/images/{image}"            ["force": Flag, "noprune": Flag] Nothing => ImageDelete;
+    POST   "/images/{image}/push"       ["tag": Text, "platform": Text] Nothing => ImagePush;
+    DELETE "/images/{image}"            [
+        "force": Flag, "noprune": Flag, "platforms": Many,
+    ] Nothing => ImageDelete;
+    GET    "/images/{image}/attestations" [
+        "platform": Text, "type": Text, "statement": Flag,
+    ] Nothing => Image;
+    GET    "/images/get"                ["names": Many, "platform": Many] Nothing => ImageSave;
+    GET    "/images/{image}/get"        ["platform": Many] Nothing => ImageSave;
+    POST   "/images/load"               [
+        "quiet": Flag, "platform": Many,
+    ] Archive => ImageLoad;
+    GET    "/distribution/{image}/json" [] Nothing => Distribution;
 
     GET    "/containers/json"           [
         "all": Flag, "limit": Word, "size": Flag, "filters": Text, "trunc_cmd": Flag,
         "since": Unset, "before": Unset,
     ] Nothing => List;
     POST   "/containers/create"         ["name": Word, "platform": Text] ByAct => ContainerCreate;
+    POST   "/containers/prune"          ["filters": Text] Nothing => ContainerPrune;
+    POST   "/commit"                    [
+        "container": Text, "repo": Text, "tag": Text, "comment": Text, "author": Text,
+        "pause": Flag, "changes": Many,
+    ] Json(settings::config) => ContainerCommit;
     GET    "/containers/{name}/json"    ["size": Flag] Nothing => Container;
     GET    "/containers/{name}/logs"    [
         "follow": Flag, "stdout": Flag, "stderr": Flag, "since": Word, "until": Word,
@@ -156,6 +197,9 @@ pub(crate) static TABLE: &[Row] = rows! {
     ] Nothing => Container;
     GET    "/containers/{name}/top"     ["ps_args": Word] Nothing => Container;
     GET    "/containers/{name}/stats"   ["stream": Flag, "one-shot": Flag] Nothing => Container;
+    GET    "/containers/{name}/changes" [] Nothing => Container;
+    GET    "/containers/{name}/export"  [] Nothing => Container;
+    POST   "/containers/{name}/update"  [] Json(settings::update) => Container;
     POST   "/containers/{name}/start"   ["detachKeys": Text, "checkpoint": Unset] Nothing => Container;
     POST   "/containers/{name}/stop"    ["t": Word, "signal": Word] Nothing => Container;
     POST   "/containers/{name}/restart" ["t": Word, "signal": Word] Nothing => Container;
@@ -184,6 +228,7 @@ pub(crate) static TABLE: &[Row] = rows! {
     GET    "/networks"                  ["filters": Text] Nothing => List;
     GET    "/networks/"                 ["filters": Text] Nothing => List;
     POST   "/networks/create"           [] Json(object::network) => NetworkCreate;
+    POST   "/networks/prune"            ["filters": Text] Nothing => NetworkPrune;
     GET    "/networks/{name}"           ["verbose": Flag, "scope": Word] Nothing => Network;
     POST   "/networks/{name}/connect"   [] Json(object::connect) => NetworkMember;
     POST   "/networks/{name}/disconnect" [] Json(object::disconnect) => NetworkMember;
@@ -192,10 +237,15 @@ pub(crate) static TABLE: &[Row] = rows! {
     GET    "/volumes"                   ["filters": Text] Nothing => List;
     GET    "/volumes/"                  ["filters": Text] Nothing => List;
     POST   "/volumes/create"            [] Json(object::volume) => VolumeCreate;
+    POST   "/volumes/prune"             ["filters": Text] Nothing => VolumePrune;
     GET    "/volumes/{name}"            [] Nothing => Volume;
     DELETE "/volumes/{name}"            ["force": Flag] Nothing => Volume;
 
-    // `docker inspect NAME` looks a name up among all kinds of things.
+    GET    "/plugins"                   ["filters": Text] Nothing => Empty;
+    // `docker inspect NAME` looks a name up among all kinds of things, also one that only an image can have.
+    GET    "/containers/{path}/json"    ["size": Flag] Nothing => NotFound;
+    GET    "/networks/{path}"           ["verbose": Flag, "scope": Word] Nothing => NotFound;
+    GET    "/volumes/{path}"            [] Nothing => NotFound;
     GET    "/plugins/{any}"             [] Nothing => NotFound;
     GET    "/services/{any}"            ["insertDefaults": Flag] Nothing => NotFound;
     GET    "/tasks/{any}"               [] Nothing => NotFound;
@@ -214,6 +264,7 @@ impl Row {
         let is_sound = match kind {
             "name" => is_segment(name),
             "image" => name.split('/').all(is_segment),
+            "path" => name.contains('/') && name.split('/').all(is_segment),
             _ => true,
         };
         is_sound.then_some(name)

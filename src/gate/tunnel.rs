@@ -89,6 +89,19 @@ impl Call {
         Ok(())
     }
 
+    /// Answers the call here, with so many messages that say nothing.
+    pub(super) async fn tell_nothing(mut self, messages: usize) -> Result<(), Failed> {
+        while take(&mut self.body).await?.is_some() {}
+        let mut response = Response::new(());
+        let kind = HeaderValue::from_static("application/grpc");
+        response.headers_mut().insert(CONTENT_TYPE, kind);
+        let mut send = self.respond.send_response(response, false)?;
+        for _ in 0..messages {
+            send_all(&mut send, framed(&[])).await?;
+        }
+        Ok(send.send_trailers(ended(0, ""))?)
+    }
+
     /// Reads the one message of a call.
     pub(super) async fn message(&mut self) -> Result<Bytes, Denied> {
         let malformed = || Denied::malformed("the build request is malformed");

@@ -1,7 +1,7 @@
 //! Paths of the job's workspace as something the daemon can mount.
 //!
 //! The job writes in its workspace while we look, so a path is not checked and then used: it is
-//! opened beneath the volume without following any link, and what was opened is mounted at a place
+//! opened beneath the volume, no link of the way leading out of it, and what was opened is mounted at a place
 //! where no job can write. The daemon gets that place.
 
 use std::fs::{self, File};
@@ -18,7 +18,7 @@ use super::container::mount::Place;
 use super::error::GateError;
 use super::own::Own;
 use super::refusal::Denied;
-use crate::sys::mount::{bind, open_beneath};
+use crate::sys::mount::{bind, open_beneath, open_within};
 
 /// Where clients look for a daemon; containers of a job find this gate there.
 const SOCKETS: &[&str] = &["/var/run/docker.sock", "/run/docker.sock"];
@@ -79,7 +79,11 @@ impl Binds {
     }
 
     fn mount(&self, root: &Path, relative: &str, makes_folder: bool) -> std::io::Result<PathBuf> {
-        let source = open_beneath(root, Path::new(relative), makes_folder)?;
+        let source = match open_beneath(root, Path::new(relative), makes_folder) {
+            // A link is fine as long as it stays in the volume; nothing is made behind one.
+            Err(error) if is_link(&error) => open_within(root, Path::new(relative))?,
+            opened => opened?,
+        };
         let place = self.place_for(&source)?;
         bind(&source, &place)?;
         Ok(place)
@@ -107,10 +111,14 @@ impl Binds {
     }
 }
 
+fn is_link(error: &Error) -> bool {
+    error.raw_os_error().map(Errno::from_raw) == Some(Errno::ELOOP)
+}
+
 fn refused(path: &str, error: &Error) -> Denied {
     match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::ELOOP | Errno::EXDEV) => Denied::forbidden(format!(
-            "the bind source {path:?} goes through a symbolic link: name the real path"
+            "the bind source {path:?} goes through a symbolic link that leaves the workspace: name the real path"
         )),
         Some(Errno::ENOENT) => {
             Denied::malformed(format!("bind source path does not exist: {path}"))

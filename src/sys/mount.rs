@@ -134,6 +134,15 @@ pub(crate) fn open_beneath(root: &Path, path: &Path, makes_folders: bool) -> io:
     Ok(here)
 }
 
+/// Opens what lies at `path` beneath `root`, also through symbolic links, as long as no step of the way leaves
+/// `root`: the kernel looks at each, so that a job gains nothing by changing them meanwhile.
+pub(crate) fn open_within(root: &Path, path: &Path) -> io::Result<OwnedFd> {
+    let how = OpenHow::new()
+        .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
+        .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    Ok(openat2(handle(root)?, path, how)?)
+}
+
 /// A path that names what an open file is, whatever it is called.
 pub(crate) fn descriptor_path(file: &impl AsFd) -> String {
     format!("/proc/self/fd/{}", file.as_fd().as_raw_fd())
@@ -158,6 +167,12 @@ mod tests {
             }
         }
         assert!(!foreign.path().join("c").exists());
+        std::os::unix::fs::symlink("../../..", root.join("a/up")).unwrap();
+        let within = |path: &str| open_within(root, Path::new(path));
+        assert!(within("within/b").is_ok() && within("a/b").is_ok());
+        for path in ["away", "a/up", "a/up/etc", "../x", "/etc", "none"] {
+            assert!(within(path).is_err(), "{path}");
+        }
         assert!(open("new/deep", false).is_err());
         assert!(open("new/deep", true).is_ok());
         assert!(root.join("new/deep").is_dir());

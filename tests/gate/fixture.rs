@@ -481,10 +481,13 @@ fn runtime() -> tokio::runtime::Runtime {
 
 /// The configuration of the code server.
 fn config(folder: &Path) -> Config {
+    // A script may bring a registry of its own.
+    let registry = std::env::var("DOCKMASTER_TEST_REGISTRY");
+    let registry = registry.as_deref().unwrap_or("registry.test");
     let text = format!(
-        "state-dir = '{0}/state'\nrun-dir = '{0}/run'\n[registry]\nhost = 'registry.test'\n\
+        "state-dir = '{0}/state'\nrun-dir = '{0}/run'\n[registry]\nhost = '{registry}'\n\
          [lanes.docker]\nkind = 'docker'\ndocker-api = 'gate'\nimages = ['dmgate-test/*', 'dmgate-test-*', '**/test/app']\n\
-         push-registries = ['127.0.0.1:*']\nregistries = ['*', '127.0.0.1:*']\n",
+         push-registries = ['127.0.0.1:*']\nregistries = ['*', '127.0.0.1:*']\nsubnets = ['10.213.0.0/16']\n",
         folder.display()
     );
     let path = folder.join("config.toml");

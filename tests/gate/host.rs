@@ -74,10 +74,9 @@ fn what_would_reach_the_host_is_refused_with_a_message(jobs: &Jobs) {
 fn what_no_job_needs_is_refused_with_a_message(jobs: &Jobs) {
     let job = jobs.open("closed");
     for arguments in [
-        vec!["save", &job.base],
         vec!["swarm", "init"],
-        vec!["plugin", "ls"],
-        vec!["system", "prune", "-f"],
+        vec!["plugin", "enable", "x"],
+        vec!["search", "x"],
         vec![
             "volume",
             "create",

@@ -22,6 +22,7 @@ testbed::tests![
     caches_and_artifacts_reach_the_next_job,
     services_answer_to_all_their_names,
     a_service_that_does_not_listen_is_a_warning,
+    an_engine_that_a_job_brings_is_told_what_to_do_instead,
     jobs_side_by_side_share_no_volume,
     a_large_log_arrives_whole,
 ];
@@ -230,6 +231,16 @@ fn a_service_that_does_not_listen_is_a_warning(fixture: &Fixture) {
             "probably didn't start properly: it has no exposed ports",
         ],
     );
+}
+
+fn an_engine_that_a_job_brings_is_told_what_to_do_instead(fixture: &Fixture) {
+    let job = job("dind")
+        .service(Service::new("docker:27-dind"))
+        .script(["true"]);
+    let outcome = fixture.company().run(TAG, job).unwrap();
+    passed(&outcome);
+    says(&outcome, &["the service docker:27-dind is not started"]);
+    assert!(!outcome.text().contains("probably didn't start"));
 }
 
 fn jobs_side_by_side_share_no_volume(fixture: &Fixture) {

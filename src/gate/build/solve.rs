@@ -30,6 +30,16 @@ pub(crate) fn is_open(path: &str) -> bool {
     METHODS.contains(&path) || method.is_some_and(|method| GATEWAY.contains(&method))
 }
 
+/// How many messages that say nothing the gate itself answers with: what the builder keeps is no job's to
+/// see or remove.
+pub(crate) fn messages_here(path: &str) -> Option<usize> {
+    match path.strip_prefix("/moby.buildkit.v1.Control/")? {
+        "DiskUsage" => Some(1),
+        "Prune" | "ListenBuildHistory" => Some(0),
+        _ => None,
+    }
+}
+
 /// The methods whose request is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Method {

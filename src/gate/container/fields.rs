@@ -107,13 +107,11 @@ pub(super) const HOST: &[Field] = &[
         "CgroupParent",
         Rule::Unset("the job's limits are the operator's"),
     ),
-    Field(
-        "Links",
-        Rule::Unset("put both containers in one network and use their names"),
-    ),
+    Field("Links", Rule::Apart),
     Field("Sysctls", UNSET),
     Field("StorageOpt", UNSET),
-    Field("Annotations", UNSET),
+    // They speak to the runtime, and some runtimes write files of the host where they say.
+    Field("Annotations", Rule::Apart),
     Field("Capabilities", UNSET),
     Field("OomKillDisable", UNSET),
     Field("CpuShares", NUMBER),
@@ -141,6 +139,20 @@ pub(super) const HOST: &[Field] = &[
     Field("CpuPercent", UNSET),
     Field("IOMaximumIOps", UNSET),
     Field("IOMaximumBandwidth", UNSET),
+];
+
+/// What `update` changes.
+pub(super) const UPDATABLE: &[&str] = &[
+    "CpuShares",
+    "Memory",
+    "NanoCpus",
+    "CpuPeriod",
+    "CpuQuota",
+    "CpusetCpus",
+    "CpusetMems",
+    "MemoryReservation",
+    "MemorySwap",
+    "PidsLimit",
 ];
 
 const RESTART: &[Field] = &[
@@ -177,7 +189,7 @@ pub(super) const ENDPOINT: &[Field] = &[
     Field("MacAddress", Rule::Unset(MAC)),
     Field("DriverOpts", UNSET),
     Field("GwPriority", NUMBER),
-    Field("Links", Rule::Unset("use the names of the containers")),
+    Field("Links", Rule::Apart),
     // What the engine fills in itself; clients send it back empty.
     Field("NetworkID", Rule::Apart),
     Field("EndpointID", Rule::Apart),

@@ -5,8 +5,10 @@
 
 mod ceiling;
 mod fields;
+pub(crate) mod link;
 pub(crate) mod mount;
 mod security;
+pub(crate) mod settings;
 
 use std::collections::BTreeMap;
 
@@ -75,6 +77,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Creation, Denied> {
     creation.namespaces(&host_given)?;
     creation.volumes(&host_given)?;
     creation.networking(&given)?;
+    creation.links(&host_given)?;
     security(&host_given, &mut creation.host)?;
     creation.logging(&host_given)?;
     creation.publishing(&host_given);
@@ -91,6 +94,11 @@ impl Creation {
         joined
             .map(String::as_str)
             .chain(self.volumes_from.iter().map(|(name, _)| name.as_str()))
+            .chain(
+                self.endpoints
+                    .iter()
+                    .flat_map(|(_, it)| link::containers(it)),
+            )
     }
 
     /// Every network that must be the job's own; the empty name is the usual one.
@@ -154,6 +162,9 @@ impl Creation {
             .into_iter()
             .map(|(name, mut settings)| {
                 alias::add(&mut settings, &resolution.names);
+                link::write(&mut settings, |name| {
+                    resolution.containers.get(name).cloned()
+                });
                 (network(&name), Value::Object(settings))
             })
             .collect();
@@ -220,6 +231,29 @@ impl Creation {
                 .push((usual_network(name).to_owned(), settings));
         }
         Ok(())
+    }
+
+    /// Links of the container are those of its main network.
+    fn links(&mut self, host: &Map<String, Value>) -> Result<(), Denied> {
+        let place = "HostConfig.Links";
+        let given = host.get("Links");
+        if given.is_none_or(json::is_unset) {
+            return Ok(());
+        }
+        if self.network_of.is_some() || self.network == "none" {
+            return Err(forbidden(
+                place,
+                "the container is in no network of its own",
+            ));
+        }
+        if !self.endpoints.iter().any(|(name, _)| *name == self.network) {
+            self.endpoints.push((self.network.clone(), Map::new()));
+        }
+        let main = self
+            .endpoints
+            .iter_mut()
+            .find(|(name, _)| *name == self.network);
+        main.map_or(Ok(()), |(_, settings)| link::add(place, settings, given))
     }
 
     /// The daemon itself, as root in the host's network, connects to where a log driver points:
@@ -289,11 +323,10 @@ pub(super) fn label(body: &mut Value, labels: &BTreeMap<String, String>) {
 
 /// Settings with which a container joins a network.
 pub(super) fn endpoint(place: &str, given: Option<&Value>) -> Result<Map<String, Value>, Denied> {
-    copy(
-        &format!("{place}."),
-        nested(place, given)?.as_ref(),
-        ENDPOINT,
-    )
+    let given = nested(place, given)?;
+    let mut settings = copy(&format!("{place}."), &given, ENDPOINT)?;
+    link::add(&format!("{place}.Links"), &mut settings, given.get("Links"))?;
+    Ok(settings)
 }
 
 /// The names under which clients mean the usual network, as one: the empty one.

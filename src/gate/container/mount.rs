@@ -186,6 +186,7 @@ const MOUNT: &[Field] = &[
     Field("BindOptions", Rule::Keep(Shape::Object(BIND))),
     Field("VolumeOptions", Rule::Keep(Shape::Object(VOLUME))),
     Field("TmpfsOptions", Rule::Keep(Shape::Object(MEMORY))),
+    Field("ImageOptions", LEAVE),
 ];
 const BIND: &[Field] = &[
     Field("Propagation", Rule::Among(&["rprivate", "private"])),

@@ -124,7 +124,11 @@ const HOSTILE: &[(&str, &str)] = &[
     ),
     (r#"{"HostConfig":{"Runtime":"kata"}}"#, "HostConfig.Runtime"),
     (r#"{"Runtime":"kata"}"#, "Runtime"),
-    (r#"{"HostConfig":{"Links":["db:db"]}}"#, "HostConfig.Links"),
+    (r#"{"HostConfig":{"Links":["db:a b"]}}"#, "HostConfig.Links"),
+    (
+        r#"{"HostConfig":{"Links":["db:db"],"NetworkMode":"none"}}"#,
+        "HostConfig.Links",
+    ),
     (
         r#"{"HostConfig":{"LogConfig":{"Type":"syslog"}}}"#,
         "HostConfig.LogConfig \"syslog\"",
@@ -148,10 +152,6 @@ const HOSTILE: &[(&str, &str)] = &[
     (
         r#"{"HostConfig":{"OomKillDisable":true}}"#,
         "HostConfig.OomKillDisable",
-    ),
-    (
-        r#"{"HostConfig":{"Annotations":{"a":"b"}}}"#,
-        "HostConfig.Annotations",
     ),
     (
         r#"{"HostConfig":{"StorageOpt":{"size":"1"}}}"#,
@@ -188,10 +188,6 @@ const HOSTILE: &[(&str, &str)] = &[
     (
         r#"{"HostConfig":{"Mounts":[{"type":"bind","Source":"/","Target":"/x"}]}}"#,
         "Mounts.type",
-    ),
-    (
-        r#"{"NetworkingConfig":{"EndpointsConfig":{"a":{"Links":["x"]}}}}"#,
-        "Links",
     ),
     (
         r#"{"NetworkingConfig":{"EndpointsConfig":{"a":{"DriverOpts":{"x":"y"}}}}}"#,
@@ -493,4 +489,26 @@ fn a_hardening_is_kept_and_written_in_one_way() {
         ));
         assert_eq!(body["host"]["SecurityOpt"], json!(["no-new-privileges"]));
     }
+}
+
+#[test]
+fn a_link_is_a_name_for_a_container_of_the_job_s_and_nothing_else() {
+    let body = r#"{"Image":"a","HostConfig":{"Links":["/db:data"]},
+        "NetworkingConfig":{"EndpointsConfig":{"net":{"Links":["web"]}}}}"#;
+    let creation = read(body.as_bytes()).unwrap();
+    assert_eq!(creation.containers().collect::<Vec<_>>(), ["web", "db"]);
+    let id = |digit: &str| digit.repeat(64);
+    let resolution = Resolution {
+        containers: BTreeMap::from([("db".to_owned(), id("1")), ("web".to_owned(), id("2"))]),
+        networks: BTreeMap::from([
+            (String::new(), "job-net".to_owned()),
+            ("net".to_owned(), "n".to_owned()),
+        ]),
+        ..Resolution::default()
+    };
+    let written = creation.write(&resolution);
+    let endpoints = &written["NetworkingConfig"]["EndpointsConfig"];
+    assert_eq!(endpoints["job-net"]["Links"], json!(["111111111111:data"]));
+    assert_eq!(endpoints["n"]["Links"], json!(["222222222222:web"]));
+    assert!(written["HostConfig"].get("Links").is_none());
 }

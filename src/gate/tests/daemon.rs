@@ -46,6 +46,7 @@ impl Fixture {
             label: ("dockmaster.made-by".to_owned(), "7".to_owned()),
             labels: BTreeMap::from([("dockmaster.job".to_owned(), "7".to_owned())]),
             network: "job-network".to_owned(),
+            subnets: vec!["10.213.0.0/16".parse().unwrap()],
             tenant: Tenant::new("gitlab.example.com", 42, true),
             secret: secret(),
             names: Names::new(&"a".repeat(32), &"b".repeat(32)),
@@ -162,9 +163,9 @@ async fn answer(
     let (status, text) = match found {
         // As the engine does, a list has only what the filter lets through.
         Some((_, list)) if uri.query().is_some_and(|query| query.contains("filters")) => {
-            let is_filtered = uri
-                .query()
-                .is_some_and(|query| query.contains("made-by%3D7"));
+            let is_filtered = uri.query().is_some_and(|query| {
+                query.contains("made-by%3D7") || query.contains("made-by-image%3D7")
+            });
             let all = json!([]);
             let list = if is_filtered { list } else { &all };
             (StatusCode::OK, list.to_string())

@@ -1,6 +1,9 @@
 mod alias;
+mod api;
 mod container;
 mod daemon;
+mod endpoint;
+mod fuzz;
 mod llb;
 mod own;
 mod proto;

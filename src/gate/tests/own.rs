@@ -240,6 +240,30 @@ async fn names_of_others_and_of_ours_are_not_given() {
 }
 
 #[tokio::test]
+async fn a_push_that_ends_well_without_a_digest_is_an_error() {
+    let with = |answer: &str| {
+        let mut things = things();
+        things.retain(|(request, _)| *request != "POST /images/app/push");
+        things.push(("POST /images/app/push", json!(answer)));
+        Fixture::open(things)
+    };
+    let words = format!("{{\"status\":\"1: digest: {DIGEST} size: 855\"}}\r\n");
+    let fixture = with(&words);
+    check(
+        &fixture.ask("POST /images/app/push?tag=1", "").await,
+        200,
+        DIGEST,
+    );
+    assert_eq!(fixture.pushed().len(), 1);
+    let fixture = with("{\"status\":\"Pushed\"}\r\n");
+    let answer = fixture.ask("POST /images/app/push?tag=1", "").await;
+    check(&answer, 200, "the engine told of no digest");
+    let fixture = with("{\"error\":\"denied\"}\r\n");
+    let (_, answer) = fixture.ask("POST /images/app/push?tag=1", "").await;
+    assert!(!answer.contains("told of no digest"), "{answer}");
+}
+
+#[tokio::test]
 async fn a_pushed_digest_is_told_if_it_is_of_our_own_image() {
     let fixture = Fixture::open(things());
     check(
@@ -272,14 +296,9 @@ async fn what_has_no_row_never_reaches_the_daemon() {
     let fixture = Fixture::open(things());
     for request in [
         "POST /swarm/init",
-        "GET /plugins",
+        "POST /plugins/prune",
         "POST /plugins/pull",
-        "POST /containers/prune",
-        "POST /commit?container=app",
-        "POST /containers/app/update",
-        "GET /containers/app/export",
-        "POST /images/load",
-        "GET /system/df",
+        "PUT /volumes/data",
     ] {
         check(
             &fixture.ask(request, "{}").await,

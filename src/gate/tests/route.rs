@@ -96,16 +96,9 @@ fn the_first_of_two_equal_names_counts() {
 fn what_is_not_listed_is_refused_by_name() {
     for (method, target) in [
         ("POST", "/v1.41/swarm/init"),
-        ("POST", "/v1.41/commit?container=x"),
-        ("POST", "/v1.41/images/load"),
-        ("GET", "/v1.41/images/get?names=x"),
-        ("GET", "/v1.41/plugins"),
-        ("GET", "/v1.41/distribution/x/json"),
-        ("POST", "/v1.41/containers/prune"),
-        ("POST", "/v1.41/containers/x/update"),
-        ("GET", "/v1.41/containers/x/export"),
+        ("GET", "/v1.41/images/search?term=x"),
+        ("POST", "/v1.41/plugins/prune"),
         ("GET", "/v1.41/containers/x/attach/ws"),
-        ("GET", "/v1.41/system/df"),
         ("DELETE", "/v1.41/images/"),
         ("GET", "//v1.41/info"),
         ("PATCH", "/info"),
@@ -116,7 +109,7 @@ fn what_is_not_listed_is_refused_by_name() {
 
 #[test]
 fn versions_that_take_a_host_config_at_start_are_refused() {
-    for version in ["v1.12", "v1.22", "v1.23", "v1.60", "v2.0", "v1.041", "v1"] {
+    for version in ["v1.12", "v1.22", "v1.23", "v2.0", "v1.041", "v1"] {
         refused(
             "POST",
             &format!("/{version}/containers/x/start"),
@@ -127,7 +120,7 @@ fn versions_that_take_a_host_config_at_start_are_refused() {
 
 #[test]
 fn dangerous_parameters_are_refused_by_name() {
-    refused("POST", "/images/create?fromSrc=http://x/y.tar", "fromSrc");
+    refused("POST", "/images/x/push?remote=1", "remote");
     refused("POST", "/build?cgroupparent=/x", "cgroupparent");
     refused(
         "POST",
@@ -153,7 +146,25 @@ fn a_look_at_what_no_job_has_finds_nothing() {
 
 const CONTAINER_ACTS: &[&str] = &[
     "start", "stop", "restart", "kill", "wait", "resize", "pause", "unpause", "attach", "exec",
+    "update",
 ];
+
+/// Acts on many things at once.
+fn whole(method: &str, segments: &[&str]) -> Option<Act> {
+    Some(match segments {
+        ["system", "df"] if method == "GET" => Act::Usage,
+        ["plugins"] if method == "GET" => Act::Empty,
+        ["build", "prune"] if method == "POST" => Act::BuildPrune,
+        ["images", "get"] if method == "GET" => Act::ImageSave,
+        ["images", "load"] if method == "POST" => Act::ImageLoad,
+        ["images", "prune"] if method == "POST" => Act::ImagePrune,
+        ["containers", "prune"] if method == "POST" => Act::ContainerPrune,
+        ["networks", "prune"] if method == "POST" => Act::NetworkPrune,
+        ["volumes", "prune"] if method == "POST" => Act::VolumePrune,
+        ["commit"] if method == "POST" => Act::ContainerCommit,
+        _ => return None,
+    })
+}
 
 /// The list of what is open, written a second time and in another way: by segments.
 #[expect(clippy::match_same_arms, reason = "one line for each kind of thing")]
@@ -164,12 +175,26 @@ fn oracle(method: &str, segments: &[&str]) -> Option<Act> {
     };
     let act = match segments {
         ["_ping"] if ["GET", "HEAD"].contains(&method) => Act::Pass,
+        _ if whole(method, segments).is_some() => return whole(method, segments),
+        ["distribution", name @ .., "json"]
+            if method == "GET" && !name.is_empty() && name.iter().all(is_name) =>
+        {
+            Act::Distribution
+        }
         ["auth"] if method == "POST" => Act::Login,
         ["build", "cancel"] if method == "POST" => Act::Pass,
-        ["version"] if method == "GET" => Act::Pass,
+        ["version"] if method == "GET" => Act::Version,
         ["info"] if method == "GET" => Act::Info,
         ["events" | "networks" | "volumes"] if method == "GET" => Act::List,
         ["networks" | "volumes", ""] | ["containers", "json"] if method == "GET" => Act::List,
+        ["containers", name @ .., "json"] if name.len() > 1 && name.iter().all(is_name) => {
+            return (method == "GET").then_some(Act::NotFound);
+        }
+        ["networks" | "volumes", name @ ..]
+            if method == "GET" && name.len() > 1 && name.iter().all(is_name) =>
+        {
+            Act::NotFound
+        }
         [
             "plugins" | "services" | "tasks" | "nodes" | "secrets" | "configs",
             _,
@@ -190,7 +215,8 @@ fn oracle(method: &str, segments: &[&str]) -> Option<Act> {
         }
         ["images", name @ .., last] if !name.is_empty() && name.iter().all(is_name) => {
             match (method, *last) {
-                ("GET", "json" | "history") => Act::Image,
+                ("GET", "json" | "history" | "attestations") => Act::Image,
+                ("GET", "get") => Act::ImageSave,
                 ("POST", "tag") => Act::ImageTag,
                 ("POST", "push") => Act::ImagePush,
                 _ => return None,
@@ -200,7 +226,9 @@ fn oracle(method: &str, segments: &[&str]) -> Option<Act> {
             match (method, *kind, last.join("/").as_str()) {
                 ("POST", "containers", "rename") => Act::ContainerRename,
                 ("DELETE", "containers", "") if last.is_empty() => Act::ContainerDelete,
-                ("GET", "containers", "json" | "logs" | "top" | "stats") => Act::Container,
+                ("GET", "containers", "json" | "logs" | "top" | "stats" | "changes" | "export") => {
+                    Act::Container
+                }
                 ("GET" | "HEAD" | "PUT", "containers", "archive") => Act::Container,
                 ("POST", "containers", act) if CONTAINER_ACTS.contains(&act) => Act::Container,
                 ("GET", "exec", "json") => Act::Exec,
@@ -273,6 +301,11 @@ const WORDS: &[&str] = &[
     "prune",
     "load",
     "get",
+    "changes",
+    "attestations",
+    "distribution",
+    "system",
+    "df",
     "commit",
     "export",
     "update",
@@ -306,6 +339,7 @@ fn path() -> impl Strategy<Value = String> {
     let row = (0..TABLE.len(), word(), word()).prop_map(|(row, one, two)| {
         let path = TABLE[row].path.replace("{name}", &one);
         path.replace("{image}", &format!("{one}/{two}"))
+            .replace("{path}", &format!("{one}/{two}"))
             .replace("{any}", &two)
     });
     let any = prop::collection::vec(word(), 0..5).prop_map(|words| format!("/{}", words.join("/")));

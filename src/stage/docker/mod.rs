@@ -2,6 +2,7 @@
 
 mod accounts;
 mod cleanup;
+mod dind;
 mod gate;
 mod helper;
 mod image;

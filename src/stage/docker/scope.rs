@@ -46,6 +46,7 @@ pub fn job_scope(
             (name::ROLE.into(), String::new()),
         ]),
         network: names.network(),
+        subnets: lane.subnets.clone(),
         names: gate::Names::new(&host_secret.of_job(names.key()), &secret.keyed("names", "")),
         tenant,
         secret,

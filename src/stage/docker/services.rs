@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use futures_util::future::{join_all, try_join_all};
 use tokio::{net::TcpStream, time};
 
-use super::{image::allowed, job::DockerJob};
+use super::{dind, image::allowed, job::DockerJob};
 use crate::{
     docker::{
         engine::Endpoint,
@@ -45,6 +45,9 @@ impl DockerJob<'_> {
 
     /// Gives every service its names. Skips one that another service has already, with a warning.
     async fn name_services(&self) -> Result<Vec<Service<'_>>, Failure> {
+        if let Some(advice) = dind::advice(&self.context.job, self.lane.docker_api) {
+            self.context.log.warn(&advice).await;
+        }
         let mut taken = BTreeSet::new();
         let mut services = Vec::new();
         for (number, wish) in self.context.job.services.iter().enumerate() {
@@ -53,6 +56,9 @@ impl DockerJob<'_> {
                     JobCode::Malformed,
                     "invalid service image name: it is empty",
                 ));
+            }
+            if dind::is_engine(&wish.name) {
+                continue;
             }
             let reference = allowed(&wish.name, &self.lane.services, "services")?;
             let mut aliases = Vec::new();

@@ -1,0 +1,177 @@
+"""Runs the calls of tests/golden/gate/calls through a gate with the clients of several Debian releases.
+
+matrix.py run ENGINE BINARY WORK   opens a gate beside the engine that answers here, runs the calls, writes WORK/results
+matrix.py table FOLDER             prints the table of all results, and what did not pass
+"""
+import glob
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+CALLS = os.path.join(HERE, "../../tests/golden/gate/calls")
+REGISTRY = "127.0.0.1:5099"
+# Name, release ("" is this machine), section, command of the compose client.
+CLIENTS = [
+    ("docker 20.10", "", "docker", ""),
+    ("docker 26.1", "trixie", "docker", ""),
+    ("docker 28.5", "forky", "docker", ""),
+    ("buildx 0.13", "trixie", "buildx", ""),
+    ("buildx 0.29", "forky", "buildx", ""),
+    ("compose 1.29", "", "compose", "docker-compose"),
+    ("compose 2.26", "trixie", "compose", "docker compose"),
+    ("compose 2.40", "forky", "compose", "docker compose"),
+    ("docker-py 7.1", "trixie", "python", ""),
+    ("docker-py 7.2", "forky", "python", ""),
+]
+PRELUDE = """
+up() { docker run -d --name "$N" "$@" "$B" sleep 100 >/dev/null; }
+dock() { docker build -t "$N:1" "$@" context; }
+"""
+PYTHON = "import docker; from os import environ as e; B, N, H = e['B'], e['N'], e['DOCKER_HOST']; client = docker.from_env(version='auto')\n"
+SERVICE = "services:\n  app:\n    image: {B}\n    command: sleep 100\n"
+
+
+def files(base):
+    """What the calls find in their folder."""
+    test = "  test:\n    image: %s\n" % base
+    service = SERVICE.format(B=base)
+    head = 'version: "3.7"\n'
+    return {
+        "context/Dockerfile": f"FROM {base}\nARG A=0\nRUN true\nCOPY hello /\n",
+        "context/Dockerfile.two": f"FROM {base} AS one\nRUN echo 1 >/tmp/one\nFROM {base}\nCOPY --from=one /tmp/one /one\nCOPY hello /\n",
+        "context/Dockerfile.secret": f"FROM {base}\nRUN --mount=type=secret,id=s test -s /run/secrets/s\n",
+        "context/Dockerfile.other": f"FROM {base}\nCOPY --from=other hello /other\n",
+        "context/hello": "hello\n",
+        "context/docker-bake.hcl": 'variable "N" {}\ntarget "default" {\n  tags = ["${N}:1"]\n}\n',
+        "other/hello": "other\n",
+        "docker-compose.yml": head + service,
+        "code.yml": head + service + test + "    command: sh -c 'exit 7'\n",
+        "health.yml": 'version: "2.4"\n' + service + "    healthcheck: {test: [CMD, 'true'], interval: 1s}\n" + test
+        + "    command: 'true'\n    depends_on: {app: {condition: service_healthy}}\n",
+        "links.yml": head + service + test + "    command: sleep 100\n    links: ['app:db']\n",
+        "ipam.yml": head + service + "    networks: [n]\nnetworks:\n  n:\n    ipam: {config: [{subnet: 10.213.8.0/24}]}\n",
+        "profile.yml": head + service + test + "    command: 'true'\n    profiles: [more]\n",
+        "secret.yml": head + service + "    secrets: [s]\nsecrets:\n  s: {file: ./secret}\n",
+        "secret": "secret\n",
+        "build.yml": head + "services:\n  app:\n    build: context\n    command: sleep 100\n",
+        "port.yml": head + service + "    ports: ['8080:80']\n",
+        "volume.yml": head + service + "    volumes: ['data:/data']\nvolumes:\n  data: {}\n",
+    }
+
+
+def calls():
+    section, found = "", []
+    for line in open(CALLS):
+        line = line.rstrip("\n")
+        if line.startswith("["):
+            section = line.strip("[]")
+        elif line and not line.startswith("#"):
+            name, _, snippet = line.partition(" | ")
+            found.append((section, name, snippet))
+    return found
+
+
+def command(release, work, folder, snippet, section):
+    """The call in the client's own root file system, where the gate's folder has its own path."""
+    if section == "python":
+        inner = ["python3", "-c", PYTHON + snippet]
+    else:
+        inner = ["sh", "-c", PRELUDE + snippet]
+    root = os.path.join(work, release) if release else ""
+    # The checkout is where the job has it.
+    builds = "mkdir -p {0}/builds && mount --bind {1} {0}/builds && ".format(root or "", folder["workspace"])
+    if release:
+        places = [os.path.dirname(folder["socket"])]
+        mounts = "".join(f"mkdir -p {root}{p} && mount --bind {p} {root}{p} && " for p in places)
+        mounts += f"for f in proc dev; do mount --rbind /$f {root}/$f; done && "
+        return ["unshare", "--mount", "sh", "-c", f'{builds}{mounts}exec chroot {root} sh -c \'cd "$W" && exec "$@"\' x "$@"', "x", *inner]
+    return ["unshare", "--mount", "sh", "-c", builds + 'cd "$W" && exec "$@"', "x", *inner]
+
+
+def run(engine, binary, work):
+    temp = tempfile.mkdtemp(prefix="dmgate-matrix-")
+    told = os.path.join(temp, "gate")
+    registry = serve_registry(temp)
+    env = dict(os.environ, DOCKMASTER_TEST_OPEN_GATE=told, DOCKMASTER_TEST_REGISTRY=REGISTRY, TMPDIR=temp)
+    gate = subprocess.Popen([binary], stdin=subprocess.PIPE, env=env)
+    while not os.path.exists(told):
+        if gate.poll() is not None:
+            sys.exit("the gate did not open")
+        time.sleep(0.1)
+    folder = json.load(open(told))
+    recorder = None
+    if kept := os.environ.get("DOCKMASTER_RECORD"):
+        # The requests of every client, as material for tests/golden/gate/requests.
+        between = folder["socket"] + ".recorder"
+        recorder = subprocess.Popen([sys.executable, os.path.join(HERE, "record-requests.py"), between, folder["socket"], kept])
+        folder["socket"] = between
+        time.sleep(0.5)
+    passed, failed = {}, []
+    only = os.environ.get("DOCKMASTER_MATRIX_CLIENTS", "")
+    for number, (client, release, section, compose) in enumerate(CLIENTS):
+        if only and only not in client:
+            continue
+        passed[client] = [0, 0]
+        place = os.path.join(folder["workspace"], f"c{number}")
+        for name, text in files(folder["base"]).items():
+            path = os.path.join(place, name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            open(path, "w").write(text)
+        os.makedirs(os.path.join(place, "real"), exist_ok=True)
+        if not os.path.lexists(os.path.join(place, "link")):
+            os.symlink("real", os.path.join(place, "link"))
+        for index, (kind, name, snippet) in enumerate(calls()):
+            if kind != section:
+                continue
+            variables = {
+                "DOCKER_HOST": "unix://" + folder["socket"], "DOCKER_CONFIG": f"/builds/c{number}/.docker", "B": folder["base"],
+                "N": f"dmcall{number}x{index}", "R": REGISTRY, "W": f"/builds/c{number}", "C": compose, "HOME": "/tmp",
+                "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            }
+            asked = command(release, work, folder, snippet, section)
+            try:
+                done = subprocess.run(asked, env=variables, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+                code, words = done.returncode, (done.stdout + done.stderr).decode(errors="replace")
+            except subprocess.TimeoutExpired:
+                code, words = 124, "it took more than a minute"
+            passed[client][0] += code == 0
+            passed[client][1] += 1
+            if code != 0:
+                failed.append([client, name, words.strip()[-400:]])
+            subprocess.run(["docker", "-H", variables["DOCKER_HOST"], "rm", "-fv", variables["N"]], capture_output=True)
+    if recorder:
+        recorder.kill()
+        recorder.wait()
+    gate.stdin.close()
+    gate.wait(60)
+    registry.kill()
+    registry.wait()
+    json.dump({"engine": engine, "passed": passed, "failed": failed}, open(f"{work}/results/{engine}.json", "w"), indent=1)
+
+
+def serve_registry(temp):
+    config = os.path.join(temp, "registry.yml")
+    open(config, "w").write(
+        f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {temp}/registry}}}}\nhttp: {{addr: '{REGISTRY}'}}\n")
+    return subprocess.Popen(["docker-registry", "serve", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def table(folder):
+    results = [json.load(open(path)) for path in sorted(glob.glob(folder + "/*.json"))]
+    print("| client | " + " | ".join(r["engine"] for r in results) + " |")
+    print("|---|" + "---|" * len(results))
+    for client, *_ in CLIENTS:
+        cells = [r["passed"].get(client) for r in results]
+        if any(cells):
+            print(f"| {client} | " + " | ".join(f"{c[0]}/{c[1]}" if c else "–" for c in cells) + " |")
+    for result in results:
+        for client, name, words in result["failed"]:
+            print(f"\n{result['engine']}: {client}: {name}\n    " + words.replace("\n", "\n    "), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    run(*sys.argv[2:]) if sys.argv[1] == "run" else table(sys.argv[2])
