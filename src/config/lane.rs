@@ -1,6 +1,11 @@
 //! `[lanes.NAME]`: the ways of running jobs. The key `kind` comes first and says which keys may follow.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde::{
     Deserialize, Deserializer,
@@ -72,6 +77,10 @@ pub struct DockerLane {
     /// Registries that jobs may push to, beside the operator's and GitLab's.
     #[serde(default)]
     pub push_registries: Vec<String>,
+    /// Globs of the images that the operator put on the host for every job; all others belong to the
+    /// job or the project that pulled or built them.
+    #[serde(default)]
+    pub shared_images: Vec<String>,
     #[serde(default)]
     pub pull_policy: PullPolicy,
     pub helper_image: Option<String>,
@@ -135,6 +144,14 @@ pub struct DeployLane {
     /// How many of them there are: the most jobs that can be live at once.
     #[serde(default = "default_uid_count")]
     pub uid_count: u32,
+}
+
+impl DockerLane {
+    /// The path of the engine's socket.
+    pub(crate) fn engine(&self) -> &Path {
+        let host = &self.docker_host;
+        Path::new(host.strip_prefix("unix://").unwrap_or(host))
+    }
 }
 
 /// When an image is pulled.

@@ -9,10 +9,7 @@ impl Reference {
     /// `*` stays within one part of a name and `**` crosses `/`; `*` alone covers everything, and a
     /// glob that begins with `**` covers every registry. A tag beside a digest counts for nothing.
     pub(crate) fn is_allowed(&self, globs: &[String]) -> bool {
-        let exact = match &self.digest {
-            Some(digest) => format!("{}@{digest}", self.repository),
-            None => self.tagged(),
-        };
+        let exact = self.exact();
         globs.iter().any(|glob| {
             let full = complete(glob);
             glob == "*"

@@ -26,12 +26,50 @@ pub(crate) struct Account {
     pub(crate) registry: String,
 }
 
+impl From<Account> for DockerCredentials {
+    fn from(account: Account) -> Self {
+        Self {
+            username: Some(account.username),
+            password: Some(account.password.expose().to_owned()),
+            serveraddress: Some(account.registry),
+            ..Self::default()
+        }
+    }
+}
+
 impl Engine {
     /// The id of a local image.
     pub(crate) async fn image_id(&self, image: &str) -> Result<Option<String>, EngineError> {
         let found = optional(self.docker.inspect_image(image).await);
         let found = found.map_err(failed(format!("look at the image {image}")))?;
         Ok(found.and_then(|image| image.id))
+    }
+
+    /// The id of a local image, and its names.
+    pub(crate) async fn image(
+        &self,
+        id: &str,
+    ) -> Result<Option<(String, Vec<String>)>, EngineError> {
+        let found = optional(self.docker.inspect_image(id).await);
+        let found = found.map_err(failed(format!("look at the image {id}")))?;
+        Ok(found.and_then(|image| Some((image.id?, image.repo_tags.unwrap_or_default()))))
+    }
+
+    /// What an image's name means to its registry now, for this account: a digest.
+    pub(crate) async fn digest(
+        &self,
+        image: &Reference,
+        account: Option<Account>,
+    ) -> Result<String, EngineError> {
+        let (name, account) = (image.text(), account.map(DockerCredentials::from));
+        let found = self.docker.inspect_registry_image(&name, account).await;
+        let found = found.map_err(|source| pull_error(name.clone(), source))?;
+        found.descriptor.digest.ok_or_else(|| EngineError::Pull {
+            image: name,
+            source: BollardError::DockerStreamError {
+                error: "the registry does not tell the digest".into(),
+            },
+        })
     }
 
     /// Pulls an image. `say` hears how far it is every few seconds.
@@ -43,12 +81,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let name = image.text();
         let options = CreateImageOptionsBuilder::new().from_image(&name).build();
-        let credentials = account.map(|account| DockerCredentials {
-            username: Some(account.username),
-            password: Some(account.password.expose().to_owned()),
-            serveraddress: Some(account.registry),
-            ..DockerCredentials::default()
-        });
+        let credentials = account.map(DockerCredentials::from);
         let progress = self.docker.create_image(Some(options), None, credentials);
         let followed = follow(progress, say).await;
         followed.map_err(|source| pull_error(name, source))

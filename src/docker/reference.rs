@@ -7,7 +7,7 @@ use crate::failure::{Failure, JobCode};
 /// The name of an image, as Docker's own grammar accepts it: `[registry/]path[:tag][@digest]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Reference {
-    pub(super) written: String,
+    pub(crate) written: String,
     /// With its registry: `docker.io/library/alpine`, `harbor.example.com/test/app`.
     pub(crate) repository: String,
     pub(crate) tag: Option<String>,
@@ -78,6 +78,14 @@ impl Reference {
     pub(crate) fn tagged(&self) -> String {
         let tag = self.tag.as_deref().unwrap_or("latest");
         format!("{}:{tag}", self.repository)
+    }
+
+    /// Registry, path, and the digest or the tag: what the name means to an engine.
+    pub(crate) fn exact(&self) -> String {
+        match &self.digest {
+            Some(digest) => format!("{}@{digest}", self.repository),
+            None => self.tagged(),
+        }
     }
 
     /// The name as people write it: without the registry and folder that everyone leaves out.

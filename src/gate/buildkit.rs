@@ -11,6 +11,7 @@ use super::daemon::Body;
 use super::grpc;
 use super::handle::{Call, Handler};
 use super::refusal::Denied;
+use super::road::kept;
 use super::session::{self, Session};
 
 impl Handler {
@@ -23,10 +24,14 @@ impl Handler {
         let judged = form::judge(&call.route.query, held.as_realm(), &mut spoken)?;
         self.folders.bind(&judged.session, judged.recipe)?;
         call.route.query = judged.query;
-        call.to("")?
-            .header(&call.asked.headers, "x-registry-config")
-            .send(self.engine())
-            .await
+        let outgoing = call
+            .to("")?
+            .header(&call.asked.headers, "x-registry-config");
+        let response = outgoing.send(self.engine()).await?;
+        if spoken.tags.is_empty() {
+            return Ok(kept(Arc::clone(&self.own), response));
+        }
+        Ok(response)
     }
 
     /// `BuildKit`'s way back to the client for files and logins: the engine asks, the client serves.

@@ -9,7 +9,6 @@ use super::change;
 use super::container;
 use super::daemon::Body;
 use super::handle::{Call, Handler};
-use super::record::Kind;
 use super::refusal::Denied;
 use crate::docker::reference::Reference;
 
@@ -27,7 +26,7 @@ impl Handler {
         labels.extend([self.own.scope.image_label()]);
         container::label(&mut body, &labels);
         let _making = self.making.read().await;
-        self.name_image(&call).await?;
+        self.name_image(&mut call).await?;
         call.to("")?.json(&body).send(self.engine()).await
     }
 
@@ -48,14 +47,14 @@ impl Handler {
             query.push("changes", change);
         }
         let _making = self.making.read().await;
-        self.name_image(&call).await?;
+        self.name_image(&mut call).await?;
         let outgoing = call.to("")?.stream(&call.asked.body);
         outgoing.send(self.engine()).await
     }
 
-    /// Claims the name that a new image gets, if it gets one.
-    async fn name_image(&self, call: &Call) -> Result<(), Denied> {
-        let query = &call.route.query;
+    /// Makes the name free that a new image gets, if it gets one, and writes the engine's.
+    async fn name_image(&self, call: &mut Call) -> Result<(), Denied> {
+        let query = &mut call.route.query;
         let (repository, tag) = (query.text("repo"), query.text("tag"));
         let whole = match (repository, tag) {
             ("", _) => return Ok(()),
@@ -64,6 +63,10 @@ impl Handler {
         };
         let name = Reference::parse(&whole)
             .map_err(|_| Denied::malformed(format!("the image name {whole:?} is malformed")))?;
-        self.own.claim(&name, Kind::Made, None).await
+        let private = self.own.claim(&name).await?;
+        let (repository, tag) = private.rsplit_once(':').unwrap_or((&private, "latest"));
+        query.set("repo", repository);
+        query.set("tag", tag);
+        Ok(())
     }
 }

@@ -55,7 +55,7 @@ impl Handler {
 
     async fn resolve(&self, creation: &Creation) -> Result<Resolution, Denied> {
         let mut resolution = Resolution {
-            image: self.own.readable(&creation.image).await?,
+            image: self.own.usable(&creation.image).await?.name,
             labels: self.own.scope.forced_labels(),
             cgroup_parent: self.own.scope.cgroup_parent.clone(),
             ..Resolution::default()

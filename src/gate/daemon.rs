@@ -131,6 +131,12 @@ impl Daemon {
             status: StatusCode::BAD_REQUEST,
             message: "this is no address".to_owned(),
         })?;
+        self.ask(request).await
+    }
+
+    /// Sends a request and reads the whole answer, whatever its status.
+    pub(crate) async fn ask(&self, request: Request<Body>) -> Result<Answer, DaemonError> {
+        let name = format!("{} {}", request.method(), request.uri());
         let response = self.send(request).await?;
         let status = response.status();
         let collected = response.into_body().collect().await;

@@ -1,4 +1,4 @@
-//! A job's gate folder, below the run directory: its socket, its record, its bind mounts.
+//! A job's gate folder, below the run directory: its socket, its bind mounts.
 
 use std::{
     fs, io,
@@ -25,11 +25,6 @@ impl GateFolder {
     /// Where clients connect.
     pub(crate) fn socket(&self) -> PathBuf {
         self.0.join("docker.sock")
-    }
-
-    /// Names of images that the job gave.
-    pub(crate) fn record(&self) -> PathBuf {
-        self.0.join("images")
     }
 
     /// Accounts that were made for the job.
@@ -61,9 +56,13 @@ impl GateFolder {
 
     /// Removes what the job made through its gate, then the folder. The job's things carry `label`. What
     /// the engine would not give up is told, and the folder stays for the next try.
-    pub(crate) async fn sweep(&self, label: (&str, &str)) -> Result<Swept, GateError> {
+    pub(crate) async fn sweep(
+        &self,
+        state_dir: &Path,
+        label: (&str, &str),
+    ) -> Result<Swept, GateError> {
         let swept = match fs::read_link(self.engine()) {
-            Ok(engine) => sweep(&engine, label, &self.record()).await?,
+            Ok(engine) => sweep(&engine, state_dir, label).await?,
             // Never made, or removed up to here by somebody who was killed.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Swept::default(),
             Err(source) => return Err(self.failed(source)),

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::{OnceCell, RwLock};
 
 use super::alias;
+use super::clean::clean;
 use super::container::{self, link};
 use super::daemon::{Body, Daemon, answer, full};
 use super::forward::{Asked, Outgoing, Tasks};
@@ -71,7 +72,7 @@ impl Handler {
         let asked = Asked::new(request);
         let (method, target) = (asked.method.clone(), asked.target.clone());
         let body = asked.body.clone();
-        let alias = self.own.alias.clone();
+        let own = Arc::clone(&self.own);
         let response = match self.act(asked).await {
             Ok(response) => response,
             Err(denied) => {
@@ -80,7 +81,7 @@ impl Handler {
                 refusal(&denied)
             }
         };
-        hidden(&alias, response)
+        clean(&own.scope.names, hidden(&own.alias, response))
     }
 
     async fn act(self: Arc<Self>, asked: Asked) -> Result<Response<Body>, Denied> {
@@ -101,8 +102,8 @@ impl Handler {
             Act::Build => self.build(call).await,
             Act::Session => self.session(call).await,
             Act::BuildKit => self.buildkit(call).await,
-            Act::Image => self.pass(call, &self.own.readable(&name).await?).await,
-            Act::ImageList => self.images(&call).await,
+            Act::Image => self.look(&call).await,
+            Act::ImageList => self.images(call).await,
             Act::ImagePull if call.route.query.get("fromSrc").is_some() => self.import(call).await,
             Act::ImagePull => self.pull(&call).await,
             Act::ImagePrune => self.prune_images(&call).await,
@@ -161,6 +162,7 @@ impl Handler {
     }
 
     async fn list(&self, mut call: Call) -> Result<Response<Body>, Denied> {
+        self.translate(&mut call).await?;
         let given = call.route.query.text("filters");
         let filters = object::filters(given, self.own.label())?;
         let filters = self.own.alias.filters(&filters);

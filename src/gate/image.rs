@@ -1,13 +1,9 @@
-//! Images of a job: listed, pulled, named, pushed, removed.
+//! Images of a job: listed, looked at, named, removed.
 //!
-//! Whose an image is, `own` says.
+//! Whose an image is, `own_image` says.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
-use futures_util::StreamExt;
-use futures_util::stream::unfold;
-use http_body_util::{BodyExt, BodyStream, StreamBody};
-use hyper::body::Frame;
 use hyper::{Method, Response};
 use serde_json::{Value, json};
 
@@ -15,53 +11,58 @@ use super::advice::explained;
 use super::credential::REGISTRY_AUTH;
 use super::daemon::{Body, full};
 use super::handle::{Call, Handler};
-use super::own::Own;
-use super::push::Watch;
-use super::record::Kind;
+use super::object;
+use super::own_image::{Found, named, texts};
 use super::refusal::Denied;
 use super::registries::Errand;
 use crate::docker::reference::{self, Reference};
 
 impl Handler {
-    /// Images that the job built, and names that it gave or pulled.
-    pub(super) async fn images(&self, call: &Call) -> Result<Response<Body>, Denied> {
+    /// The job's own images, and those that the operator shares, under the names that the job knows.
+    pub(super) async fn images(&self, mut call: Call) -> Result<Response<Body>, Denied> {
+        let mut filters = object::words(call.route.query.text("filters"))?;
+        let is_dangling = filters.remove("dangling").map(|words| {
+            words
+                .iter()
+                .all(|word| matches!(word.as_str(), "true" | "1"))
+        });
+        for name in ["before", "since"] {
+            if let Some(words) = filters.remove(name) {
+                let mut ids = BTreeSet::new();
+                for word in words {
+                    ids.insert(self.own.image(&word).await?.id);
+                }
+                filters.insert(name.to_owned(), ids);
+            }
+        }
+        if let Some(words) = filters.remove("reference") {
+            let own = words.iter().map(|word| self.own.scope.names.pattern(word));
+            let all = own.chain(words.iter().cloned()).collect();
+            filters.insert("reference".to_owned(), all);
+        }
+        call.route.query.set("filters", object::written(&filters));
+        let lent = self.own.host.lent()?;
         let (response, all) = call.to("")?.ask(self.engine()).await?;
-        let Value::Array(all) = all else {
+        let Value::Array(mut all) = all else {
             return Ok(response);
         };
-        Ok(response.map(|_| full(Value::Array(self.owned(all)).to_string())))
+        self.own.without_lent(&mut all, lent)?;
+        all.retain_mut(|image| self.is_listed(image, is_dangling));
+        Ok(response.map(|_| full(Value::Array(all).to_string())))
     }
 
-    /// The same, for the gate itself.
+    /// The images of the job's own, for the gate itself.
     pub(super) async fn own_images(&self) -> Result<Vec<Value>, Denied> {
-        let all = self
-            .engine()
-            .must(Method::GET, "/images/json", None)
-            .await?;
-        Ok(self.owned(all.as_array().cloned().unwrap_or_default()))
-    }
-
-    fn owned(&self, all: Vec<Value>) -> Vec<Value> {
-        let is_known = |name: &Value| {
-            let name = name
-                .as_str()
-                .and_then(|text| Reference::parse(text).ok())
-                .map(|name| name.tagged());
-            name.is_some_and(|name| self.own.record.kind(&name).is_some())
-        };
-        all.into_iter()
-            .filter_map(|mut image| {
-                let tags = image["RepoTags"].as_array().cloned().unwrap_or_default();
-                let tags: Vec<Value> = tags.into_iter().filter(is_known).collect();
-                let is_own = self.own.is_built(&image["Labels"]) || !tags.is_empty();
-                image["RepoTags"] = if tags.is_empty() {
-                    Value::Null
-                } else {
-                    Value::Array(tags)
-                };
-                is_own.then_some(image)
-            })
-            .collect()
+        let prefix = self.own.scope.names.prefix();
+        let mut all = self.own.list_images().await?;
+        all.retain_mut(|image| {
+            let mut names = texts(&image["RepoTags"]).into_iter();
+            let is_own =
+                names.any(|name| name.starts_with(prefix)) || self.own.is_built(&image["Labels"]);
+            self.own.describe(image);
+            is_own
+        });
+        Ok(all)
     }
 
     /// What a registry has under a name, asked with the job's own credentials.
@@ -79,28 +80,53 @@ impl Handler {
         Ok(explained(outgoing.send(self.engine()).await?))
     }
 
-    pub(super) async fn pull(&self, call: &Call) -> Result<Response<Body>, Denied> {
-        let query = &call.route.query;
-        let (image, tag) = (query.text("fromImage"), query.text("tag"));
-        let whole = match tag {
-            "" => image.to_owned(),
-            digest if digest.starts_with("sha256:") => format!("{image}@{digest}"),
-            tag => format!("{image}:{tag}"),
-        };
-        let name = named(&whole)?;
-        if !(self.own.scope.images)(&whole) {
-            return Err(Denied::forbidden(format!(
-                "the image {whole:?} is not open to this job: use an image that the operator allows"
-            )));
+    /// Whether an image belongs in a list of the job's; written as the job may see it.
+    fn is_listed(&self, image: &mut Value, is_dangling: Option<bool>) -> bool {
+        let prefix = self.own.scope.names.prefix();
+        let is_own = texts(&image["RepoTags"])
+            .iter()
+            .any(|name| name.starts_with(prefix))
+            || self.own.is_built(&image["Labels"]);
+        self.own.describe(image);
+        let is_nameless = texts(&image["RepoTags"]).is_empty();
+        let is_asked = is_dangling.is_none_or(|wanted| wanted == is_nameless);
+        // Clients older than 28 show these two for an image without a name.
+        if is_nameless {
+            image["RepoTags"] = json!(["<none>:<none>"]);
         }
-        let registries = &self.own.scope.registries;
-        let auth = registries.header(&call.asked.headers, &name, Errand::Pull);
-        let auth = auth.await?;
-        if name.digest.is_none() {
-            self.own.claim(&name, Kind::Pulled, None).await?;
+        if texts(&image["RepoDigests"]).is_empty() {
+            image["RepoDigests"] = json!(["<none>@<none>"]);
         }
-        let outgoing = call.to("")?.set(REGISTRY_AUTH, auth);
-        Ok(explained(outgoing.send(self.engine()).await?))
+        (is_own || !is_nameless) && is_asked
+    }
+
+    /// A description of an image, with the names that the job knows.
+    pub(super) async fn look(&self, call: &Call) -> Result<Response<Body>, Denied> {
+        let found = self.own.image(&call.route.name).await?;
+        let (response, mut value) = call.to(&found.id)?.ask(self.engine()).await?;
+        if !response.status().is_success() {
+            return Ok(response);
+        }
+        match &mut value {
+            Value::Array(steps) => {
+                for step in steps {
+                    let mut image = json!({ "RepoTags": step["Tags"] });
+                    self.own.describe(&mut image);
+                    let tags = texts(&image["RepoTags"]);
+                    step["Tags"] = if tags.is_empty() {
+                        Value::Null
+                    } else {
+                        tags.into()
+                    };
+                }
+            }
+            image => {
+                self.own
+                    .without_lent(std::slice::from_mut(image), BTreeSet::new())?;
+                self.own.describe(image);
+            }
+        }
+        Ok(response.map(|_| full(value.to_string())))
     }
 
     pub(super) async fn tag(&self, call: &Call) -> Result<Response<Body>, Denied> {
@@ -111,141 +137,107 @@ impl Handler {
         } else {
             format!("{repository}:{tag}")
         })?;
-        let source = self.own.readable_id(&call.route.name).await?;
-        self.own
-            .claim(&name, Kind::Made, Some(source.clone()))
-            .await?;
-        call.to(&source)?.send(self.engine()).await
+        if name.digest.is_some() {
+            let what = "refusing to create a tag with a digest reference";
+            return Err(Denied::malformed(what));
+        }
+        let source = self.own.image(&call.route.name).await?;
+        let private = self.own.claim(&name).await?;
+        let (repository, tag) = private.rsplit_once(':').unwrap_or((&private, "latest"));
+        let mut outgoing = call.route.query.clone();
+        outgoing.set("repo", repository);
+        outgoing.set("tag", tag);
+        let path = call.route.path_of(&source.id);
+        super::forward::Outgoing::new(Method::POST, &path, &outgoing)?
+            .send(self.engine())
+            .await
     }
 
-    /// Pushes one name. Whole repositories are not: each digest must be known to be the job's.
-    pub(super) async fn push(&self, call: &Call) -> Result<Response<Body>, Denied> {
-        let mut name = named(&call.route.name)?;
-        match call.route.query.text("tag") {
-            "" if name.tag.is_some() => {}
-            "" => {
-                return Err(Denied::forbidden(
-                    "pushing all tags at once is not open to jobs: push each by its name",
-                ));
-            }
-            tag => name = named(&format!("{}:{tag}", name.repository))?,
-        }
-        let Some(id) = self.own.made(&name).await? else {
-            return Err(Denied::forbidden(format!(
-                "{} was not made by this job: build or tag it here, then push it",
-                name.tagged()
-            )));
-        };
-        let outgoing = call.to(&call.route.name)?;
-        let registries = &self.own.scope.registries;
-        let auth = registries.header(&call.asked.headers, &name, Errand::Push);
-        let outgoing = outgoing.set(REGISTRY_AUTH, auth.await?);
-        let response = outgoing.send(self.engine()).await?;
-        let watch = Watch::new(name.familiar());
-        let watching = Watching {
-            own: Arc::clone(&self.own),
-            watch,
-            id,
-            name,
-        };
-        if !response.status().is_success() {
-            return Ok(explained(response));
-        }
-        Ok(explained(response.map(|body| watching.body(body))))
-    }
-
+    /// Takes a name of the job's away, or all names of an image that is named by its id.
     pub(super) async fn untag(&self, call: &Call) -> Result<Response<Body>, Denied> {
-        let name = &call.route.name;
-        if reference::is_id(name)
-            && let Some(id) = self.own.removable(name).await?
-        {
+        let text = &call.route.name;
+        let Found { id, name } = self.own.image(text).await?;
+        let mine = self.own.images().await?.into_iter().find(|it| it.id == id);
+        if mine.is_none() && self.own.nameless().await?.contains(&id) {
             return call.to(&id)?.send(self.engine()).await;
         }
-        let made = match Reference::parse(name) {
-            Ok(name) if self.own.record.kind(&name.tagged()) == Some(Kind::Made) => Some(name),
-            Ok(_) | Err(_) => None,
-        };
-        let Some(made) = made else {
+        let Some(mine) = mine else {
             return Err(Denied::forbidden(format!(
-                "the image {name} was not made by this job, so it stays; what the job made is \
+                "the image {text} was not made by this job, so it stays; what the job made is \
                  removed when it ends"
             )));
         };
-        call.to(&made.tagged())?.send(self.engine()).await
-    }
-}
-
-/// The progress of a push, and what the gate knows of the image that is pushed.
-struct Watching {
-    own: Arc<Own>,
-    watch: Watch,
-    id: String,
-    name: Reference,
-}
-
-impl Watching {
-    /// The same bytes, each digest reported before the client sees it. If that fails, the client
-    /// sees the failure instead.
-    fn body(self, body: Body) -> Body {
-        let stream = unfold(
-            (self, BodyStream::new(body)),
-            |(mut watching, mut frames)| async {
-                let frame = match frames.next().await {
-                    Some(Ok(frame)) => frame,
-                    Some(Err(error)) => return Some((Err(error), (watching, frames))),
-                    None => {
-                        let frame = Frame::data(watching.last_words()?.into());
-                        return Some((Ok(frame), (watching, frames)));
-                    }
-                };
-                let error = match frame.data_ref() {
-                    Some(bytes) => watching.report(&bytes.clone()).await.err(),
-                    None => None,
-                };
-                let frame = error.map_or(frame, |error| Frame::data(failure(&error).into()));
-                Some((Ok(frame), (watching, frames)))
-            },
-        );
-        StreamBody::new(stream).boxed_unsync()
-    }
-
-    /// What the client is told at the end of a push that told of no digest: it would ship what nobody
-    /// wrote down.
-    fn last_words(&mut self) -> Option<String> {
-        self.watch.is_silent().then(|| {
-            let words = failure("the engine told of no digest");
-            self.watch.take(words.as_bytes());
-            words
-        })
-    }
-
-    async fn report(&mut self, bytes: &[u8]) -> Result<(), String> {
-        let own = &self.own;
-        for pushed in self.watch.take(bytes) {
-            // The name could have been moved between our look and the push.
-            let known = own.has_digest(&self.id, &self.name, &pushed.digest).await;
-            if !known.map_err(|denied| denied.message)? {
-                return Err(format!(
-                    "{} is not the digest of the image made here",
-                    pushed.digest
-                ));
+        let names = &self.own.scope.names;
+        let visible = |it: &&String| names.shown_tag(it).is_some();
+        let is_forced = call.route.query.get("force") == Some("1");
+        let others = mine.names.iter().filter(visible).filter(|it| **it != name);
+        let gone: Vec<String> = match (name == id, others.count()) {
+            (true, 2..) if !is_forced => {
+                return Err(Denied::conflict(format!(
+                    "conflict: unable to delete {text} (must be forced) - image is referenced in \
+                     multiple repositories"
+                )));
             }
-            (own.scope.on_push)(&pushed)?;
+            (false, 1..) => vec![name],
+            _ => mine.names,
+        };
+        self.remove_names(call, &gone).await
+    }
+
+    async fn remove_names(&self, call: &Call, gone: &[String]) -> Result<Response<Body>, Denied> {
+        let mut records = Vec::new();
+        let mut last = None;
+        for name in gone {
+            let (response, value) = call.to(name)?.ask(self.engine()).await?;
+            let Value::Array(told) = value else {
+                return Ok(response);
+            };
+            records.extend(told.into_iter().filter(|it| self.is_told(it)));
+            last = Some(response);
+        }
+        let response = last.ok_or_else(|| Denied::missing("No such image"))?;
+        Ok(response.map(|_| full(Value::Array(records).to_string())))
+    }
+
+    /// Hidden names go without a word.
+    fn is_told(&self, record: &Value) -> bool {
+        let names = &self.own.scope.names;
+        record["Untagged"]
+            .as_str()
+            .is_none_or(|name| names.shown(name).is_none() || names.shown_tag(name).is_some())
+    }
+
+    /// The engine's name for what a filter of another list names; one that nothing has, if the job has
+    /// no such image.
+    pub(super) async fn filter_image(&self, text: &str) -> Result<String, Denied> {
+        match self.own.image(text).await {
+            Ok(found) => Ok(found.id),
+            Err(denied) if denied.status == 404 => Ok(self.own.scope.names.hidden("nothing")),
+            Err(denied) => Err(denied),
+        }
+    }
+
+    /// Writes the images that filters of a list name as the engine knows them.
+    pub(super) async fn translate(&self, call: &mut Call) -> Result<(), Denied> {
+        let mut filters = object::words(call.route.query.text("filters"))?;
+        if let Some(words) = filters.remove("ancestor") {
+            let mut ids = BTreeSet::new();
+            for word in words {
+                ids.insert(self.filter_image(&word).await?);
+            }
+            filters.insert("ancestor".to_owned(), ids);
+        }
+        if let Some(words) = filters.remove("image") {
+            let names = &self.own.scope.names;
+            let known = words.iter().map(|word| match Reference::parse(word) {
+                Ok(_) if !reference::is_id(word) => names.pattern(word),
+                Ok(_) | Err(_) => word.clone(),
+            });
+            filters.insert("image".to_owned(), known.collect());
+        }
+        if !filters.is_empty() {
+            call.route.query.set("filters", object::written(&filters));
         }
         Ok(())
     }
-}
-
-fn named(text: &str) -> Result<Reference, Denied> {
-    Reference::parse(text)
-        .map_err(|_| Denied::malformed(format!("the image name {text:?} is malformed")))
-}
-
-/// A line of progress that ends a push in failure, as the engine writes it.
-fn failure(error: &str) -> String {
-    let message = format!("dockmaster: the pushed digest cannot be recorded: {error}");
-    format!(
-        "{}\r\n",
-        json!({ "errorDetail": { "message": message }, "error": message })
-    )
 }

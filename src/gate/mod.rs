@@ -6,8 +6,8 @@
 //! job's label; then `handle` passes it on and streams the answer back. The bytes of a client's
 //! request line, query and small bodies never reach the daemon.
 //!
-//! What a job makes carries the labels of its [`Scope`], and the names it gives to images are in
-//! its record; so [`sweep()`] removes them with no memory of the gate that let them through.
+//! What a job makes carries the labels of its [`Scope`], and the names it gives to images begin with
+//! its own prefix; so [`sweep()`] removes them with no memory of the gate that let them through.
 //!
 //! Must not know: GitLab, the runner, configuration files, policy. It takes plain values.
 
@@ -17,6 +17,7 @@ mod archive;
 pub(crate) mod build;
 mod buildkit;
 pub(crate) mod change;
+mod clean;
 mod commit;
 pub(crate) mod container;
 mod create;
@@ -34,23 +35,22 @@ mod forward;
 mod grpc;
 mod handle;
 mod hide;
+pub(crate) mod host_name;
 mod image;
 pub(crate) mod info;
 pub(crate) mod json;
+mod lend;
 mod login;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the requests are translated next")
-)]
 pub(crate) mod names;
 pub(crate) mod object;
 pub(crate) mod own;
 mod own_image;
+mod progress;
 mod prune;
+mod pull;
 pub(crate) mod push;
 pub(crate) mod query;
 mod realm;
-pub(crate) mod record;
 pub(crate) mod refusal;
 pub(crate) mod registries;
 mod road;
@@ -72,9 +72,11 @@ pub use container::Ceiling;
 pub use daemon::DaemonError;
 pub use error::GateError;
 pub(crate) use folder::GateFolder;
+pub use host_name::HostNames;
 pub use names::Names;
 pub use push::Pushed;
 pub use registries::{Accounts, Errand, Login, Registries};
 pub use scope::{PushSink, Scope, Workspace};
 pub use serve::Gate;
 pub use sweep::sweep;
+pub(crate) use sweep::sweep_names;

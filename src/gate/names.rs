@@ -19,6 +19,10 @@ const END: &str = ".invalid/";
 const JOB: &str = "dockmaster-";
 const TENANT: &str = "dockmaster-tenant-";
 const DIGITS: usize = 32;
+/// The repository of images that have no name of the job's own any more.
+const KEPT: &str = "dockmaster-kept";
+/// The tag that stands for a digest begins so.
+const DIGEST: &str = "dockmaster-";
 /// What the engine accepts: of a name without its tag.
 const LONGEST: usize = 255;
 
@@ -39,7 +43,7 @@ impl Names {
     }
 
     /// What every private name of the job begins with, `/` included.
-    pub(crate) fn prefix(&self) -> &str {
+    pub fn prefix(&self) -> &str {
         &self.job
     }
 
@@ -58,6 +62,26 @@ impl Names {
         under(&self.tenant, name)
     }
 
+    /// Whether a name is of a copy that the tenant keeps.
+    pub(crate) fn is_kept(&self, name: &str) -> bool {
+        name.starts_with(&self.tenant)
+    }
+
+    /// The name of an image that keeps it the job's and is shown to nobody.
+    pub(crate) fn hidden(&self, id: &str) -> String {
+        let digits = id.strip_prefix("sha256:").unwrap_or(id);
+        format!("{}{KEPT}:{digits}", self.job)
+    }
+
+    /// The private name of `repository@digest`, for what was pushed or pulled as that.
+    pub(crate) fn digest(&self, name: &Reference, digest: &str) -> Result<String, Denied> {
+        let digest = Some(digest.to_owned());
+        self.private(&Reference {
+            digest,
+            ..name.clone()
+        })
+    }
+
     /// A pattern of names, as filters take them, under the job's prefix.
     pub(crate) fn pattern(&self, text: &str) -> String {
         format!("{}{}", self.job, encoded(text))
@@ -66,6 +90,22 @@ impl Names {
     /// What the job calls an image that the engine calls so; `None` if the name is not the job's.
     pub(crate) fn shown(&self, name: &str) -> Option<String> {
         name.starts_with(&self.job).then(|| self.clean(name))
+    }
+
+    /// The tag of a list of tags, as the job knows it; `None` if the name is not the job's, or none
+    /// that it gave.
+    pub(crate) fn shown_tag(&self, name: &str) -> Option<String> {
+        let shown = self.shown(name)?;
+        let (repository, tag) = shown.rsplit_once(':')?;
+        (repository != KEPT && !tag.starts_with(DIGEST)).then_some(shown)
+    }
+
+    /// The `repository@digest` that a private name stands for.
+    pub(crate) fn shown_digest(&self, name: &str) -> Option<String> {
+        let shown = self.shown(name)?;
+        let (repository, tag) = shown.rsplit_once(':')?;
+        let digits = tag.strip_prefix(DIGEST)?;
+        Some(format!("{repository}@sha256:{digits}"))
     }
 
     /// The text with the job's own names in it as the job wrote them.
@@ -87,11 +127,6 @@ pub(crate) fn prefix_of_job(name: &str) -> Option<&str> {
     prefix_of(name, JOB)
 }
 
-/// The prefix of a copy that some tenant keeps.
-pub(crate) fn prefix_of_tenant(name: &str) -> Option<&str> {
-    prefix_of(name, TENANT)
-}
-
 fn prefix_of<'a>(name: &'a str, start: &str) -> Option<&'a str> {
     let rest = name.strip_prefix(start)?;
     let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
@@ -102,7 +137,8 @@ fn prefix_of<'a>(name: &'a str, start: &str) -> Option<&'a str> {
 
 /// Refuses what a job may not call anything: our own names.
 pub(crate) fn is_free(name: &Reference) -> Result<(), Denied> {
-    if name.familiar().starts_with("dockmaster") {
+    let tag = name.tag.as_deref().unwrap_or_default();
+    if name.familiar().starts_with("dockmaster") || tag.starts_with(DIGEST) {
         return Err(Denied::forbidden(format!(
             "the name {} is ours: choose another",
             name.tagged()
@@ -127,7 +163,14 @@ fn under(prefix: &str, name: &Reference) -> Result<String, Denied> {
             LONGEST - prefix.len()
         )));
     }
-    let tag = name.tag.as_deref().unwrap_or("latest");
+    let digits = name
+        .digest
+        .as_deref()
+        .and_then(|it| it.strip_prefix("sha256:"));
+    let tag = match digits {
+        Some(digits) => format!("{DIGEST}{digits}"),
+        None => name.tag.clone().unwrap_or_else(|| "latest".to_owned()),
+    };
     Ok(format!("{repository}:{tag}"))
 }
 
@@ -198,11 +241,33 @@ mod tests {
     }
 
     #[test]
+    fn a_digest_has_a_name_that_is_shown_as_a_digest_only() {
+        let names = names();
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let text = format!("127.0.0.1:5000/app@{digest}");
+        let name = Reference::parse(&text).unwrap();
+        let private = names.private(&name).unwrap();
+        assert_eq!(names.shown_digest(&private).unwrap(), text);
+        assert_eq!(names.shown_tag(&private), None);
+        let tagged = Reference::parse("127.0.0.1:5000/app:v1").unwrap();
+        assert_eq!(names.digest(&tagged, &digest).unwrap(), private);
+        let hidden = names.hidden(&digest);
+        assert_eq!(
+            (names.shown_tag(&hidden), names.shown_digest(&hidden)),
+            (None, None)
+        );
+        let plain = names.private(&tagged).unwrap();
+        assert_eq!(names.shown_tag(&plain).unwrap(), "127.0.0.1:5000/app:v1");
+        assert_eq!(names.shown_digest(&plain), None);
+    }
+
+    #[test]
     fn our_own_names_are_not_given() {
         for text in [
             "dockmaster-helper:1",
             "docker.io/library/dockmaster",
             "dockmaster/x",
+            "app:dockmaster-1",
             &format!("{}app", names().prefix()),
         ] {
             let name = Reference::parse(text).unwrap();
@@ -231,8 +296,7 @@ mod tests {
         );
         assert_eq!(prefix_of_job(&job), Some(names().prefix()));
         assert_eq!(prefix_of_job(&tenant), None);
-        assert!(prefix_of_tenant(&tenant).is_some_and(|prefix| tenant.starts_with(prefix)));
-        assert_eq!(prefix_of_tenant(&job), None);
+        assert!(names().is_kept(&tenant) && !names().is_kept(&job));
         for other in ["app:v1", "dockmaster-helper:1", "dockmaster-", &job[..20]] {
             assert_eq!(prefix_of_job(other), None, "{other}");
         }

@@ -2,7 +2,7 @@
 //!
 //! Pure. Knows no daemon.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
@@ -107,6 +107,26 @@ pub(crate) fn filters(given: &str, label: (&str, &str)) -> Result<String, Denied
     let labels = all.entry("label".to_owned()).or_default();
     labels.insert(format!("{}={}", label.0, label.1), true);
     Ok(json!(all).to_string())
+}
+
+/// The same words, as sets.
+pub(crate) fn words(given: &str) -> Result<BTreeMap<String, BTreeSet<String>>, Denied> {
+    let all = read_filters(given)?.into_iter();
+    Ok(all
+        .map(|(name, words)| (name, words.into_keys().collect()))
+        .collect())
+}
+
+/// Filters as every engine reads them.
+pub(crate) fn written(filters: &BTreeMap<String, BTreeSet<String>>) -> String {
+    let set = |words: &BTreeSet<String>| -> BTreeMap<String, bool> {
+        words.iter().map(|word| (word.clone(), true)).collect()
+    };
+    let all: Filters = filters
+        .iter()
+        .map(|(name, it)| (name.clone(), set(it)))
+        .collect();
+    json!(all).to_string()
 }
 
 /// The words of each filter, in either of the two forms that clients write.

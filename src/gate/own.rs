@@ -5,6 +5,7 @@
 //! What is not the job's is not there.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use hyper::Method;
@@ -12,9 +13,9 @@ use serde_json::{Value, json};
 
 use super::alias::Alias;
 use super::daemon::{Daemon, DaemonError};
+use super::host_name::HostNames;
 use super::object::filters;
 use super::query::Query;
-use super::record::Record;
 use super::refusal::Denied;
 use super::scope::Scope;
 use crate::docker::reference;
@@ -22,20 +23,21 @@ use crate::docker::reference;
 /// Answers whose things are, for one job.
 pub(crate) struct Own {
     pub(super) engine: Daemon,
+    /// Names of the host, which images have for a while.
+    pub(super) host: HostNames,
     pub(super) scope: Scope,
-    pub(super) record: Record,
     /// What the engine calls the things that the job names.
     pub(super) alias: Alias,
     containers: Mutex<BTreeSet<String>>,
 }
 
 impl Own {
-    pub(crate) fn new(engine: Daemon, scope: Scope, record: Record) -> Self {
+    pub(crate) fn new(engine: &Path, scope: Scope) -> Self {
         Self {
             alias: Alias::new(&scope.label.1),
-            engine,
+            host: HostNames::new(engine, &scope.state_dir),
+            engine: Daemon::new(engine),
             scope,
-            record,
             containers: Mutex::default(),
         }
     }
@@ -187,7 +189,10 @@ impl From<DaemonError> for Denied {
 }
 
 /// Looks a name up as the engine does: whole id, name, then the beginning of one id.
-fn find<'a>(name: &str, known: impl Iterator<Item = (&'a str, Vec<&'a str>)>) -> Option<String> {
+pub(super) fn find<'a>(
+    name: &str,
+    known: impl Iterator<Item = (&'a str, Vec<&'a str>)>,
+) -> Option<String> {
     let known: Vec<_> = known.collect();
     let exact = known.iter().find(|(id, _)| *id == name);
     let named = || known.iter().find(|(_, names)| names.contains(&name));

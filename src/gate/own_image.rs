@@ -1,202 +1,287 @@
-//! Which images a job may use, and which names it may give.
+//! Which images a job may use, and what the engine calls them.
 //!
-//! A built image has its job's label; a name has none, so names are in the record.
+//! An image is the job's if it has one of the job's private names; the engine's names are all the
+//! memory there is. Beside them a job reads what the operator shares.
 
-use hyper::{Method, StatusCode};
-use serde_json::Value;
+use std::collections::BTreeSet;
+
+use hyper::Method;
+use serde_json::{Value, json};
 
 use super::build::Build;
-use super::own::Own;
-use super::record::{Entry, Kind};
+use super::error::GateError;
+use super::host_name;
+use super::names;
+use super::own::{Own, find};
+use super::query::Query;
 use super::refusal::Denied;
-use super::scope::image_key;
-use crate::{
-    docker::reference::{self, Reference},
-    failure,
-};
+use crate::docker::reference::{self, Reference};
+use crate::failure;
 
-/// An image as the daemon knows it.
-struct Image {
-    id: String,
-    names: Vec<String>,
-    digests: Vec<String>,
-    /// The job whose gate built it, if one did.
-    owner: Option<String>,
+/// An image that a job may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub id: String,
+    /// The private name, where the job has one; or the id.
+    pub name: String,
 }
 
-impl Image {
-    /// Built by a job and not in any registry yet: perhaps that job still works with it.
-    fn is_fresh(&self) -> bool {
-        self.owner.is_some() && self.digests.is_empty()
-    }
+/// An image of the job's, with its private names.
+#[derive(Debug)]
+pub(crate) struct Mine {
+    pub id: String,
+    pub names: Vec<String>,
 }
 
 impl Own {
-    /// What to call an image that the job may use: its name, or its full id.
-    pub(crate) async fn readable(&self, name: &str) -> Result<String, Denied> {
-        let refused = || {
-            Denied::forbidden(format!(
-                "the image {name:?} is not open to this job: use an image that the operator allows"
-            ))
-        };
-        if Reference::parse(name).is_err() && !reference::is_id(name) {
-            return Err(Denied::malformed(format!(
-                "the image name {name:?} is malformed"
-            )));
+    /// The image that a text means to the job: its own, or one that the operator shares.
+    pub(crate) async fn image(&self, text: &str) -> Result<Found, Denied> {
+        let missing = || Denied::missing(format!("No such image: {text}"));
+        let is_whole_id = reference::is_id(text) && (text.contains(':') || text.len() == 64);
+        if !is_whole_id {
+            let name = named(text)?;
+            if let Some(found) = self.by_name(&name).await? {
+                return Ok(found);
+            }
+            if !reference::is_id(text) {
+                return Err(missing());
+            }
         }
-        if !reference::is_id(name) && (self.scope.images)(name) {
-            return Ok(name.to_owned());
-        }
-        let Some(image) = self.image(name).await? else {
-            return Err(Denied::missing(format!("No such image: {name}")));
-        };
-        let is_open =
-            self.is_owner(&image) || image.names.iter().any(|name| (self.scope.images)(name));
-        if is_open {
-            Ok(image.id)
-        } else {
-            Err(refused())
-        }
+        let id = self.by_id(text).await?.ok_or_else(missing)?;
+        Ok(Found {
+            name: id.clone(),
+            id,
+        })
     }
 
-    /// Checks the images that a build takes, and claims the names that it gives.
-    pub(crate) async fn admit(&self, build: &Build) -> Result<(), Denied> {
+    /// As [`Self::image`], with a private name for what the operator shares, so that the engine tells
+    /// the name that the job knows.
+    pub(crate) async fn usable(&self, text: &str) -> Result<Found, Denied> {
+        let found = self.image(text).await?;
+        if found.name != found.id || reference::is_id(text) {
+            return Ok(found);
+        }
+        let name = self.scope.names.private(&named(text)?)?;
+        host_name::tag(&self.engine, &found.id, &name).await?;
+        Ok(Found { name, ..found })
+    }
+
+    /// The id of an image with a name of the job's own; not of one that the operator shares.
+    pub(crate) async fn own_named(&self, name: &Reference) -> Result<Option<Found>, Denied> {
+        if names::is_free(name).is_err() {
+            return Ok(None);
+        }
+        let private = self.scope.names.private(name)?;
+        let id = host_name::inspect(&self.engine, &private).await?;
+        Ok(id.map(|id| Found { id, name: private }))
+    }
+
+    async fn by_name(&self, name: &Reference) -> Result<Option<Found>, Denied> {
+        if let Some(found) = self.own_named(name).await? {
+            return Ok(Some(found));
+        }
+        let written = name.exact();
+        if names::is_free(name).is_err() || !(self.scope.shared)(&written) {
+            return Ok(None);
+        }
+        let id = self.host.id(&written).await?;
+        let found = |id: String| Found {
+            name: id.clone(),
+            id,
+        };
+        Ok(id.map(found))
+    }
+
+    /// The full id of the job's own image with this id, or with this beginning of one. What the
+    /// operator shares counts where it has its name.
+    async fn by_id(&self, text: &str) -> Result<Option<String>, Denied> {
+        let mut all = Vec::new();
+        for image in self.list_images().await? {
+            let is_shared = texts(&image["RepoTags"])
+                .iter()
+                .any(|name| self.is_shared(name));
+            if let Some(id) = image["Id"].as_str()
+                && (is_shared || !self.own_names(&image).is_empty())
+            {
+                all.push(id.to_owned());
+            }
+        }
+        all.extend(self.nameless().await?);
+        let digits = |id: &str| id.strip_prefix("sha256:").unwrap_or(id).to_owned();
+        let known: Vec<String> = all.iter().map(|id| digits(id)).collect();
+        let found = find(
+            &digits(text),
+            known.iter().map(|id| (id.as_str(), Vec::new())),
+        );
+        Ok(found.map(|id| format!("sha256:{id}")))
+    }
+
+    /// The ids of what the job built through `BuildKit`'s own interface without a name. The label alone
+    /// tells it, which an image may have from the one that it was built from; so it counts only for
+    /// what nothing else was built from.
+    pub(crate) async fn nameless(&self) -> Result<Vec<String>, Denied> {
+        let (key, value) = self.scope.image_label();
+        let filters = json!({ "label": [format!("{key}={value}")], "dangling": ["true"] });
+        let mut query = Query::default();
+        query.push("filters", filters.to_string());
+        let target = format!("/images/json{}", query.encode());
+        let all = self.engine.must(Method::GET, &target, None).await?;
+        let ids = all.as_array().into_iter().flatten();
+        Ok(ids
+            .filter_map(|image| Some(image["Id"].as_str()?.to_owned()))
+            .collect())
+    }
+
+    /// The images of the job's.
+    pub(crate) async fn images(&self) -> Result<Vec<Mine>, Denied> {
+        let all = self.list_images().await?;
+        let mine = all.iter().filter_map(|image| {
+            let names = self.own_names(image);
+            let id = image["Id"].as_str()?.to_owned();
+            (!names.is_empty()).then_some(Mine { id, names })
+        });
+        Ok(mine.collect())
+    }
+
+    pub(crate) async fn list_images(&self) -> Result<Vec<Value>, Denied> {
+        let before = self.host.lent()?;
+        let all = self.engine.must(Method::GET, "/images/json", None).await?;
+        let Value::Array(mut all) = all else {
+            return Err(Denied::broken("the daemon does not list its images"));
+        };
+        self.without_lent(&mut all, before)?;
+        Ok(all)
+    }
+
+    /// Takes the names away that images have for the length of a push: they are not the host's.
+    pub(crate) fn without_lent(
+        &self,
+        images: &mut [Value],
+        mut lent: BTreeSet<String>,
+    ) -> Result<(), Denied> {
+        lent.extend(self.host.lent()?);
+        if lent.is_empty() {
+            return Ok(());
+        }
+        let is_lent =
+            |name: &str| Reference::parse(name).is_ok_and(|it| lent.contains(&it.tagged()));
+        for image in images {
+            let mut names = texts(&image["RepoTags"]);
+            names.retain(|name| !is_lent(name));
+            image["RepoTags"] = names.into();
+        }
+        Ok(())
+    }
+
+    fn own_names(&self, image: &Value) -> Vec<String> {
+        let mut names = texts(&image["RepoTags"]);
+        names.retain(|name| name.starts_with(self.scope.names.prefix()));
+        names
+    }
+
+    /// Whether a name that the engine tells may be told to the job.
+    pub(crate) fn is_shared(&self, name: &str) -> bool {
+        !name.starts_with("dockmaster") && (self.scope.shared)(name)
+    }
+
+    /// Checks the images that a build takes, and makes its names free. The engine's names for both.
+    pub(crate) async fn admit(&self, build: &Build) -> Result<Vec<String>, Denied> {
         for image in &build.images {
-            match self.readable(image).await {
+            match self.image(image).await {
                 // A cache that is not there yet is no cache.
                 Err(denied) if denied.status != 404 => return Err(denied),
                 Ok(_) | Err(_) => {}
             }
         }
+        let mut names = Vec::new();
         for tag in &build.tags {
-            self.claim(tag, Kind::Made, None).await?;
+            names.push(self.claim(tag).await?);
         }
-        Ok(())
+        Ok(names)
     }
 
-    /// Writes down that the job pulls this name, or gives it to what it builds or (with its id)
-    /// tags, if it may.
-    pub(crate) async fn claim(
+    /// The query of a build, with the engine's names for what it makes and for its caches.
+    pub(crate) async fn translated(
         &self,
-        name: &Reference,
-        kind: Kind,
-        given: Option<String>,
-    ) -> Result<(), Denied> {
-        let tagged = name.tagged();
-        let known = self.record.kind(&tagged);
-        let mut before = None;
-        if known != Some(Kind::Made)
-            && let Some(image) = self
-                .image(&tagged)
-                .await?
-                .filter(|image| !self.is_owner(image))
-        {
-            // Pulling changes nothing that whoever can push there could not change.
-            let is_free = kind == Kind::Pulled || known.is_some();
-            let is_movable = !image.is_fresh() && (self.scope.may_move)(&tagged);
-            if !is_free && !is_movable {
-                return Err(Denied::conflict(format!(
-                    "the name {tagged} was on this host before this job: choose another tag, or \
-                     pull it first"
-                )));
+        mut query: Query,
+        names: Vec<String>,
+        build: &Build,
+    ) -> Result<Query, Denied> {
+        query.remove("t");
+        for name in names {
+            query.push("t", name);
+        }
+        let mut caches = Vec::new();
+        for image in &build.images {
+            match self.image(image).await {
+                Ok(found) => caches.push(found.name),
+                // BuildKit may find it in its registry.
+                Err(_) => caches.push(image.clone()),
             }
-            before = Some(image.id);
         }
-        if name.familiar().starts_with("dockmaster") {
-            return Err(Denied::forbidden(format!(
-                "the name {tagged} is ours: choose another"
-            )));
+        if !caches.is_empty() {
+            query.set("cachefrom", Value::from(caches).to_string());
         }
-        let entry = Entry {
-            name: tagged,
-            kind,
-            before,
-            given,
-        };
-        self.record.add(entry).map_err(|error| {
-            Denied::broken(format!(
-                "the record of image names cannot be used: {}",
-                failure::chain(&error)
-            ))
-        })
+        Ok(query)
     }
 
-    /// The id of the image that a name means, if the job built it or gave it the name.
-    pub(crate) async fn made(&self, name: &Reference) -> Result<Option<String>, Denied> {
-        let tagged = name.tagged();
-        let image = self.image(&tagged).await?;
-        let given = self.record.given(&tagged);
-        let made = image.filter(|image| self.is_owner(image) || given.as_ref() == Some(&image.id));
-        Ok(made.map(|image| image.id))
-    }
-
-    /// Whether the engine has this digest of a repository for an image: it does once it was pushed.
-    pub(crate) async fn has_digest(
-        &self,
-        id: &str,
-        name: &Reference,
-        digest: &str,
-    ) -> Result<bool, Denied> {
-        let image = self.image(id).await?;
-        let is_same = |known: &String| {
-            Reference::parse(known).is_ok_and(|known| {
-                known.repository == name.repository && known.digest.as_deref() == Some(digest)
-            })
-        };
-        Ok(image.is_some_and(|image| image.digests.iter().any(is_same)))
-    }
-
-    /// The id of an image that the job may use.
-    pub(crate) async fn readable_id(&self, name: &str) -> Result<String, Denied> {
-        let name = self.readable(name).await?;
-        let image = self.image(&name).await?;
-        image
-            .map(|image| image.id)
-            .ok_or_else(|| Denied::missing(format!("No such image: {name}")))
-    }
-
-    /// Names of an image that the job may remove by its id: all of them are its own.
-    pub(crate) async fn removable(&self, id: &str) -> Result<Option<String>, Denied> {
-        let Some(image) = self.image(id).await? else {
-            return Err(Denied::missing(format!("No such image: {id}")));
-        };
-        let is_made = |name: &String| {
-            let name = Reference::parse(name).map(|name| name.tagged());
-            name.is_ok_and(|name| self.record.kind(&name) == Some(Kind::Made))
-        };
-        let is_free = self.is_owner(&image) && image.names.iter().all(is_made);
-        Ok(is_free.then_some(image.id))
-    }
-
-    async fn image(&self, name: &str) -> Result<Option<Image>, Denied> {
-        let answer = self
-            .engine
-            .call(Method::GET, &format!("/images/{name}/json"), None)
-            .await?;
-        if answer.status == StatusCode::NOT_FOUND {
-            return Ok(None);
+    /// Makes a name free for another image; what the engine calls it. The image that had it stays
+    /// the job's until the job ends.
+    pub(crate) async fn claim(&self, name: &Reference) -> Result<String, Denied> {
+        let private = self.scope.names.private(name)?;
+        if let Some(id) = host_name::inspect(&self.engine, &private).await? {
+            self.keep(&id).await?;
         }
-        let value = answer.value;
-        let Some(id) = value["Id"].as_str().filter(|_| answer.status.is_success()) else {
-            return Err(Denied::broken(format!(
-                "the daemon does not tell about image {name}"
-            )));
-        };
-        let owner = &value["Config"]["Labels"][image_key(&self.scope.label.0)];
-        Ok(Some(Image {
-            id: id.to_owned(),
-            names: texts(&value["RepoTags"]),
-            digests: texts(&value["RepoDigests"]),
-            owner: owner.as_str().map(str::to_owned),
-        }))
+        Ok(private)
     }
 
-    fn is_owner(&self, image: &Image) -> bool {
-        image.owner.as_ref() == Some(&self.scope.label.1)
+    /// Makes an image the job's, whatever names it has: for what a build made without a name.
+    pub(crate) async fn keep(&self, id: &str) -> Result<(), Denied> {
+        let name = self.scope.names.hidden(id);
+        Ok(host_name::tag(&self.engine, id, &name).await?)
+    }
+
+    /// Writes a described image as the job may see it: its own names, and shared ones.
+    pub(crate) fn describe(&self, image: &mut Value) {
+        let names = texts(&image["RepoTags"]);
+        let mut tags: Vec<String> = names
+            .iter()
+            .filter_map(|name| self.scope.names.shown_tag(name))
+            .collect();
+        tags.extend(names.iter().filter(|name| self.is_shared(name)).cloned());
+        tags.sort();
+        tags.dedup();
+        let mut digests: Vec<String> = names
+            .iter()
+            .filter_map(|name| self.scope.names.shown_digest(name))
+            .collect();
+        let others = texts(&image["RepoDigests"]);
+        digests.extend(others.into_iter().filter(|name| self.is_shared(name)));
+        digests.sort();
+        digests.dedup();
+        image["RepoTags"] = tags.into();
+        image["RepoDigests"] = digests.into();
     }
 }
 
-fn texts(value: &Value) -> Vec<String> {
+impl From<GateError> for Denied {
+    fn from(error: GateError) -> Self {
+        match error {
+            GateError::Engine(error) => error.into(),
+            GateError::Socket { .. }
+            | GateError::Record(_)
+            | GateError::Folder { .. }
+            | GateError::Unmount { .. } => Self::broken(failure::chain(&error)),
+        }
+    }
+}
+
+pub(crate) fn named(text: &str) -> Result<Reference, Denied> {
+    Reference::parse(text)
+        .map_err(|_| Denied::malformed(format!("the image name {text:?} is malformed")))
+}
+
+pub(crate) fn texts(value: &Value) -> Vec<String> {
     let items = value.as_array().into_iter().flatten();
     items.filter_map(Value::as_str).map(str::to_owned).collect()
 }

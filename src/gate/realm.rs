@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hyper::Method;
+use hyper::{HeaderMap, Method};
 use serde_json::Value;
 
 use super::build::Build;
@@ -10,8 +10,10 @@ use super::build::known::{Realm, Spoken};
 use super::build::recipe::Recipe;
 use super::dockerfile::{self, Given, Road};
 use super::own::Own;
-use super::record::Kind;
+use super::own_image::named;
+use super::pull::{Wish, provide};
 use super::refusal::Denied;
+use super::registries::Errand;
 use crate::docker::reference::Reference;
 
 /// The values that a [`Realm`] points at.
@@ -65,8 +67,7 @@ impl Own {
     pub(crate) async fn speak(&self, build: &Build) -> Result<Spoken, Denied> {
         let mut spoken = Spoken::default();
         for tag in &build.tags {
-            self.claim(tag, Kind::Made, None).await?;
-            spoken.tags.insert(tag.tagged(), tag.tagged());
+            spoken.tags.insert(tag.tagged(), self.claim(tag).await?);
         }
         for image in &build.images {
             spoken
@@ -106,7 +107,11 @@ impl Own {
 
     /// What the engine calls an image that a build takes. What the image puts off to this build is judged as well.
     async fn taken(&self, name: &str) -> Result<String, Denied> {
-        let name = self.readable(name).await?;
+        let name = match self.usable(name).await {
+            // The builder itself would take what the host has under this name, whosever it is.
+            Err(denied) if denied.status == 404 => self.fetched(named(name)?).await?,
+            found => found?.name,
+        };
         let path = format!("/images/{name}/json");
         let image = self.engine.call(Method::GET, &path, None).await?.value;
         let triggers = image["Config"]["OnBuild"].as_array().into_iter().flatten();
@@ -114,6 +119,17 @@ impl Own {
             dockerfile::judge_trigger(trigger, Road::BuildKit)?;
         }
         Ok(name)
+    }
+
+    /// What the engine calls an image that is pulled for a build.
+    async fn fetched(&self, name: Reference) -> Result<String, Denied> {
+        let (registries, none) = (&self.scope.registries, HeaderMap::new());
+        let wish = Wish {
+            account: registries.header(&none, &name, Errand::Pull).await?,
+            name,
+            platform: String::new(),
+        };
+        Ok(provide(self, wish).await?.name)
     }
 
     /// The arguments that the engine sets of itself, as far as one platform is built for.

@@ -4,11 +4,20 @@
 
 use serde_json::json;
 
+use crate::failure::{Failure, JobCode};
+
 /// A refused request: the status and the sentence the client shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Denied {
     pub status: u16,
     pub message: String,
+}
+
+/// What a job may not be called, whoever reads the name.
+impl From<Denied> for Failure {
+    fn from(denied: Denied) -> Self {
+        Self::build(JobCode::Malformed, denied.message)
+    }
 }
 
 impl Denied {

@@ -31,7 +31,7 @@ pub(crate) fn find(method: &Method, target: &str) -> Result<Route, Denied> {
         let name = row.name(path)?;
         (row.method == method.as_str()).then_some((row, name))
     });
-    let (row, name) = found.ok_or_else(|| unknown(method, &whole))?;
+    let (row, name) = found.ok_or_else(|| unknown(method, path, &whole))?;
     Ok(Route {
         row,
         version,
@@ -84,8 +84,18 @@ fn known(row: &Row, given: &Query) -> Result<Query, Denied> {
     Ok(query)
 }
 
-fn unknown(method: &Method, path: &str) -> Denied {
-    let shown: String = path
+/// `path` is without the version, `whole` with it.
+fn unknown(method: &Method, path: &str, whole: &str) -> Denied {
+    // `docker inspect` looks for a container of every name, also of one that only an image can have.
+    let name = path.strip_prefix("/containers/");
+    let name = name.and_then(|rest| rest.strip_suffix("/json"));
+    let is_sound = |name: &&str| !name.split('/').any(|part| matches!(part, "" | "." | ".."));
+    if let Some(name) = name.filter(is_sound)
+        && method == Method::GET
+    {
+        return Denied::missing(format!("No such container: {name}"));
+    }
+    let shown: String = whole
         .chars()
         .filter(|letter| !letter.is_control())
         .take(120)

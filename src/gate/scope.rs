@@ -47,13 +47,12 @@ pub struct Scope {
     pub workspaces: Vec<Workspace>,
     /// Where paths below a workspace are mounted for the daemon; a folder of root's, per job.
     pub binds_dir: PathBuf,
-    /// The file in which names of images are written down; kept until the sweep, per job.
-    pub record: PathBuf,
+    /// Where it is written which names of the host are in use for a push or a pull.
+    pub state_dir: PathBuf,
     /// Images that the job may use: asked with the name as the client wrote it.
     pub images: ImageRule,
-    /// Image names that were on the host before the job and that it may move nevertheless: asked
-    /// with the full name and tag. The sweep moves them back.
-    pub may_move: ImageRule,
+    /// Images of the host that every job may use as they are: asked with the name and its tag.
+    pub shared: ImageRule,
     pub on_push: PushSink,
     /// Where images come from and go to, and with whose account.
     pub registries: Registries,

@@ -16,12 +16,10 @@ use tokio::net::UnixListener;
 use tokio::sync::{OnceCell, RwLock};
 use tokio::task::JoinHandle;
 
-use super::daemon::Daemon;
 use super::error::GateError;
 use super::forward::Tasks;
 use super::handle::Handler;
 use super::own::Own;
-use super::record::Record;
 use super::scope::Scope;
 use super::workspace::{Binds, release};
 
@@ -48,7 +46,6 @@ impl Gate {
     ) -> Result<Self, GateError> {
         let socket = socket.into();
         let binds_dir = scope.binds_dir.clone();
-        let record = Record::open(&scope.record)?;
         // What a killed gate of an earlier phase left mounted.
         release(&binds_dir)?;
         let listener = listen(&socket).map_err(|source| GateError::Socket {
@@ -57,7 +54,7 @@ impl Gate {
         })?;
         let (tasks, making) = (Tasks::default(), Arc::default());
         let handler = Handler {
-            own: Arc::new(Own::new(Daemon::new(engine_socket), scope, record)),
+            own: Arc::new(Own::new(&engine_socket.into(), scope)),
             binds: Binds::new(binds_dir.clone(), socket.clone()),
             tasks: tasks.clone(),
             folders: Arc::default(),

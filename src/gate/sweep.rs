@@ -1,4 +1,4 @@
-//! Removes what a job made through its gate. Needs only the label and the record.
+//! Removes what a job made through its gate. Needs only the label and the host's secret.
 //!
 //! Safe to call twice, and at any time after the gate is closed.
 
@@ -9,10 +9,12 @@ use serde_json::{Value, json};
 
 use super::daemon::{Daemon, DaemonError};
 use super::error::GateError;
+use super::host_name::HostNames;
+use super::names::{Names, prefix_of_job};
+use super::own_image::texts;
 use super::query::Query;
-use super::record::{self, Entry, Kind};
 use super::scope::image_key;
-use crate::store::StoreError;
+use crate::store::{StoreError, host_secret};
 
 /// What could not be removed, and why. Everything else is gone.
 #[derive(Debug, Default)]
@@ -21,9 +23,13 @@ pub struct Swept {
     pub removed: usize,
 }
 
-/// Removes containers, networks, volumes and images with this label, and the names in the record;
-/// names that meant something before the job mean it again. Tries everything.
-pub async fn sweep(socket: &Path, label: (&str, &str), record: &Path) -> Result<Swept, GateError> {
+/// Removes containers, networks, volumes and images with this label, and the private names of its
+/// job, whose key is the label's value; gives names of the host back. Tries everything.
+pub async fn sweep(
+    engine: &Path,
+    state_dir: &Path,
+    label: (&str, &str),
+) -> Result<Swept, GateError> {
     let listed = |filters: String| {
         let mut query = Query::default();
         query.push("all", "1");
@@ -34,12 +40,9 @@ pub async fn sweep(socket: &Path, label: (&str, &str), record: &Path) -> Result<
     let image = format!("{}={}", image_key(label.0), label.1);
     // What has a name of somebody else's by now is somebody else's.
     let nameless = listed(json!({ "label": [image], "dangling": ["true"] }).to_string());
-    let mut sweep = Sweep {
-        daemon: Daemon::new(socket),
-        label,
-        swept: Swept::default(),
-    };
-    let entries = record::read(record)?;
+    let mut sweep = Sweep::new(engine);
+    let digits = host_secret(state_dir)?.of_job(label.1);
+    let names = Names::new(&digits, "");
 
     sweep
         .each(
@@ -60,9 +63,10 @@ pub async fn sweep(socket: &Path, label: (&str, &str), record: &Path) -> Result<
             "?force=1",
         )
         .await?;
-    for entry in latest(entries) {
-        sweep.name(&entry).await?;
-    }
+    HostNames::new(engine, state_dir).settle().await?;
+    let all = sweep.list_names().await?;
+    let own = all.iter().filter(|name| name.starts_with(names.prefix()));
+    sweep.untag(own).await?;
     sweep
         .each(
             &format!("/images/json{nameless}"),
@@ -71,26 +75,62 @@ pub async fn sweep(socket: &Path, label: (&str, &str), record: &Path) -> Result<
             "?force=1",
         )
         .await?;
-    if sweep.swept.left.is_empty() {
-        match std::fs::remove_file(record) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                let path = record.to_owned();
-                let source = error;
-                return Err(StoreError::Write { path, source }.into());
-            }
-            Err(_) | Ok(()) => {}
-        }
-    }
     Ok(sweep.swept)
 }
 
-struct Sweep<'a> {
+/// Removes the private names of all jobs but the live ones, and gives names of the host back. `live`
+/// tells the keys of jobs that may have names by now; it is asked after the engine.
+pub(crate) async fn sweep_names(
+    engine: &Path,
+    state_dir: &Path,
+    live: impl FnOnce() -> Result<Vec<String>, StoreError>,
+) -> Result<Swept, GateError> {
+    let secret = host_secret(state_dir)?;
+    let mut sweep = Sweep::new(engine);
+    HostNames::new(engine, state_dir).settle().await?;
+    let names = sweep.list_names().await?;
+    let live: Vec<Names> = live()?
+        .iter()
+        .map(|key| Names::new(&secret.of_job(key), ""))
+        .collect();
+    let is_dead = |name: &&String| {
+        let prefix = prefix_of_job(name);
+        prefix.is_some_and(|prefix| live.iter().all(|names| names.prefix() != prefix))
+    };
+    sweep.untag(names.iter().filter(is_dead)).await?;
+    Ok(sweep.swept)
+}
+
+struct Sweep {
     daemon: Daemon,
-    label: (&'a str, &'a str),
     swept: Swept,
 }
 
-impl Sweep<'_> {
+impl Sweep {
+    fn new(engine: &Path) -> Self {
+        Self {
+            daemon: Daemon::new(engine),
+            swept: Swept::default(),
+        }
+    }
+
+    /// The names of all images.
+    async fn list_names(&self) -> Result<Vec<String>, DaemonError> {
+        let all = self.daemon.must(Method::GET, "/images/json", None).await?;
+        let images = all.as_array().into_iter().flatten();
+        Ok(images.flat_map(|image| texts(&image["RepoTags"])).collect())
+    }
+
+    async fn untag<'a>(
+        &mut self,
+        names: impl Iterator<Item = &'a String>,
+    ) -> Result<(), DaemonError> {
+        for name in names {
+            self.remove(&format!("/images/{name}?force=1")).await?;
+        }
+        Ok(())
+    }
+
     /// Removes everything in a list.
     async fn each(
         &mut self,
@@ -114,35 +154,6 @@ impl Sweep<'_> {
         Ok(())
     }
 
-    /// Gives a name back, or takes it away.
-    async fn name(&mut self, entry: &Entry) -> Result<(), DaemonError> {
-        let target = format!("/images/{}/json", entry.name);
-        let now = self.daemon.call(Method::GET, &target, None).await?.value;
-        let owner = now["Config"]["Labels"][image_key(self.label.0)].as_str();
-        let is_given = entry.given.is_some() && now["Id"].as_str() == entry.given.as_deref();
-        if entry.kind == Kind::Pulled || !(is_given || owner == Some(self.label.1)) {
-            return Ok(());
-        }
-        if let Some(before) = &entry.before
-            && let Some((repository, tag)) = entry.name.rsplit_once(':')
-        {
-            let mut query = Query::default();
-            query.push("repo", repository);
-            query.push("tag", tag);
-            let target = format!("/images/{before}/tag{}", query.encode());
-            if self
-                .daemon
-                .call(Method::POST, &target, None)
-                .await?
-                .status
-                .is_success()
-            {
-                return Ok(());
-            }
-        }
-        self.remove(&format!("/images/{}", entry.name)).await
-    }
-
     async fn remove(&mut self, target: &str) -> Result<(), DaemonError> {
         let answer = self.daemon.call(Method::DELETE, target, None).await?;
         match answer.status {
@@ -163,19 +174,4 @@ fn is_going(answer: &Value) -> bool {
     answer["message"]
         .as_str()
         .is_some_and(|text| text.contains("is already in progress"))
-}
-
-/// The last entry of each name, with what the name meant before the first.
-fn latest(entries: Vec<Entry>) -> Vec<Entry> {
-    let mut names: Vec<Entry> = Vec::new();
-    for entry in entries {
-        match names.iter_mut().find(|known| known.name == entry.name) {
-            Some(known) => {
-                known.kind = entry.kind;
-                known.given = entry.given;
-            }
-            None => names.push(entry),
-        }
-    }
-    names
 }

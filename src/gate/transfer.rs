@@ -2,7 +2,7 @@
 //!
 //! Knows how streams are joined; what an archive may hold is in `archive`.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,9 +21,8 @@ use super::archive;
 use super::daemon::Body;
 use super::handle::{Call, Handler};
 use super::own::Own;
-use super::record::Kind;
 use super::refusal::Denied;
-use crate::docker::reference::{self, Reference};
+use crate::docker::reference::Reference;
 
 /// Pieces between the two sides, and how large ours are.
 const PIECES: usize = 4;
@@ -54,12 +53,13 @@ impl Handler {
             return Ok(response);
         }
         response.headers_mut().remove(CONTENT_LENGTH);
+        let own = Arc::clone(&self.own);
         Ok(response.map(|body| {
             let (reader, feed) = incoming(body);
             let (writer, written) = outgoing();
             tokio::spawn(feed);
             tokio::task::spawn_blocking(move || {
-                let mut rename = |name: &str| Ok((!name.is_empty()).then(|| name.to_owned()));
+                let mut rename = |name: &str| Ok(own.scope.names.shown_tag(name));
                 if let Err(denied) = archive::rewrite(reader, writer, &mut rename) {
                     tracing::debug!(denied.message, "an archive for a job");
                 }
@@ -70,11 +70,7 @@ impl Handler {
 
     /// What the engine shall call an image that is saved.
     async fn saved_name(&self, name: &str) -> Result<String, Denied> {
-        let id = self.own.readable(name).await?;
-        match Reference::parse(name) {
-            Ok(reference) if !reference::is_id(name) => Ok(reference.tagged()),
-            Ok(_) | Err(_) => Ok(id),
-        }
+        Ok(self.own.usable(name).await?.name)
     }
 
     /// Images of an archive become the job's own.
@@ -84,14 +80,14 @@ impl Handler {
         let _making = self.making.read().await;
         let (reader, feed) = incoming(call.asked.body.take());
         let (writer, written) = outgoing();
-        let names = Arc::<Mutex<BTreeMap<String, Reference>>>::default();
+        let names = Arc::<Mutex<BTreeSet<String>>>::default();
         let (own, loaded, runtime) = (Arc::clone(&self.own), Arc::clone(&names), Handle::current());
         let rewriting = tokio::task::spawn_blocking(move || {
             let mut rename = |name: &str| {
                 let name = runtime.block_on(claimed(&own, name))?;
                 let mut names = loaded.lock().unwrap_or_else(PoisonError::into_inner);
-                names.insert(name.tagged(), name.clone());
-                Ok(Some(name.tagged()))
+                names.insert(name.clone());
+                Ok(Some(name))
             };
             archive::rewrite(reader, writer, &mut rename)
         });
@@ -103,20 +99,16 @@ impl Handler {
         }
         rewritten.map_err(|error| Denied::broken(error.to_string()))??;
         let names = names.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for name in names.values() {
+        for name in &names {
             self.keep_loaded(name).await?;
         }
         Ok(response)
     }
 
     /// Takes a loaded image for the job's own, unless it says that it is somebody's.
-    async fn keep_loaded(&self, name: &Reference) -> Result<(), Denied> {
-        let tagged = name.tagged();
+    async fn keep_loaded(&self, tagged: &str) -> Result<(), Denied> {
         let target = format!("/images/{tagged}/json");
         let image = self.engine().call(Method::GET, &target, None).await?.value;
-        let Some(id) = image["Id"].as_str() else {
-            return Ok(());
-        };
         if let Some(label) = self.own.foreign_label(&image["Config"]["Labels"]) {
             let target = format!("/images/{tagged}");
             self.engine().call(Method::DELETE, &target, None).await?;
@@ -124,11 +116,11 @@ impl Handler {
                 "the image {tagged} carries the label {label}, which is not this job's: build it here"
             )));
         }
-        self.own.claim(name, Kind::Made, Some(id.to_owned())).await
+        Ok(())
     }
 }
 
-async fn claimed(own: &Own, name: &str) -> Result<Reference, Denied> {
+async fn claimed(own: &Own, name: &str) -> Result<String, Denied> {
     if name.is_empty() {
         // Nobody could tell later whose it is.
         return Err(Denied::malformed(
@@ -137,8 +129,7 @@ async fn claimed(own: &Own, name: &str) -> Result<Reference, Denied> {
     }
     let name = Reference::parse(name)
         .map_err(|_| Denied::malformed(format!("the image name {name:?} is malformed")))?;
-    own.claim(&name, Kind::Made, None).await?;
-    Ok(name)
+    own.claim(&name).await
 }
 
 impl Own {

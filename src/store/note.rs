@@ -96,6 +96,19 @@ impl Notes {
 
     /// The keys and notes of jobs whose runner process is gone.
     pub(crate) fn orphans(&self) -> Result<Vec<(String, Note)>, StoreError> {
+        let mut orphans = Vec::new();
+        for key in self.keys()? {
+            if let Some(note) = self.read(&key)?
+                && !runner::is_alive(&note.runner)
+            {
+                orphans.push((key, note));
+            }
+        }
+        Ok(orphans)
+    }
+
+    /// The keys of all jobs that have a note.
+    pub(crate) fn keys(&self) -> Result<Vec<String>, StoreError> {
         let failed = |source| StoreError::Read {
             path: self.folder.clone(),
             source,
@@ -104,17 +117,11 @@ impl Notes {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries.map_err(failed)?,
         };
-        let mut orphans = Vec::new();
-        for entry in entries {
+        let key = |entry: io::Result<fs::DirEntry>| {
             let name = entry.map_err(failed)?.file_name();
-            let key = name.to_string_lossy().into_owned();
-            if let Some(note) = self.read(&key)?
-                && !runner::is_alive(&note.runner)
-            {
-                orphans.push((key, note));
-            }
-        }
-        Ok(orphans)
+            Ok(name.to_string_lossy().into_owned())
+        };
+        entries.map(key).collect()
     }
 
     /// The note of that name; none where it is a draft, or was removed meanwhile.

@@ -8,8 +8,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -40,6 +40,8 @@ pub(crate) struct Jobs {
     opened: AtomicUsize,
     /// What only this host knows, once the first job has made it.
     secret: Mutex<Option<Vec<u8>>>,
+    /// Where all of them keep the names of the host that they use for a while.
+    names: OnceLock<tempfile::TempDir>,
 }
 
 impl Jobs {
@@ -74,11 +76,12 @@ impl Jobs {
                 fs::write(&secret, known).unwrap();
                 fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
             }
-            let scope = job_scope(&config, lane, &job.unwrap(), &prefix).unwrap();
+            let mut scope = job_scope(&config, lane, &job.unwrap(), &prefix).unwrap();
+            let names = self.names.get_or_init(|| tempfile::tempdir().unwrap());
+            names.path().clone_into(&mut scope.state_dir);
             *known = Some(fs::read(&secret).unwrap());
             scope
         };
-        fs::create_dir_all(scope.record.parent().unwrap()).unwrap();
         let base = import(folder.path(), "dmgate-test", &prefix);
         docker(&["network", "create", &scope.network]).good();
         docker(&["volume", "create", &scope.workspaces[0].volume]).good();
@@ -123,11 +126,19 @@ impl Job {
     pub(crate) fn sweep(&self) {
         let swept = runtime().block_on(async {
             let label = (self.label.0.as_str(), self.label.1.as_str());
-            sweep(Path::new(ENGINE), label, &self.scope.record)
+            sweep(Path::new(ENGINE), &self.state_dir, label)
                 .await
                 .unwrap()
         });
         assert!(swept.left.is_empty(), "{swept:?}");
+    }
+
+    /// What the engine itself calls an image of the job's; nothing if there is none.
+    pub(crate) fn private_names(&self) -> Vec<String> {
+        let all = docker(&["image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]).good();
+        let prefix = self.scope.names.prefix().to_owned();
+        let names = all.stdout.lines().filter(|name| name.starts_with(&prefix));
+        names.map(str::to_owned).collect()
     }
 
     /// A name that no other test uses.
@@ -230,7 +241,9 @@ impl Job {
 
     /// What the ledger has.
     pub(crate) fn pushed(&self) -> Vec<Record> {
-        let path = self.state_dir.join(format!("ledger/{PROJECT}.jsonl"));
+        let project = self.scope.labels.get("dockmaster.job").unwrap();
+        let project = project.split('-').next().unwrap().trim_start_matches('p');
+        let path = self.state_dir.join(format!("ledger/{project}.jsonl"));
         let text = fs::read_to_string(path).unwrap_or_default();
         let lines = text.lines().map(serde_json::from_str::<Record>);
         lines.map(Result::unwrap).collect()
@@ -282,7 +295,7 @@ impl Drop for Job {
         if std::thread::panicking() {
             let label = (self.label.0.as_str(), self.label.1.as_str());
             runtime()
-                .block_on(sweep(Path::new(ENGINE), label, &self.scope.record))
+                .block_on(sweep(Path::new(ENGINE), &self.state_dir, label))
                 .ok();
         } else {
             self.sweep();
@@ -486,8 +499,8 @@ fn config(folder: &Path) -> Config {
     let registry = registry.as_deref().unwrap_or("registry.test");
     let text = format!(
         "state-dir = '{0}/state'\nrun-dir = '{0}/run'\n[registry]\nhost = '{registry}'\n\
-         [lanes.docker]\nkind = 'docker'\ndocker-api = 'gate'\nimages = ['dmgate-test/*', 'dmgate-test-*', '**/test/app']\n\
-         push-registries = ['127.0.0.1:*']\nregistries = ['*', '127.0.0.1:*']\nsubnets = ['10.213.0.0/16']\n",
+         [lanes.docker]\nkind = 'docker'\ndocker-api = 'gate'\nimages = ['dmgate-test/*', 'dmgate-test-*', '**/test/*']\n\
+         shared-images = ['dmgate-test/*']\npush-registries = ['127.0.0.1:*']\nregistries = ['*', '127.0.0.1:*']\nsubnets = ['10.213.0.0/16']\n",
         folder.display()
     );
     let path = folder.join("config.toml");

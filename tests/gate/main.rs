@@ -10,6 +10,7 @@ mod firewall;
 mod fixture;
 mod host;
 mod image;
+mod names;
 mod open;
 mod other;
 mod tenant;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         firewall::TESTS,
         host::TESTS,
         image::TESTS,
+        names::TESTS,
         other::TESTS,
         tenant::TESTS,
     ];

@@ -133,11 +133,9 @@ fn volumes_networks_and_images_of_another_job_are_out_of_reach(jobs: &Jobs) {
     assert!(joined.stderr.contains("not found"), "{}", joined.text());
     let context = other.context(&format!("FROM {}\nRUN true\n", other.base));
     other.line(&format!("build -t {tag} {context}")).good();
-    let moved = mine.line(&format!("tag {} {tag}", mine.base)).run();
-    let word = "choose another tag";
-    assert!(moved.stderr.contains(word), "{}", moved.text());
     assert!(!mine.line(&format!("rmi {tag}")).run().is_good);
     assert!(!mine.line("images").good().stdout.contains(&tag));
+    mine.line(&format!("tag {} {tag}", mine.base)).good();
     mine.sweep();
     assert!(other.line(&format!("run --rm {tag} true")).run().is_good);
     let kept = format!("run --rm -v {volume}:/x {} cat /x/file", other.base);
@@ -149,7 +147,8 @@ fn a_container_of_somebody_elses_is_not_the_jobs_though_its_image_is(jobs: &Jobs
     let (tag, name) = (job.name("app"), job.name("outside"));
     let context = job.context(&format!("FROM {}\nCOPY hello /hello\n", job.base));
     job.line(&format!("build -t {tag} {context}")).good();
-    docker(&["run", "-d", "--name", &name, &tag, "sleep", "100"]).good();
+    let private = job.private_names().remove(0);
+    docker(&["run", "-d", "--name", &name, &private, "sleep", "100"]).good();
     assert!(!job.line("ps").good().stdout.contains(&name));
     assert!(!job.line(&format!("exec {name} true")).run().is_good);
     docker(&["rm", "-f", &name]).good();

@@ -87,7 +87,7 @@ fn attempt() -> (Attempt, Receiver<()>, Receiver<bool>) {
     let config = format!(
         "state-dir = \"{folder}\"\nrun-dir = \"{folder}/run\"\n[lanes.docker]\nkind = \"docker\"\n\
          docker-host = \"unix://{folder}/engine.sock\"\npull-policy = \"if-not-present\"\n\
-         helper-image = \"alpine:latest\"\n"
+         helper-image = \"alpine:latest\"\nshared-images = [\"*\"]\n"
     );
     attempt.write("config.toml", &config);
     let listener = UnixListener::bind(attempt.path("engine.sock")).unwrap();

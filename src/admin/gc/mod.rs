@@ -17,7 +17,7 @@ use crate::{
     config::{Config, DockerLane, Lane},
     docker::name,
     failure::Failure,
-    gate::GateFolder,
+    gate::{self, GateFolder},
     harbor::{self, HostMark},
     sandbox::Sandbox,
     stage::{self, Marker},
@@ -85,10 +85,24 @@ impl Found {
         let swept = async {
             let sweep = EngineSweep::connect(host).await?;
             sweep.old_helpers(&mut self.others).await?;
+            self.names(config, lane).await?;
             slots::sweep(&sweep, config, lane, &mut self.others).await
         };
         let swept = swept.await;
         self.failures.extend(swept.err());
+    }
+
+    /// Private names of images whose jobs are gone, though nothing else tells of them.
+    async fn names(&mut self, config: &Config, lane: &DockerLane) -> Result<(), Failure> {
+        let live = || Notes::new(&config.run_dir).keys();
+        let swept = gate::sweep_names(lane.engine(), &config.state_dir, live).await?;
+        if swept.removed > 0 {
+            let what = format!("removed {} names of images of dead jobs", swept.removed);
+            self.others.push(what);
+        }
+        let left = swept.left.into_iter().map(Failure::system);
+        self.failures.extend(left);
+        Ok(())
     }
 
     /// Jobs whose note names a runner that is gone.
@@ -171,7 +185,7 @@ impl Found {
 /// fails is tried again next time.
 async fn noted_job(config: &Config, notes: &Notes, key: &str, note: &Note) -> Result<(), Failure> {
     let folder = GateFolder::new(&config.run_dir, key);
-    let swept = folder.sweep((name::MADE, key)).await?;
+    let swept = folder.sweep(&config.state_dir, (name::MADE, key)).await?;
     if !swept.left.is_empty() {
         let left = swept.left.join("; ");
         return Err(Failure::system(format!(

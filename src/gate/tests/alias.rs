@@ -11,6 +11,10 @@ fn fixture() -> Fixture {
         "GET /containers/1111111111111111111111111111111111111111111111111111111111111111/json";
     Fixture::open(vec![
         (
+            "GET /images/docker.io/library/shared:latest/json",
+            json!({ "Id": "sha256:5" }),
+        ),
+        (
             "GET /containers/json",
             json!([{ "Id": ID, "Names": ["/dockmaster-7.web"] }]),
         ),
@@ -37,8 +41,8 @@ fn fixture() -> Fixture {
 
 #[tokio::test]
 async fn what_a_job_names_has_the_job_s_key_in_the_engine() {
-    let body = r#"{"Image":"open","HostConfig":{"Binds":["new:/n","data:/d"]}}"#;
-    let net = r#"{"Image":"open","HostConfig":{"NetworkMode":"net"},"NetworkingConfig":{"EndpointsConfig":{"net":{"Aliases":["db"]}}}}"#;
+    let body = r#"{"Image":"shared","HostConfig":{"Binds":["new:/n","data:/d"]}}"#;
+    let net = r#"{"Image":"shared","HostConfig":{"NetworkMode":"net"},"NetworkingConfig":{"EndpointsConfig":{"net":{"Aliases":["db"]}}}}"#;
     for (request, body, words) in [
         (
             "POST /containers/create?name=web",

@@ -1,8 +1,9 @@
 //! A daemon that answers as told and writes down what it was asked, behind a gate.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
@@ -15,52 +16,70 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::docker::tenant::{HostSecret, Tenant, TenantSecret};
+use crate::gate::query::Query;
 use crate::gate::{
     Accounts, Ceiling, Errand, Gate, Login, Names, Pushed, Registries, Scope, Workspace,
 };
+use crate::store::host_secret;
 
 /// What the daemon answers, by `METHOD /path` without query; anything else is not there.
 pub(super) type Answers = Vec<(&'static str, Value)>;
+/// The names that images were given, with their ids.
+type Given = Arc<Mutex<BTreeMap<String, String>>>;
+
+/// The image that every pull brings.
+pub(super) const PULLED: &str =
+    "sha256:9999999999999999999999999999999999999999999999999999999999999999";
+/// Instead of a request: the host moves a name that is pushed to this image.
+pub(super) const MOVES: &str = "moves what is pushed";
 
 /// A gate in front of a daemon that answers as told.
 pub(super) struct Fixture {
     folder: tempfile::TempDir,
     gate: Gate,
+    pub(super) names: Names,
     asked: Arc<Mutex<Vec<String>>>,
+    given: Given,
     pushed: Arc<Mutex<Vec<Pushed>>>,
 }
 
 impl Fixture {
     pub(super) fn open(answers: Answers) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (engine, record) = (folder.path().join("engine"), folder.path().join("names"));
+        let engine = folder.path().join("engine");
         let asked = Arc::<Mutex<Vec<String>>>::default();
         let pushed = Arc::<Mutex<Vec<Pushed>>>::default();
-        tokio::spawn(serve(
-            UnixListener::bind(&engine).unwrap(),
-            Arc::new(answers),
-            Arc::clone(&asked),
-        ));
+        let given = Given::default();
+        let daemon = Daemon {
+            answers: Arc::new(answers),
+            asked: Arc::clone(&asked),
+            given: Arc::clone(&given),
+        };
+        tokio::spawn(serve(UnixListener::bind(&engine).unwrap(), daemon));
         let told = Arc::clone(&pushed);
+        let names = Names::new(
+            &host_secret(folder.path()).unwrap().of_job("7"),
+            &"b".repeat(32),
+        );
         let scope = Scope {
             label: ("dockmaster.made-by".to_owned(), "7".to_owned()),
             labels: BTreeMap::from([("dockmaster.job".to_owned(), "7".to_owned())]),
             network: "job-network".to_owned(),
-            subnets: vec!["10.213.0.0/16".parse().unwrap()],
             tenant: Tenant::new("gitlab.example.com", 42, true),
             secret: secret(),
-            names: Names::new(&"a".repeat(32), &"b".repeat(32)),
+            names: names.clone(),
             frontends: Vec::new(),
-            cgroup_parent: Some("/jobs/7".to_owned()),
+            subnets: vec!["10.213.0.0/16".parse().unwrap()],
             ceiling: Ceiling::default(),
+            cgroup_parent: Some("/jobs/7".to_owned()),
             workspaces: vec![Workspace {
                 path: "/builds".to_owned(),
                 volume: "job-builds".to_owned(),
             }],
             binds_dir: folder.path().join("binds"),
-            record,
-            images: Arc::new(|name| name.starts_with("open")),
-            may_move: Arc::new(|_| false),
+            state_dir: folder.path().to_owned(),
+            images: Arc::new(|name| name.starts_with("open") || name.starts_with("app")),
+            shared: Arc::new(|name| name.contains("shared")),
             on_push: Arc::new(move |push| {
                 told.lock().unwrap().push(push.clone());
                 Ok(())
@@ -78,7 +97,9 @@ impl Fixture {
         Self {
             folder,
             gate,
+            names,
             asked,
+            given,
             pushed,
         }
     }
@@ -109,8 +130,39 @@ impl Fixture {
         self.pushed.lock().unwrap().clone()
     }
 
-    pub(super) fn names(&self) -> String {
-        fs::read_to_string(self.folder.path().join("names")).unwrap_or_default()
+    /// The daemon's socket.
+    pub(super) fn engine(&self) -> PathBuf {
+        self.folder.path().join("engine")
+    }
+
+    /// The folder in which the gate keeps what outlives it.
+    pub(super) fn state(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Gives an image of the daemon's a name.
+    pub(super) fn give(&self, name: &str, id: &str) {
+        let mut given = self.given.lock().unwrap();
+        given.insert(name.to_owned(), id.to_owned());
+    }
+
+    /// What a name means to the daemon.
+    pub(super) fn id(&self, name: &str) -> Option<String> {
+        self.given.lock().unwrap().get(name).cloned()
+    }
+
+    /// The files of names of the host that are lent.
+    pub(super) fn lent(&self) -> usize {
+        let names = fs::read_dir(self.folder.path().join("names"));
+        let engines = names.into_iter().flatten().flatten();
+        engines
+            .flat_map(|it| fs::read_dir(it.path()).into_iter().flatten())
+            .count()
+    }
+
+    /// Everything that the daemon was asked.
+    pub(super) fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
     }
 }
 
@@ -139,49 +191,113 @@ fn secret() -> TenantSecret {
     HostSecret::new([7; 32]).of_tenant(&Tenant::new("gitlab.example.com", 42, true))
 }
 
-async fn serve(listener: UnixListener, answers: Arc<Answers>, asked: Arc<Mutex<Vec<String>>>) {
+/// The daemon itself.
+#[derive(Clone)]
+struct Daemon {
+    answers: Arc<Answers>,
+    asked: Arc<Mutex<Vec<String>>>,
+    given: Given,
+}
+
+async fn serve(listener: UnixListener, daemon: Daemon) {
     while let Ok((stream, _)) = listener.accept().await {
-        let (answers, asked) = (Arc::clone(&answers), Arc::clone(&asked));
-        let service = service_fn(move |request: Request<Incoming>| {
-            answer(request, Arc::clone(&answers), Arc::clone(&asked))
-        });
+        let daemon = daemon.clone();
+        let service = service_fn(move |request: Request<Incoming>| daemon.clone().answer(request));
         tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
     }
 }
 
-async fn answer(
-    request: Request<Incoming>,
-    answers: Arc<Answers>,
-    asked: Arc<Mutex<Vec<String>>>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    let (method, uri) = (request.method().clone(), request.uri().clone());
-    let body = request.into_body().collect().await.unwrap().to_bytes();
-    let body = String::from_utf8_lossy(&body);
-    asked.lock().unwrap().push(format!("{method} {uri} {body}"));
-    let wanted = format!("{method} {}", uri.path());
-    let found = answers.iter().find(|(request, _)| *request == wanted);
-    let (status, text) = match found {
-        // As the engine does, a list has only what the filter lets through.
-        Some((_, list)) if uri.query().is_some_and(|query| query.contains("filters")) => {
-            let is_filtered = uri.query().is_some_and(|query| {
-                query.contains("made-by%3D7") || query.contains("made-by-image%3D7")
-            });
-            let all = json!([]);
-            let list = if is_filtered { list } else { &all };
-            (StatusCode::OK, list.to_string())
+impl Daemon {
+    async fn answer(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let account = request.headers().get("x-registry-auth").cloned();
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        let body = String::from_utf8_lossy(&body);
+        let account = account.map(|it| format!(" as {}", it.to_str().unwrap()));
+        let account = account.unwrap_or_default();
+        self.asked
+            .lock()
+            .unwrap()
+            .push(format!("{method} {uri} {body}{account}"));
+        let query = Query::parse(uri.query().unwrap_or_default());
+        let wanted = format!("{method} {}", uri.path());
+        let told = self.image(&wanted, &query).or_else(|| {
+            let found = self.answers.iter().find(|(request, _)| *request == wanted);
+            found.map(|(_, value)| value.clone())
+        });
+        let (status, text) = match told {
+            // As the engine does, a list has only what the filter lets through.
+            Some(list) if query.get("filters").is_some_and(|it| it.contains("label")) => {
+                let filters = query.text("filters");
+                let is_filtered =
+                    filters.contains("made-by=7") || filters.contains("made-by-image=7");
+                let list = if is_filtered { list } else { json!([]) };
+                (StatusCode::OK, list.to_string())
+            }
+            Some(Value::String(text)) => (StatusCode::OK, text),
+            Some(value) => (StatusCode::OK, value.to_string()),
+            None => (
+                StatusCode::NOT_FOUND,
+                json!({ "message": format!("not here: {}", uri.path()) }).to_string(),
+            ),
+        };
+        let mut response = Response::new(Full::new(Bytes::from(text)));
+        *response.status_mut() = status;
+        let json = hyper::header::HeaderValue::from_static("application/json");
+        response
+            .headers_mut()
+            .insert(hyper::header::CONTENT_TYPE, json);
+        Ok(response)
+    }
+
+    /// What names of images mean, which were given here.
+    fn image(&self, wanted: &str, query: &Query) -> Option<Value> {
+        let mut given = self.given.lock().unwrap();
+        let is_static = self.answers.iter().any(|(request, _)| *request == wanted);
+        if wanted == "GET /images/json" && !is_static {
+            if query.text("filters").contains("label") {
+                return Some(json!([]));
+            }
+            let ids: BTreeSet<&String> = given.values().collect();
+            let all: Vec<Value> = ids.iter().map(|id| described(&given, id)).collect();
+            return Some(all.into());
         }
-        Some((_, Value::String(text))) => (StatusCode::OK, text.clone()),
-        Some((_, value)) => (StatusCode::OK, value.to_string()),
-        None => (
-            StatusCode::NOT_FOUND,
-            json!({ "message": "not here" }).to_string(),
-        ),
-    };
-    let mut response = Response::new(Full::new(Bytes::from(text)));
-    *response.status_mut() = status;
-    let json = hyper::header::HeaderValue::from_static("application/json");
-    response
-        .headers_mut()
-        .insert(hyper::header::CONTENT_TYPE, json);
-    Ok(response)
+        if wanted == "POST /images/create" {
+            let name = format!("{}@{}", query.text("fromImage"), query.text("tag"));
+            given.insert(name, PULLED.to_owned());
+            return None;
+        }
+        let (method, path) = wanted.split_once(" /images/")?;
+        let moved = self.answers.iter().find(|(what, _)| *what == MOVES);
+        if let (Some(name), Some((_, id))) = (path.strip_suffix("/push"), moved) {
+            let name = format!("{name}:{}", query.text("tag"));
+            given.insert(name, id.as_str().unwrap().to_owned());
+        }
+        let (name, act) = match path.rsplit_once('/') {
+            Some((name, act @ ("json" | "tag" | "history"))) => (name, act),
+            _ => (path, ""),
+        };
+        let id = given.get(name).cloned();
+        let is_known = |id: &&str| given.values().any(|it| it == id);
+        let id = id.or_else(|| Some(name).filter(is_known).map(str::to_owned));
+        match (method, act) {
+            ("GET", "json") => Some(described(&given, &id?)),
+            ("POST", "tag") => {
+                let tagged = format!("{}:{}", query.text("repo"), query.text("tag"));
+                given.insert(tagged, id.unwrap_or_else(|| name.to_owned()));
+                Some(Value::Null)
+            }
+            ("DELETE", "") => {
+                given.remove(name)?;
+                Some(json!([{ "Untagged": name }]))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn described(given: &BTreeMap<String, String>, id: &str) -> Value {
+    let names = given.iter().filter(|(_, it)| *it == id);
+    let names: Vec<&String> = names.map(|(name, _)| name).collect();
+    json!({ "Id": id, "RepoTags": names, "RepoDigests": [] })
 }

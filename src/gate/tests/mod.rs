@@ -4,6 +4,8 @@ mod container;
 mod daemon;
 mod endpoint;
 mod fuzz;
+mod image;
+mod lend;
 mod llb;
 mod own;
 mod proto;

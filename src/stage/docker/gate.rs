@@ -43,7 +43,7 @@ impl DockerJob<'_> {
         let (config, job) = (&self.context.config, &self.context.job);
         // First, because the folder says which there are; what fails here is for `gc`.
         let deleted = accounts::delete(config, job).await;
-        let swept = self.gate_folder().sweep(label).await?;
+        let swept = self.gate_folder().sweep(&config.state_dir, label).await?;
         deleted?;
         if swept.left.is_empty() {
             return Ok(());

@@ -3,7 +3,7 @@
 
 use std::{fs::File, path::Path};
 
-use super::job::DockerJob;
+use super::{image::Local, job::DockerJob};
 use crate::{
     docker::{
         helper::{self, Recipe},
@@ -19,7 +19,8 @@ impl DockerJob<'_> {
         if let Some(text) = &self.lane.helper_image {
             let reference = Reference::parse_or_id(text)
                 .map_err(|error| Failure::system(error).during("reading helper-image"))?;
-            let id = self.local_image(&reference, &Image::default()).await;
+            let wish = Image::default();
+            let id = self.local_image(&reference, &wish, Local::Host).await;
             return id.map_err(|failure| {
                 Failure::system(failure.to_string()).during("providing the helper image")
             });
@@ -31,7 +32,8 @@ impl DockerJob<'_> {
         let recipe = Recipe::gather(&self.context.path);
         let tag = recipe.as_ref().ok().map(Recipe::tag).transpose();
         for name in official.iter().chain(&tag.map_err(Failure::system)?) {
-            if let Some(id) = self.engine.image_id(name).await? {
+            let reference = Reference::parse(name).map_err(Failure::system)?;
+            if let Some(id) = self.present_image(&reference, Local::Host).await? {
                 return Ok(id);
             }
         }
@@ -40,10 +42,10 @@ impl DockerJob<'_> {
                 return self.unpack(&archive, &name).await;
             }
             let reference = Reference::parse(&name).map_err(Failure::system)?;
-            let pulled = self.pull(&reference).await;
-            let failure = match pulled.map_err(Failure::system) {
-                Ok(()) => return self.made_image(&name).await,
-                Err(failure) => failure,
+            // Whatever is wrong with it, it is not the job's fault.
+            let failure = match self.pull(&reference).await {
+                Ok(id) => return Ok(id),
+                Err(failure) => Failure::system(failure.to_string()),
             };
             if recipe.is_err() {
                 return Err(failure.during("providing the helper image"));

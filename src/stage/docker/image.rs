@@ -1,10 +1,11 @@
 //! The images that a job names: which are allowed, and how they become local.
 
-use super::{super::context::Context, job::DockerJob};
+use super::{super::context::Context, job::DockerJob, scope::image_names};
 use crate::{
     config::{DockerLane, PullPolicy},
-    docker::{fault::EngineError, pull::Account, reference::Reference},
+    docker::{pull::Account, reference::Reference},
     failure::{Failure, JobCode},
+    gate::{self, HostNames},
     job::Image,
 };
 
@@ -33,41 +34,117 @@ pub(super) fn allowed(text: &str, globs: &[String], key: &str) -> Result<Referen
         .hint(format!("allowed ({key}): {}", globs.join(", "))))
 }
 
+/// Whose word it is that an image may be used as this host has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Local {
+    /// The lane's own: any image of the host.
+    Host,
+    /// The job's: what its tenant pulled, and what the operator shares.
+    Tenant,
+}
+
 impl DockerJob<'_> {
-    /// Makes an image local as the pull policy says; its id.
+    /// Makes an image local as the pull policy says; its id. Everything goes on by the id: a name may
+    /// mean another image a moment later.
     pub(super) async fn local_image(
         &self,
         reference: &Reference,
         wish: &Image,
+        local: Local,
     ) -> Result<String, Failure> {
-        let name = reference.text();
-        let local = self.engine.image_id(&name).await?;
-        match (pull_policy(self.lane.pull_policy, wish), local) {
-            (PullPolicy::Never | PullPolicy::IfNotPresent, Some(id)) => Ok(id),
-            (PullPolicy::Never, None) => {
+        let policy = pull_policy(self.lane.pull_policy, wish);
+        if policy == PullPolicy::Always {
+            return self.pull(reference).await;
+        }
+        match self.present_image(reference, local).await? {
+            Some(id) => Ok(id),
+            None if policy == PullPolicy::IfNotPresent => self.pull(reference).await,
+            None => {
+                let name = reference.text();
                 let what = format!("the image {name} is not on this host, and may not be pulled");
-                Err(Failure::build(JobCode::ImageMissing, what))
-            }
-            (PullPolicy::Always, _) | (PullPolicy::IfNotPresent, None) => {
-                self.pull(reference).await?;
-                self.made_image(&name).await
+                Err(Failure::build(JobCode::ImageMissing, what).hint(
+                    "an image that the operator put on the host is open to jobs if shared-images \
+                     of the lane covers it",
+                ))
             }
         }
     }
 
-    pub(super) async fn pull(&self, reference: &Reference) -> Result<(), EngineError> {
+    /// The id of an image that may be used without a registry.
+    pub(super) async fn present_image(
+        &self,
+        reference: &Reference,
+        local: Local,
+    ) -> Result<Option<String>, Failure> {
+        let is_shared = local == Local::Host || reference.is_allowed(&self.lane.shared_images);
+        let id = reference
+            .digest
+            .as_ref()
+            .filter(|id| **id == reference.repository);
+        if let Some(id) = id {
+            return self.present_id(id, is_shared).await;
+        }
+        if let Ok(kept) = self.image_names()?.kept(reference)
+            && let Some(id) = self.engine.image_id(&kept).await?
+        {
+            return Ok(Some(id));
+        }
+        if is_shared {
+            return Ok(self.host_names().id(&reference.exact()).await?);
+        }
+        Ok(None)
+    }
+
+    /// The image of an id, if one of its names says that it may be used.
+    async fn present_id(&self, id: &str, is_shared: bool) -> Result<Option<String>, Failure> {
+        let Some((id, names)) = self.engine.image(id).await? else {
+            return Ok(None);
+        };
+        let own = self.image_names()?;
+        let is_open = |name: &String| {
+            let name_of_host = Reference::parse(name);
+            let is_shared =
+                name_of_host.is_ok_and(|name| name.is_allowed(&self.lane.shared_images));
+            own.is_kept(name) || is_shared && !name.starts_with("dockmaster")
+        };
+        Ok((is_shared || names.iter().any(is_open)).then_some(id))
+    }
+
+    /// Pulls what a name means to its registry, with the job's own account, for the job's tenant; the
+    /// image's id. No name of the host is moved.
+    pub(super) async fn pull(&self, reference: &Reference) -> Result<String, Failure> {
         let name = reference.text();
         self.say(&format!("Pulling {name} …")).await;
+        let account = self.account(reference);
+        let digest = self.engine.digest(reference, account.clone()).await?;
+        let exact = Reference::parse(&format!("{}@{digest}", reference.repository))?;
+        let lent = self.host_names().keep_for_pull(&exact.exact()).await?;
         let say = async |line: &str| self.say(&format!("  {name}: {line}")).await;
-        self.engine
-            .pull(reference, self.account(reference), say)
-            .await
+        let pulled = self.engine.pull(&exact, account, say).await;
+        let named = match pulled {
+            Ok(()) => {
+                let kept = self.image_names()?.kept(reference)?;
+                lent.also(&kept).await.map_err(Failure::from)
+            }
+            Err(error) => Err(error.into()),
+        };
+        lent.give_back().await?;
+        named?.ok_or_else(|| Failure::system(format!("the image {name} was removed meanwhile")))
     }
 
     /// The id of an image that was just made local.
     pub(super) async fn made_image(&self, name: &str) -> Result<String, Failure> {
         let id = self.engine.image_id(name).await?;
         id.ok_or_else(|| Failure::system(format!("the image {name} was removed meanwhile")))
+    }
+
+    /// The host's names, which nobody moves.
+    pub(super) fn host_names(&self) -> HostNames {
+        HostNames::new(self.engine.socket(), &self.context.config.state_dir)
+    }
+
+    fn image_names(&self) -> Result<gate::Names, Failure> {
+        image_names(&self.context.config, &self.context.job)
     }
 
     /// What GitLab gave the job for the image's registry.

@@ -2,7 +2,11 @@
 
 use std::time::Instant;
 
-use super::{super::context::Context, image, job::DockerJob};
+use super::{
+    super::context::Context,
+    image::{self, Local},
+    job::DockerJob,
+};
 use crate::{
     config::DockerLane,
     docker::{
@@ -46,7 +50,7 @@ impl DockerJob<'_> {
         // An attempt that was killed may have left objects with the same names.
         self.remove_all().await?;
         let (job_image, image, group) = tokio::try_join!(
-            self.local_image(reference, &self.context.job.image),
+            self.local_image(reference, &self.context.job.image, Local::Tenant),
             self.helper_image(),
             self.make_group(),
         )?;

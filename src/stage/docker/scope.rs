@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use super::accounts::registries;
 use crate::{
-    config::{Config, DockerLane, Registry},
+    config::{Config, DockerLane},
     docker::{
         name::{self, Names},
         reference::Reference,
@@ -27,16 +27,18 @@ pub fn job_scope(
     job: &Job,
     slot: &str,
 ) -> Result<Scope, Failure> {
-    let (tenant, host_secret) = (Tenant::of(job), host_secret(&config.state_dir)?);
-    let secret = host_secret.of_tenant(&tenant);
+    let tenant = Tenant::of(job);
+    let secret = host_secret(&config.state_dir)?.of_tenant(&tenant);
     let names = Names::new(job, runner::of_caller());
     let folder = GateFolder::new(&config.run_dir, names.key());
     let workspace = |path: &Path, what| Workspace {
         path: path.to_string_lossy().into_owned(),
         volume: Names::volume(slot, what),
     };
-    let globs = lane.images.clone();
-    let host = config.registry.as_ref().map(registry_prefix);
+    let (may_use, is_shared) = (
+        covered(lane.images.clone()),
+        covered(lane.shared_images.clone()),
+    );
     Ok(Scope {
         label: (name::MADE.into(), names.key().into()),
         // `gc` finds it by these, and nobody takes it for a container of the lane.
@@ -47,7 +49,7 @@ pub fn job_scope(
         ]),
         network: names.network(),
         subnets: lane.subnets.clone(),
-        names: gate::Names::new(&host_secret.of_job(names.key()), &secret.keyed("names", "")),
+        names: image_names(config, job)?,
         tenant,
         secret,
         frontends: lane.build_frontends.clone(),
@@ -58,19 +60,19 @@ pub fn job_scope(
             workspace(&lane.cache_dir, "cache"),
         ],
         binds_dir: folder.binds(),
-        record: folder.record(),
-        images: Arc::new(move |text| {
-            Reference::parse(text).is_ok_and(|reference| reference.is_allowed(&globs))
-        }),
-        // A tag that is built again, in the registry that this company ships from. Any other name
-        // that was here before is somebody else's base image.
-        may_move: Arc::new(move |text| {
-            host.as_deref()
-                .is_some_and(|prefix| text.starts_with(prefix))
-        }),
+        state_dir: config.state_dir.clone(),
+        images: covered(lane.images.clone()),
+        shared: Arc::new(move |text| may_use(text) && is_shared(text)),
         on_push: ledger(config, job),
         registries: registries(config, lane, job)?,
     })
+}
+
+/// How the job's images, and those that its tenant keeps, are called in the engine.
+pub(super) fn image_names(config: &Config, job: &Job) -> Result<gate::Names, Failure> {
+    let secret = host_secret(&config.state_dir)?;
+    let tenant = secret.of_tenant(&Tenant::of(job)).keyed("names", "");
+    Ok(gate::Names::new(&secret.of_job(&job.key()), &tenant))
 }
 
 /// Writes each pushed digest down, for the deploy of this very commit.
@@ -100,6 +102,7 @@ fn entry(job: &Job, pushed: &Pushed) -> Record {
     }
 }
 
-fn registry_prefix(registry: &Registry) -> String {
-    format!("{}/", registry.host)
+/// Whether one of these globs covers a name.
+fn covered(globs: Vec<String>) -> Arc<dyn Fn(&str) -> bool + Send + Sync> {
+    Arc::new(move |text| Reference::parse(text).is_ok_and(|reference| reference.is_allowed(&globs)))
 }

@@ -5,7 +5,11 @@ use std::{collections::BTreeSet, time::Duration};
 use futures_util::future::{join_all, try_join_all};
 use tokio::{net::TcpStream, time};
 
-use super::{dind, image::allowed, job::DockerJob};
+use super::{
+    dind,
+    image::{Local, allowed},
+    job::DockerJob,
+};
 use crate::{
     docker::{
         engine::Endpoint,
@@ -82,7 +86,9 @@ impl DockerJob<'_> {
     }
 
     async fn start_service(&self, service: &Service<'_>, group: &str) -> Result<String, Failure> {
-        let image = self.local_image(&service.reference, service.wish).await?;
+        let image = self
+            .local_image(&service.reference, service.wish, Local::Tenant)
+            .await?;
         let (job, call) = (&self.context.job, &self.context.call);
         let environ = environ::of_service(self.lane, job, call, service.wish);
         let container = Container {

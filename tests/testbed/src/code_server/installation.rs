@@ -336,6 +336,9 @@ impl Installation {
             }
             // Installations side by side share one kernel, and it has one set of rules.
             config["lanes"]["docker"]["network"]["firewall"] = value(false);
+            // What the testbed makes on the spot, because nothing can be pulled.
+            let shared: toml_edit::Array = ["alpine", "docker", "testbed-*"].into_iter().collect();
+            config["lanes"]["docker"]["shared-images"] = value(shared);
             config["lanes"]["deploy"]["first-uid"] = value(first_uid);
             config["lanes"]["deploy"]["uid-count"] = value(20);
         })

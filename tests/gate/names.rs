@@ -1,0 +1,158 @@
+//! Images of two jobs: project 66 on a branch, and project 42 on a protected tag.
+
+use crate::fixture::{Job, Jobs, docker};
+
+testbed::tests![
+    Jobs; [Root, Engine];
+    a_job_meets_no_image_of_another_whatever_it_calls_it,
+    each_job_runs_its_own_image_of_a_name,
+    two_jobs_push_one_name_and_each_its_own_image: [DockerRegistry],
+    a_pulled_image_is_open_to_who_may_pull_it: [DockerRegistry],
+];
+
+fn branch(jobs: &Jobs) -> Job {
+    jobs.open_as("branch", 66, false)
+}
+
+fn tag(jobs: &Jobs) -> Job {
+    jobs.open_as("tag", 42, true)
+}
+
+/// Builds an image whose file `/hello` says this.
+fn build(job: &Job, name: &str, word: &str) {
+    let recipe = format!("FROM {}\nRUN echo {word} > /hello\n", job.base);
+    job.client(&["build", "-t", name, &job.context(&recipe)])
+        .env("DOCKER_BUILDKIT", "0")
+        .good();
+}
+
+fn said(job: &Job, name: &str) -> String {
+    let ran = job.client(&["run", "--rm", name, "cat", "/hello"]).good();
+    ran.stdout.trim().to_owned()
+}
+
+fn id(job: &Job, name: &str) -> String {
+    let found = job.client(&["image", "inspect", "-f", "{{.Id}}", name]);
+    found.good().stdout.trim().to_owned()
+}
+
+fn a_job_meets_no_image_of_another_whatever_it_calls_it(jobs: &Jobs) {
+    let (victim, attacker) = (tag(jobs), branch(jobs));
+    let name = victim.name("app");
+    build(&victim, &name, "secret-of-42");
+    let id = id(&victim, &name);
+    let short = &id["sha256:".len()..][..12];
+    let private = victim.private_names().remove(0);
+    for called in [name.as_str(), &id, short, &private] {
+        for arguments in [
+            vec!["run", "--rm", "--pull=never", called, "true"],
+            vec!["image", "inspect", called],
+            vec!["history", called],
+            vec!["tag", called, "mine"],
+            vec!["push", called],
+            vec!["rmi", called],
+        ] {
+            let ran = attacker.client(&arguments).run();
+            assert!(!ran.is_good, "{arguments:?}: {}", ran.text());
+        }
+    }
+    let listed = attacker.client(&["image", "ls", "-a", "--no-trunc"]).good();
+    assert!(!listed.stdout.contains(&id), "{}", listed.stdout);
+    assert_eq!(said(&victim, &name), "secret-of-42");
+    let listed = victim.client(&["image", "ls", "--no-trunc"]).good();
+    assert!(listed.stdout.contains(&id), "{}", listed.stdout);
+    assert!(!listed.stdout.contains(".invalid"), "{}", listed.stdout);
+}
+
+fn each_job_runs_its_own_image_of_a_name(jobs: &Jobs) {
+    let (victim, attacker) = (tag(jobs), branch(jobs));
+    let name = victim.name("app:v1");
+    build(&victim, &name, "of-42");
+    build(&attacker, &name, "of-66");
+    attacker.client(&["tag", &attacker.base, &name]).good();
+    build(&attacker, &name, "again-of-66");
+    assert_eq!(said(&victim, &name), "of-42");
+    assert_eq!(said(&attacker, &name), "again-of-66");
+    victim
+        .client(&["create", "--name", "one", &name, "true"])
+        .good();
+    let shown = victim.line("ps -a --format {{.Image}}").good();
+    assert_eq!(shown.stdout.trim(), name);
+    let shown = victim.line("inspect -f {{.Config.Image}} one").good();
+    assert_eq!(shown.stdout.trim(), name);
+    let refused = attacker
+        .client(&["tag", &name, "dockmaster-helper:1"])
+        .run();
+    assert!(refused.stderr.contains("is ours"), "{}", refused.text());
+}
+
+fn two_jobs_push_one_name_and_each_its_own_image(jobs: &Jobs) {
+    let (one, other) = (tag(jobs), branch(jobs));
+    let registry = one.registry();
+    let name = format!("127.0.0.1:{}/test/app:v1", registry.port);
+    build(&one, &name, "of-42");
+    build(&other, &name, "of-66");
+    std::thread::scope(|scope| {
+        let pushes = [&one, &other].map(|job| {
+            let client = job.client(&["push", &name]);
+            scope.spawn(move || client.good())
+        });
+        for push in pushes {
+            push.join().unwrap();
+        }
+    });
+    let digests = [&one, &other].map(|job| job.pushed().remove(0).digest);
+    assert_ne!(digests[0], digests[1]);
+    for (job, word, digest) in [(&one, "of-42", &digests[0]), (&other, "of-66", &digests[1])] {
+        let exact = format!("127.0.0.1:{}/test/app@{digest}", registry.port);
+        assert_eq!(said(job, &exact), word);
+        job.client(&["rmi", "-f", &id(job, &name)]).good();
+        // The registry has under this digest what the job built.
+        job.client(&["pull", &exact]).good();
+        assert_eq!(said(job, &exact), word);
+    }
+    let real = docker(&[
+        "image",
+        "ls",
+        "-aq",
+        "--digests",
+        name.trim_end_matches(":v1"),
+    ]);
+    assert_eq!(real.good().stdout, "");
+}
+
+fn a_pulled_image_is_open_to_who_may_pull_it(jobs: &Jobs) {
+    let (one, other) = (tag(jobs), branch(jobs));
+    let registry = one.registry();
+    let name = format!("127.0.0.1:{}/test/app:v1", registry.port);
+    build(&one, &name, "of-42");
+    one.client(&["push", &name]).good();
+    one.client(&["rmi", "-f", &id(&one, &name)]).good();
+    let pulled = one.client(&["pull", &name]).good();
+    let end = format!("Status: Downloaded newer image for {name}");
+    assert!(pulled.stdout.contains(&end), "{}", pulled.stdout);
+    assert!(
+        pulled.stdout.starts_with("v1: Pulling from test/app"),
+        "{}",
+        pulled.stdout
+    );
+    let again = one.client(&["pull", &name]).good();
+    assert!(
+        again.stdout.contains("Image is up to date for"),
+        "{}",
+        again.stdout
+    );
+    let image = id(&one, &name);
+    // The layers are on the host; the registry says no more.
+    drop(registry);
+    for arguments in [
+        vec!["pull", &name],
+        vec!["run", "--rm", &name, "true"],
+        vec!["run", "--rm", "--pull=never", &image, "true"],
+    ] {
+        let ran = other.client(&arguments).run();
+        assert!(!ran.is_good, "{arguments:?}: {}", ran.text());
+    }
+    assert_eq!(said(&one, &name), "of-42");
+    assert_eq!(other.private_names(), [""; 0]);
+}
