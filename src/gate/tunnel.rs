@@ -92,14 +92,25 @@ impl Call {
     /// Answers the call here, with so many messages that say nothing.
     pub(super) async fn tell_nothing(mut self, messages: usize) -> Result<(), Failed> {
         while take(&mut self.body).await?.is_some() {}
-        let mut response = Response::new(());
-        let kind = HeaderValue::from_static("application/grpc");
-        response.headers_mut().insert(CONTENT_TYPE, kind);
-        let mut send = self.respond.send_response(response, false)?;
+        let mut send = self.begin()?;
         for _ in 0..messages {
             send_all(&mut send, framed(&[])).await?;
         }
         Ok(send.send_trailers(ended(0, ""))?)
+    }
+
+    /// Answers with one message of our own.
+    pub(super) async fn reply(mut self, message: &[u8]) -> Result<(), Failed> {
+        let mut send = self.begin()?;
+        send_all(&mut send, framed(message)).await?;
+        Ok(send.send_trailers(ended(0, ""))?)
+    }
+
+    fn begin(&mut self) -> Result<SendStream<Bytes>, h2::Error> {
+        let mut response = Response::new(());
+        let kind = HeaderValue::from_static("application/grpc");
+        response.headers_mut().insert(CONTENT_TYPE, kind);
+        self.respond.send_response(response, false)
     }
 
     /// Reads the one message of a call.

@@ -112,7 +112,7 @@ impl Keeper {
         })
     }
 
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         format!("{}{}", self.host.beginning(), self.key)
     }
 

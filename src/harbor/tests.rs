@@ -317,16 +317,22 @@ async fn a_job_has_one_robot_a_project_and_deletes_it() {
 async fn a_robot_that_was_cut_off_while_it_was_made_is_deleted_by_its_name() {
     let company = Company::found();
     let keeper = company.keeper("p42-j2-aaaaaa");
-    keeper
-        .clone()
-        .open()
-        .unwrap()
-        .account("shop", true)
-        .await
-        .unwrap();
-    let text = std::fs::read_to_string(&keeper.record).unwrap();
-    let begun = text.lines().next().unwrap();
-    std::fs::write(&keeper.record, format!("{begun}\n")).unwrap();
+    company
+        .harbor
+        .change(|settings| settings.is_read_only = true);
+    let robots = keeper.clone().open().unwrap();
+    assert!(robots.account("shop", true).await.is_err());
+    company
+        .harbor
+        .change(|settings| settings.is_read_only = false);
+    // As if Harbor had made it and nobody had heard the answer.
+    let name = keeper.name();
+    let wish = Wish {
+        name: &name,
+        ..WISH
+    };
+    let harbor = company.log_in().await.unwrap();
+    harbor.make_robot(wish).await.unwrap();
     keeper.delete().await.unwrap();
     assert_eq!(company.robots(), [""; 0]);
 }

@@ -12,6 +12,7 @@ testbed::tests![
     a_job_pushes_with_an_account_that_it_never_sees,
     a_project_without_a_row_pushes_nowhere,
     an_immutable_tag_says_what_to_do,
+    both_builders_take_a_private_base_without_a_login,
 ];
 
 /// Builds an image of its own and pushes it, logging in as the company's pipeline does.
@@ -92,4 +93,18 @@ fn an_immutable_tag_says_what_to_do(fixture: &Fixture) {
             "dockmaster: this tag is there already and Harbor lets nobody move it",
         ],
     );
+}
+
+fn both_builders_take_a_private_base_without_a_login(fixture: &Fixture) {
+    let company = fixture.company();
+    passed(&run(&company, push("$CI_REGISTRY/test/base:v1")));
+    for builder in ["0", "1"] {
+        let script = [
+            "mkdir -p context && printf \"FROM $CI_REGISTRY/test/base:v1\\nCOPY file /other\\n\" >context/Dockerfile",
+            "date +%N >context/file",
+            &format!("DOCKER_BUILDKIT={builder} docker build --pull -t based:1 context"),
+        ];
+        let outcome = run(&company, script.map(str::to_owned).into());
+        passed(&outcome);
+    }
 }

@@ -4,6 +4,7 @@
 //! Only services that bring files or secrets to a step are open. The folder of a Dockerfile is not passed on but read
 //! here; the files of the context stream through.
 
+mod auth;
 mod folder;
 mod packet;
 #[cfg(test)]
@@ -24,7 +25,8 @@ use super::build::proto::session::{FOLDER, OPEN};
 use super::build::recipe::Recipe;
 use super::own::Own;
 use super::refusal::Denied;
-use super::tunnel::{self, Call, Failed, UNIMPLEMENTED};
+use super::tunnel::{self, Call, Failed, PERMISSION_DENIED, UNIMPLEMENTED};
+use auth::Reply;
 
 const UUID: &str = "x-docker-expose-session-uuid";
 const SHARED_KEY: &str = "x-docker-expose-session-sharedkey";
@@ -179,6 +181,9 @@ impl Session {
             let denied = Denied::forbidden(format!("{path} is not open to builds of jobs"));
             return call.refuse(&denied, UNIMPLEMENTED).await;
         }
+        if auth::is_question(&path) {
+            return self.account(call, client).await;
+        }
         let name = call
             .parts
             .headers
@@ -203,6 +208,27 @@ impl Session {
                 call.refuse(&denied, UNIMPLEMENTED).await
             }
             None => call.pass(client, None, None).await,
+        }
+    }
+}
+
+impl Session {
+    /// Answers a question for an account.
+    async fn account(&self, mut call: Call, client: SendRequest<Bytes>) -> Result<(), Failed> {
+        let path = call.path().to_owned();
+        let asked = async {
+            let message = call.message().await?;
+            let reply = auth::reply(&path, &message, &self.own.scope.registries).await;
+            Ok((message, reply?))
+        };
+        match asked.await {
+            Ok((message, Reply::Client)) => call.pass(client, Some(message), None).await,
+            Ok((_, Reply::Gate(answer))) => call.reply(&answer).await,
+            Ok((_, Reply::Nobody)) => {
+                let denied = Denied::forbidden("the engine asks for this account itself");
+                call.refuse(&denied, UNIMPLEMENTED).await
+            }
+            Err(denied) => call.refuse(&denied, PERMISSION_DENIED).await,
         }
     }
 }

@@ -262,3 +262,62 @@ fn names(glob: &str, host: &str) -> bool {
         None => glob == host,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accounts(text: &str, is_protected: bool) -> JobAccounts {
+        let text = format!("host = 'h.example.com'\n{text}");
+        JobAccounts {
+            registry: Some(toml::from_str(&text).unwrap()),
+            project: 42,
+            path: "group/app".into(),
+            is_protected,
+            source: Source::None,
+        }
+    }
+
+    #[track_caller]
+    fn check(text: &str, is_protected: bool, allowed: &[&str]) {
+        let accounts = accounts(text, is_protected);
+        for project in ["a", "b", "c"] {
+            let name = format!("h.example.com/{project}/app");
+            let may = accounts.allows(&name, Errand::Push);
+            assert_eq!(may.is_ok(), allowed.contains(&project), "{project} {may:?}");
+            assert_eq!(accounts.allows(&name, Errand::Pull), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_project_pushes_only_where_its_rows_say() {
+        let account = "static-account = '/a'\n";
+        check("", true, &["a", "b", "c"]);
+        check(account, true, &[]);
+        check(
+            &format!("{account}[push]\n42 = ['a']\n43 = ['b']\n"),
+            true,
+            &["a"],
+        );
+        check(
+            "[push]\n'group/app' = ['a']\n'*' = ['b']\n",
+            false,
+            &["a", "b"],
+        );
+        let tiers = "[push]\n42 = ['a']\n[push-protected]\n42 = ['c']\n";
+        check(tiers, false, &["a"]);
+        check(tiers, true, &["a", "c"]);
+        check(
+            "[push]\n420 = ['a']\n'group' = ['b']\n'' = ['c']\n",
+            true,
+            &[],
+        );
+    }
+
+    #[test]
+    fn a_row_covers_a_registry_with_its_port_or_any() {
+        assert!(covers("*", "127.0.0.1:5000") && !names("*", "127.0.0.1:5000"));
+        assert!(names("127.0.0.1:*", "127.0.0.1:5000") && !names("127.0.0.1:*", "127.0.0.2:5000"));
+        assert!(names("h:5000", "h:5000") && !names("h", "h:5000") && !names("h:*", "h"));
+    }
+}
