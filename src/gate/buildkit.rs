@@ -13,6 +13,7 @@ use super::handle::{Call, Handler};
 use super::refusal::Denied;
 use super::road::kept;
 use super::session::{self, Session};
+use super::trace::told;
 
 impl Handler {
     /// A build whose query asks for `BuildKit`.
@@ -28,6 +29,7 @@ impl Handler {
             .to("")?
             .header(&call.asked.headers, "x-registry-config");
         let response = outgoing.send(self.engine()).await?;
+        let response = told(Arc::clone(&self.own), response);
         if spoken.tags.is_empty() {
             return Ok(kept(Arc::clone(&self.own), response));
         }

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::Bytes;
 use h2::client::SendRequest;
 use hyper::header::{HeaderMap, HeaderValue};
@@ -100,6 +102,21 @@ struct Names<'a> {
     is_progress: bool,
 }
 
+/// What an error says beside its message, in base64.
+const DETAILS: &str = "grpc-status-details-bin";
+
+impl Names<'_> {
+    fn details(&self, value: &[u8]) -> Option<HeaderValue> {
+        let unpadded = value
+            .strip_suffix(b"==")
+            .or(value.strip_suffix(b"="))
+            .unwrap_or(value);
+        let read = STANDARD_NO_PAD.decode(unpadded).ok()?;
+        let written = status::details(&read, &|text| self.own.shown(text))?;
+        HeaderValue::from_str(&STANDARD_NO_PAD.encode(written)).ok()
+    }
+}
+
 impl Outward for Names<'_> {
     fn is_for_messages(&self) -> bool {
         self.is_progress
@@ -116,6 +133,11 @@ impl Outward for Names<'_> {
         let said = said.map(|text| HeaderValue::from_str(&self.own.shown(text)));
         if let Some(Ok(said)) = said {
             trailers.insert("grpc-message", said);
+        }
+        if let Some(value) = trailers.remove(DETAILS)
+            && let Some(details) = self.details(value.as_bytes())
+        {
+            trailers.insert(DETAILS, details);
         }
         trailers
     }

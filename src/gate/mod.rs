@@ -62,6 +62,7 @@ pub(crate) mod sweep;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod transfer;
 mod tunnel;
 mod usage;

@@ -16,6 +16,21 @@ use super::refusal::Denied;
 use super::registries::Errand;
 use crate::docker::reference::Reference;
 
+/// The accounts that the client of a build has for registries.
+pub(crate) trait Logins: Sync {
+    /// The account for a registry, as a header of the client's.
+    fn header(&self, registry: &str) -> impl Future<Output = HeaderMap> + Send;
+}
+
+/// A build whose client says none.
+struct NoLogins;
+
+impl Logins for NoLogins {
+    async fn header(&self, _: &str) -> HeaderMap {
+        HeaderMap::new()
+    }
+}
+
 /// The values that a [`Realm`] points at.
 pub(crate) struct Held<'a> {
     label: (String, String),
@@ -72,7 +87,7 @@ impl Own {
         for image in &build.images {
             spoken
                 .images
-                .insert(image.clone(), self.taken(image).await?);
+                .insert(image.clone(), self.taken(image, &NoLogins).await?);
         }
         Ok(spoken)
     }
@@ -82,6 +97,7 @@ impl Own {
         &self,
         recipe: &Recipe,
         content: &[u8],
+        logins: &impl Logins,
     ) -> Result<Vec<u8>, Denied> {
         let predefined = self.platform(recipe).await?;
         let given = Given {
@@ -98,7 +114,7 @@ impl Own {
         for image in file.images() {
             let name = match recipe.context(&image.name) {
                 Some(alias) => alias.to_owned(),
-                None => self.taken(&image.name).await?,
+                None => self.taken(&image.name, logins).await?,
             };
             names.insert(image.clone(), name);
         }
@@ -106,10 +122,10 @@ impl Own {
     }
 
     /// What the engine calls an image that a build takes. What the image puts off to this build is judged as well.
-    async fn taken(&self, name: &str) -> Result<String, Denied> {
+    async fn taken(&self, name: &str, logins: &impl Logins) -> Result<String, Denied> {
         let name = match self.usable(name).await {
             // The builder itself would take what the host has under this name, whosever it is.
-            Err(denied) if denied.status == 404 => self.fetched(named(name)?).await?,
+            Err(denied) if denied.status == 404 => self.fetched(named(name)?, logins).await?,
             found => found?.name,
         };
         let path = format!("/images/{name}/json");
@@ -122,10 +138,11 @@ impl Own {
     }
 
     /// What the engine calls an image that is pulled for a build.
-    async fn fetched(&self, name: Reference) -> Result<String, Denied> {
-        let (registries, none) = (&self.scope.registries, HeaderMap::new());
+    async fn fetched(&self, name: Reference, logins: &impl Logins) -> Result<String, Denied> {
+        let registry = name.repository.split('/').next().unwrap_or_default();
+        let (registries, given) = (&self.scope.registries, logins.header(registry).await);
         let wish = Wish {
-            account: registries.header(&none, &name, Errand::Pull).await?,
+            account: registries.header(&given, &name, Errand::Pull).await?,
             name,
             platform: String::new(),
         };

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::net::TcpListener;
 
+use serde_json::json;
 use testbed::trial::plugin;
 
 use crate::fixture::{Client, Job, Jobs, docker};
@@ -20,6 +21,8 @@ testbed::tests![
     an_image_of_the_job_does_not_read_its_dockerfile,
     a_host_of_ours_is_not_the_job_s_to_name,
     two_tenants_build_with_buildx: [Buildx],
+    a_log_has_the_names_that_the_job_knows: [Buildx],
+    each_target_of_a_bake_has_its_own_arguments: [Buildx],
 ];
 
 fn branch(jobs: &Jobs) -> Job {
@@ -250,4 +253,54 @@ fn two_tenants_build_with_buildx(jobs: &Jobs) {
         built.text()
     );
     docker(&["rmi", &closed]).good();
+}
+
+fn a_log_has_the_names_that_the_job_knows(jobs: &Jobs) {
+    let job = branch(jobs);
+    job.use_plugin(&plugin("docker-buildx").unwrap());
+    let (good, bad) = (
+        job.context(&format!("FROM {}\nCOPY hello /\n", job.base)),
+        job.context(&format!("FROM {}\nRUN false\n", job.base)),
+    );
+    for context in [&good, &bad] {
+        let image = job.name("log");
+        for ran in [
+            build(&job, &["--progress", "plain", "-t", &image, context]).run(),
+            job.client(&[
+                "buildx",
+                "build",
+                "--progress",
+                "plain",
+                "-t",
+                &image,
+                context,
+            ])
+            .run(),
+        ] {
+            assert_eq!(ran.is_good, context == &good, "{}", ran.text());
+            let log = ran.text();
+            assert!(log.contains(&job.base), "{log}");
+            assert!(!log.contains(".invalid/"), "{log}");
+        }
+    }
+}
+
+fn each_target_of_a_bake_has_its_own_arguments(jobs: &Jobs) {
+    let job = branch(jobs);
+    job.use_plugin(&plugin("docker-buildx").unwrap());
+    let context = job.context("ARG BASE\nFROM $BASE\nARG WORD\nRUN echo $WORD > /word\n");
+    let target = |word: &str| {
+        let (args, tags) = (json!({ "BASE": job.base, "WORD": word }), [job.name(word)]);
+        json!({ "context": context, "args": args, "tags": tags })
+    };
+    let file = format!("{context}/bake.json");
+    let targets = json!({ "one": target("one"), "two": target("two") });
+    fs::write(&file, json!({ "target": targets }).to_string()).unwrap();
+    // Newer ones ask before they read outside of the current folder.
+    job.client(&["buildx", "bake", "-f", &file, "one", "two"])
+        .env("BUILDX_BAKE_ENTITLEMENTS_FS", "0")
+        .good();
+    for word in ["one", "two"] {
+        assert_eq!(read(&job, &job.name(word), "/word"), format!("{word}\n"));
+    }
 }

@@ -6,6 +6,7 @@
 
 mod auth;
 mod folder;
+mod login;
 mod packet;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use tokio::task::JoinSet;
 use super::build::proto::session::{FOLDER, OPEN};
 use super::build::recipe::Recipe;
 use super::own::Own;
+use super::realm::Logins;
 use super::refusal::Denied;
 use super::tunnel::{self, Call, Failed, PERMISSION_DENIED, UNIMPLEMENTED};
 use auth::Reply;
@@ -197,6 +199,7 @@ impl Session {
                 let reader = Reader {
                     own: &self.own,
                     recipe: &recipe,
+                    client: client.clone(),
                 };
                 folder::answer(call, client, &reader).await
             }
@@ -237,6 +240,13 @@ impl Session {
 struct Reader<'a> {
     own: &'a Own,
     recipe: &'a Recipe,
+    client: SendRequest<Bytes>,
+}
+
+impl Logins for Reader<'_> {
+    async fn header(&self, registry: &str) -> HeaderMap {
+        login::header(self.client.clone(), registry).await
+    }
 }
 
 impl folder::Rewrite for Reader<'_> {
@@ -247,7 +257,7 @@ impl folder::Rewrite for Reader<'_> {
     }
 
     async fn rewrite(&self, content: &[u8]) -> Result<Vec<u8>, Denied> {
-        self.own.dockerfile(self.recipe, content).await
+        self.own.dockerfile(self.recipe, content, self).await
     }
 
     fn mark(&self, content: &[u8]) -> u64 {

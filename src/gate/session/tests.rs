@@ -1,5 +1,7 @@
 //! The folder of a Dockerfile between an engine and a client that both speak as the real ones do.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
 use bytes::Bytes;
 use h2::client::SendRequest;
 use h2::{RecvStream, SendStream};
@@ -8,6 +10,7 @@ use tokio::io::{DuplexStream, duplex};
 
 use super::folder::{Rewrite, answer};
 use super::packet::{Packet, Stat};
+use crate::gate::build::wire::push_bytes;
 use crate::gate::refusal::Denied;
 use crate::gate::tunnel::{Call, Inbox, accept, connect, ended, framed, send_all};
 
@@ -63,7 +66,7 @@ async fn serve(wire: DuplexStream, files: Files) {
             let mut inbox = Inbox::default();
             while let Some(Packet::Request(id)) = hear(&mut inbox, &mut body).await {
                 let content = files[id as usize].2.as_bytes();
-                for part in content.chunks(3) {
+                for part in content.chunks(content.len() / 1000 + 3) {
                     say(&mut send, &Packet::Data(id, part.to_vec())).await;
                 }
                 say(&mut send, &Packet::Data(id, Vec::new())).await;
@@ -201,4 +204,42 @@ async fn a_folder_that_is_no_dockerfile_s_is_not_kept_in_memory() {
     static LARGE: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| "x".repeat(17 << 20));
     let said = received(vec![("Dockerfile", 0o644, LARGE.as_str())]).await;
     assert!(said.unwrap_err().contains("too large"));
+}
+
+#[tokio::test]
+async fn a_client_is_asked_for_its_account_as_the_engine_would_ask() {
+    let (client, gate) = duplex(64 * 1024);
+    let asked = tokio::spawn(async move {
+        let mut server = accept(client).await.unwrap();
+        let (request, mut respond) = server.accept().await.unwrap().unwrap();
+        let path = request.uri().path().to_owned();
+        let answering = tokio::spawn(async move {
+            let mut body = request.into_body();
+            let said = Inbox::default().next(&mut body).await.unwrap().unwrap();
+            let mut send = respond.send_response(Response::new(()), false).unwrap();
+            let (mut account, name) = (Vec::new(), b"robot$ci");
+            push_bytes(&mut account, 1, name);
+            push_bytes(&mut account, 2, b"secret");
+            send_all(&mut send, framed(&account)).await.unwrap();
+            send.send_trailers(ended(0, "")).unwrap();
+            said
+        });
+        while server.accept().await.is_some() {}
+        (path, answering.await.unwrap())
+    });
+    let sender = reach(gate).await;
+    let headers = super::login::header(sender, "harbor.example.com").await;
+    let (path, said) = asked.await.unwrap();
+    let mut expect = Vec::new();
+    push_bytes(&mut expect, 1, b"harbor.example.com");
+    assert_eq!(
+        (path.as_str(), said.to_vec()),
+        ("/moby.filesync.v1.Auth/Credentials", expect)
+    );
+    let account = URL_SAFE
+        .decode(headers["x-registry-auth"].as_bytes())
+        .unwrap();
+    let account: serde_json::Value = serde_json::from_slice(&account).unwrap();
+    assert_eq!(account["username"], "robot$ci");
+    assert_eq!(account["password"], "secret");
 }
