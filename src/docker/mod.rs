@@ -11,6 +11,7 @@ pub(crate) mod group;
 pub(crate) mod helper;
 pub(crate) mod kept;
 pub(crate) mod limit;
+pub(crate) mod mirror;
 pub(crate) mod name;
 pub(crate) mod process;
 pub(crate) mod pull;

@@ -69,6 +69,21 @@ impl Registries {
             .transpose()
     }
 
+    /// Where an image is pulled from, and the account for that. What a job sends is for the registry that
+    /// it names, and for no mirror.
+    pub(crate) async fn source(
+        &self,
+        given: &HeaderMap,
+        image: &Reference,
+    ) -> Result<(Reference, Option<HeaderValue>), Denied> {
+        let source = image.mirrored(&self.mirrors);
+        let nothing = HeaderMap::new();
+        let is_same = source.repository == image.repository;
+        let given = if is_same { given } else { &nothing };
+        let account = self.header(given, &source, Errand::Pull).await?;
+        Ok((source, account))
+    }
+
     /// The header by which the daemon's own builder gets accounts, by registry.
     pub(crate) async fn config(&self, given: &HeaderMap) -> Result<Option<HeaderValue>, Denied> {
         let all = match given.get(REGISTRY_CONFIG) {

@@ -19,7 +19,6 @@ use super::own_image::{Found, named};
 use super::progress::{Progress, channel, error_line, is_error};
 use super::query::Query;
 use super::refusal::Denied;
-use super::registries::Errand;
 use crate::docker::fault::PullFault;
 use crate::docker::reference::Reference;
 use crate::harbor::refusal::Fault;
@@ -28,6 +27,8 @@ use crate::harbor::refusal::Fault;
 #[derive(Debug, Clone)]
 pub(crate) struct Wish {
     pub name: Reference,
+    /// Where it is asked for: the registry of its name, or a mirror.
+    pub source: Reference,
     pub platform: String,
     /// The account for the registry, as clients send it.
     pub account: Option<HeaderValue>,
@@ -54,11 +55,12 @@ impl Handler {
         };
         let name = named(&whole)?;
         let registries = &self.own.scope.registries;
-        let account = registries.header(&call.asked.headers, &name, Errand::Pull);
-        let account = account.await?;
+        let source = registries.source(&call.asked.headers, &name);
+        let (source, account) = source.await?;
         let wish = Wish {
             account,
             name,
+            source,
             platform: query.text("platform").to_owned(),
         };
         let making = Arc::clone(&self.making).read_owned().await;
@@ -129,6 +131,7 @@ impl<O: Deref<Target = Own>> Pull<O> {
     async fn begin(own: O, wish: Wish) -> Result<Self, Denied> {
         let Wish {
             name,
+            source,
             platform,
             account,
         } = wish;
@@ -139,13 +142,13 @@ impl<O: Deref<Target = Own>> Pull<O> {
             )));
         }
         own.scope.names.private(&name)?;
-        let digest = own.resolve(&name, account.as_ref()).await?;
+        let digest = own.resolve(&source, account.as_ref()).await?;
         let lent = own
             .host
-            .keep_for_pull(&format!("{}@{digest}", name.repository))
+            .keep_for_pull(&format!("{}@{digest}", source.repository))
             .await?;
         let mut query = Query::default();
-        query.push("fromImage", name.repository.as_str());
+        query.push("fromImage", source.repository.as_str());
         query.push("tag", digest.as_str());
         if !platform.is_empty() {
             query.push("platform", platform);

@@ -13,7 +13,6 @@ use super::own::Own;
 use super::own_image::named;
 use super::pull::{Wish, provide};
 use super::refusal::Denied;
-use super::registries::Errand;
 use crate::docker::reference::Reference;
 
 /// The accounts that the client of a build has for registries.
@@ -141,8 +140,10 @@ impl Own {
     async fn fetched(&self, name: Reference, logins: &impl Logins) -> Result<String, Denied> {
         let registry = name.repository.split('/').next().unwrap_or_default();
         let (registries, given) = (&self.scope.registries, logins.header(registry).await);
+        let (source, account) = registries.source(&given, &name).await?;
         let wish = Wish {
-            account: registries.header(&given, &name, Errand::Pull).await?,
+            account,
+            source,
             name,
             platform: String::new(),
         };

@@ -2,6 +2,7 @@
 //!
 //! Pure. Whoever opens a gate decides them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -59,6 +60,8 @@ pub struct Registries {
     pub may_pull: HostRule,
     /// And push to.
     pub may_push: HostRule,
+    /// Where the images of a registry are pulled from instead.
+    pub mirrors: BTreeMap<String, String>,
     /// Registries that the operator names by their full address: they may be on this host.
     pub is_named: HostRule,
 }

@@ -52,6 +52,7 @@ fn registries() -> Registries {
         accounts: Arc::new(Fixed),
         may_pull: Arc::new(|host| host != "closed.example.com"),
         may_push: Arc::new(|host| host == HOST || host == "127.0.0.1:5000"),
+        mirrors: [("docker.io".to_owned(), format!("{HOST}/test"))].into(),
         is_named: Arc::new(|host| host == "127.0.0.1:5000"),
     }
 }
@@ -209,4 +210,25 @@ async fn a_login_with_the_job_s_own_password_is_answered_here() {
     };
     let body = json!({"serveraddress": HOST, "username": "", "password": ""});
     assert_eq!(registries.login(&body).await, Ok(Verdict::Ask));
+}
+
+#[tokio::test]
+async fn a_mirror_gets_our_account_and_never_the_job_s() {
+    let own = sent(
+        REGISTRY_AUTH,
+        &json!({"username": "me", "password": "mine"}),
+    );
+    let source = async |image: &str| {
+        let image = Reference::parse(image).unwrap();
+        let (source, account) = registries().source(&own, &image).await.unwrap();
+        let auth = decoded(&account.unwrap()).unwrap();
+        (source.text(), auth["username"].as_str().unwrap().to_owned())
+    };
+    let mirrored = "harbor.example.com/test/library/alpine:3".to_owned();
+    assert_eq!(
+        source("alpine:3").await,
+        (mirrored, "robot$test+job".into())
+    );
+    let other = "quay.example.com/a/b:1".to_owned();
+    assert_eq!(source(&other).await, (other, "me".into()));
 }

@@ -91,6 +91,7 @@ mod tests {
             accounts: Arc::new(Fixed),
             may_pull: Arc::new(|_| true),
             may_push: Arc::new(|_| true),
+            mirrors: std::collections::BTreeMap::new(),
             is_named: Arc::new(|_| true),
         };
         reply(&format!("{SERVICE}{method}"), message, &registries).await

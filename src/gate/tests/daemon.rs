@@ -90,6 +90,7 @@ impl Fixture {
                 accounts: Arc::new(NoAccounts),
                 may_pull: Arc::new(|_| true),
                 may_push: Arc::new(|_| true),
+                mirrors: BTreeMap::new(),
                 is_named: Arc::new(|_| true),
             },
         };

@@ -31,6 +31,12 @@ pub(super) fn registries(
     own.extend(ours.clone());
     let mut pull = lane.registries.clone();
     pull.extend(own.iter().cloned());
+    let mirrors = registry.as_ref().map(|registry| registry.mirrors.clone());
+    let mirrors = mirrors.unwrap_or_default();
+    let hosts = mirrors
+        .values()
+        .filter_map(|mirror| mirror.split('/').next());
+    pull.extend(hosts.map(str::to_owned));
     let mut push = lane.push_registries.clone();
     push.extend(own);
     let named = [&pull[..], &push[..]].concat();
@@ -46,6 +52,7 @@ pub(super) fn registries(
             },
         },
         accounts: Arc::new(JobAccounts::open(config, job)?),
+        mirrors,
         may_pull: Arc::new(move |host| pull.iter().any(|glob| covers(glob, host))),
         may_push: Arc::new(move |host| push.iter().any(|glob| covers(glob, host))),
         is_named: Arc::new(move |host| named.iter().any(|glob| names(glob, host))),
@@ -97,6 +104,20 @@ fn image(registry: &Registry, job: &Job) -> Option<String> {
 fn password(config: &Config, job: &Job) -> Result<Secret, StoreError> {
     let secret = host_secret(&config.state_dir)?.of_tenant(&Tenant::of(job));
     Ok(secret.keyed("registry", &job.key()).into())
+}
+
+/// The account that a job's image is pulled with before it has a gate, where dockmaster has one.
+pub(super) async fn pull_account(
+    config: &Config,
+    job: &Job,
+    repository: &str,
+) -> Result<Option<Login>, Failure> {
+    // Images are pulled side by side: the second one finds the robot that was made for the first.
+    static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    let _one = ONE.lock().await;
+    let accounts = JobAccounts::open(config, job)?;
+    let account = accounts.account(repository, Errand::Pull).await;
+    account.map_err(Failure::system)
 }
 
 /// Deletes the robots that a job's record holds.

@@ -1,6 +1,6 @@
 //! The images that a job names: which are allowed, and how they become local.
 
-use super::{super::context::Context, job::DockerJob, scope::image_names};
+use super::{super::context::Context, accounts, job::DockerJob, scope::image_names};
 use crate::{
     config::{DockerLane, PullPolicy},
     docker::{pull::Account, reference::Reference},
@@ -115,9 +115,10 @@ impl DockerJob<'_> {
     pub(super) async fn pull(&self, reference: &Reference) -> Result<String, Failure> {
         let name = reference.text();
         self.say(&format!("Pulling {name} …")).await;
-        let account = self.account(reference);
-        let digest = self.engine.digest(reference, account.clone()).await?;
-        let exact = Reference::parse(&format!("{}@{digest}", reference.repository))?;
+        let source = self.source(reference);
+        let account = self.account(&source).await?;
+        let digest = self.engine.digest(&source, account.clone()).await?;
+        let exact = Reference::parse(&format!("{}@{digest}", source.repository))?;
         let lent = self.host_names().keep_for_pull(&exact.exact()).await?;
         let say = async |line: &str| self.say(&format!("  {name}: {line}")).await;
         let pulled = self.engine.pull(&exact, account, say).await;
@@ -147,8 +148,30 @@ impl DockerJob<'_> {
         image_names(&self.context.config, &self.context.job)
     }
 
-    /// What GitLab gave the job for the image's registry.
-    fn account(&self, image: &Reference) -> Option<Account> {
+    /// Where an image is asked for: the registry of its name, or the operator's mirror.
+    fn source(&self, image: &Reference) -> Reference {
+        match &self.context.config.registry {
+            Some(registry) => image.mirrored(&registry.mirrors),
+            None => image.clone(),
+        }
+    }
+
+    /// What GitLab gave the job for the image's registry, or what dockmaster has for its own.
+    async fn account(&self, image: &Reference) -> Result<Option<Account>, Failure> {
+        let given = self.given_account(image);
+        let Some(host) = image.registry().filter(|_| given.is_none()) else {
+            return Ok(given);
+        };
+        let (config, job) = (&self.context.config, &self.context.job);
+        let login = accounts::pull_account(config, job, &image.repository).await?;
+        Ok(login.map(|login| Account {
+            username: login.username,
+            password: login.password,
+            registry: host.to_owned(),
+        }))
+    }
+
+    fn given_account(&self, image: &Reference) -> Option<Account> {
         let host = image.registry()?;
         let credential = self
             .context
