@@ -21,6 +21,7 @@ use crate::docker::reference;
 
 impl Handler {
     pub(super) async fn build(&self, mut call: Call) -> Result<Response<Body>, Denied> {
+        self.own.scope.ceiling.hold_build(&mut call.route.query);
         if build::form::is_buildkit(&call.route.query) {
             return self.form(call).await;
         }

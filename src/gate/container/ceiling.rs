@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::mount::{Mount, Source};
+use crate::gate::query::Query;
 
 /// What a job's containers may have; each is what the lane says, or a share of the host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,6 +27,26 @@ pub struct Ceiling {
     pub usual_ulimits: BTreeMap<String, (i64, i64)>,
     /// A job's processes die before the host's when memory runs out.
     pub oom_score: i64,
+}
+
+impl Ceiling {
+    /// Brings the steps of a build under the ceiling.
+    pub(crate) fn hold_build(&self, query: &mut Query) {
+        let asked = query.text("shmsize").parse::<u64>().unwrap_or(0);
+        if self.tmpfs > 0 && asked > self.tmpfs {
+            query.set("shmsize", self.tmpfs.to_string());
+        }
+        // What is no JSON is refused by whoever judges the build.
+        let given = serde_json::from_str(query.text("ulimits")).unwrap_or(Value::Null);
+        if given.is_null() && !query.text("ulimits").is_empty() {
+            return;
+        }
+        let mut host = Map::from_iter([("Ulimits".to_owned(), given)]);
+        ulimits(self, &mut host);
+        if let Some(list) = host.get("Ulimits").filter(|list| list.is_array()) {
+            query.set("ulimits", list.to_string());
+        }
+    }
 }
 
 /// Brings a container under the ceiling; what was lowered, for the client to print.

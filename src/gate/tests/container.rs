@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::gate::container::{Ceiling, Creation, Resolution, read};
+use crate::gate::query::Query;
 
 /// Where a hostile body puts its field, and the words that the refusal must have.
 const HOSTILE: &[(&str, &str)] = &[
@@ -346,9 +347,8 @@ fn ports_are_not_published_and_the_client_is_told() {
     assert_eq!(written["ExposedPorts"], json!({ "80/tcp": {} }));
 }
 
-fn held(body: &str) -> (serde_json::Value, Vec<String>) {
-    let mut creation = read(body.as_bytes()).unwrap();
-    creation.hold(&Ceiling {
+fn ceiling() -> Ceiling {
+    Ceiling {
         memory: Some(1 << 30),
         swap: Some(1 << 30),
         pids: Some(100),
@@ -357,7 +357,12 @@ fn held(body: &str) -> (serde_json::Value, Vec<String>) {
         ulimits: BTreeMap::from([("nofile".to_owned(), 1024), ("rtprio".to_owned(), 0)]),
         usual_ulimits: BTreeMap::from([("nproc".to_owned(), (5, 6))]),
         oom_score: 500,
-    });
+    }
+}
+
+fn held(body: &str) -> (serde_json::Value, Vec<String>) {
+    let mut creation = read(body.as_bytes()).unwrap();
+    creation.hold(&ceiling());
     let warnings = creation.warnings.clone();
     let mounts = creation.mounts.clone();
     let mut written = creation.clone().write(&resolution(&creation));
@@ -406,6 +411,27 @@ fn what_stays_below_the_ceiling_passes_as_it_is() {
     assert_eq!(host["Ulimits"][0]["Hard"], json!(-1));
     assert_eq!(host["Ulimits"].as_array().unwrap().len(), 2);
     assert!(warnings.is_empty(), "{warnings:?}");
+}
+
+#[test]
+fn the_steps_of_a_build_stay_below_the_ceiling() {
+    for (given, shm, ulimits) in [
+        ("", "", r#"[{"Hard":6,"Name":"nproc","Soft":5}]"#),
+        (
+            r#"shmsize=21474836480&ulimits=[{"Name":"nofile","Soft":9999,"Hard":9999},{"Name":"nproc","Soft":1,"Hard":1}]"#,
+            "1048576",
+            r#"[{"Hard":1024,"Name":"nofile","Soft":1024},{"Hard":1,"Name":"nproc","Soft":1}]"#,
+        ),
+        ("shmsize=4096&ulimits=[[", "4096", "[["),
+    ] {
+        let mut query = Query::parse(given);
+        ceiling().hold_build(&mut query);
+        assert_eq!(
+            (query.text("shmsize"), query.text("ulimits")),
+            (shm, ulimits),
+            "{given}"
+        );
+    }
 }
 
 #[test]
