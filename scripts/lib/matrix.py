@@ -81,10 +81,12 @@ def command(release, work, folder, snippet, section):
         inner = ["python3", "-c", PYTHON + snippet]
     else:
         inner = ["sh", "-c", PRELUDE + snippet]
-    root = os.path.join(work, release) if release else ""
+    # Beside an engine of another release, this machine is at /matrix.
+    here = "/matrix" if os.path.exists("/matrix/usr/bin/docker") else ""
+    root = os.path.join(work, release) if release else here
     # The checkout is where the job has it.
-    builds = "mkdir -p {0}/builds && mount --bind {1} {0}/builds && ".format(root or "", folder["workspace"])
-    if release:
+    builds = f"mkdir -p {root}/builds && mount --bind {folder['workspace']} {root}/builds && "
+    if root:
         places = [os.path.dirname(folder["socket"])]
         mounts = "".join(f"mkdir -p {root}{p} && mount --bind {p} {root}{p} && " for p in places)
         mounts += f"for f in proc dev; do mount --rbind /$f {root}/$f; done && "

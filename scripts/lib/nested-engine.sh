@@ -1,12 +1,14 @@
 #!/bin/sh
 # nested-engine.sh ROOT STATE WORK REPOSITORY CONFIG COMMAND…: in new namespaces, starts the Docker Engine of another root
-# file system, runs the command beside it, and ends with its code. WORK and REPOSITORY are at their own paths there.
+# file system, runs the command beside it, and ends with its code. WORK and REPOSITORY are at their own paths there, and
+# this machine's own root file system, with its clients, at /matrix.
 set -eu
 root=$1 state=$2 work=$3 repository=$4 config=$5
 shift 5
 mount --make-rprivate /
 ip link set lo up
 mount --bind "$root" "$root"
+mount --bind / "$root/matrix"
 mount -t proc proc "$root/proc"
 for folder in tmp run; do mount -t tmpfs tmpfs "$root/$folder"; done
 mount --rbind /dev "$root/dev"

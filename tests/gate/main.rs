@@ -6,6 +6,7 @@
 mod alias;
 mod build;
 mod container;
+mod differential;
 mod firewall;
 mod fixture;
 mod host;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         alias::TESTS,
         build::TESTS,
         container::TESTS,
+        differential::TESTS,
         firewall::TESTS,
         host::TESTS,
         image::TESTS,
