@@ -144,6 +144,8 @@ def run(engine, binary, work):
             passed[client][1] += 1
             if code != 0:
                 failed.append([client, name, words.strip()[-400:]])
+            # After each call: a run that is cut off tells what it came to.
+            json.dump({"engine": engine, "passed": passed, "failed": failed}, open(f"{work}/results/{engine}.json", "w"), indent=1)
             subprocess.run(["docker", "-H", variables["DOCKER_HOST"], "rm", "-fv", variables["N"]], capture_output=True)
     if recorder:
         recorder.kill()
@@ -152,7 +154,6 @@ def run(engine, binary, work):
     gate.wait(60)
     registry.kill()
     registry.wait()
-    json.dump({"engine": engine, "passed": passed, "failed": failed}, open(f"{work}/results/{engine}.json", "w"), indent=1)
 
 
 def serve_registry(temp):

@@ -9,5 +9,6 @@ mod lend;
 mod llb;
 mod own;
 mod proto;
+mod requests;
 mod route;
 mod solve;

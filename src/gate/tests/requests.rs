@@ -43,9 +43,13 @@ fn accepted(request: &str, body: &[u8]) -> Result<(String, Value), String> {
     let route = route::find(&method, target).map_err(|denied| denied.message)?;
     let target = format!("{}{}", route.path_of(&route.name), route.query.encode());
     let read = match (route.row.act, route.row.payload) {
-        (Act::ContainerCreate, _) => container::read(body).map(|it| it.write(&Resolution::default())),
+        (Act::ContainerCreate, _) => {
+            container::read(body).map(|it| it.write(&Resolution::default()))
+        }
         (_, Payload::Json(reader) | Payload::Stream(Some(reader))) => reader(body),
-        (_, Payload::Nothing | Payload::Archive | Payload::Stream(None) | Payload::ByAct) => Ok(Value::Null),
+        (_, Payload::Nothing | Payload::Archive | Payload::Stream(None) | Payload::ByAct) => {
+            Ok(Value::Null)
+        }
     };
     Ok((target, read.map_err(|denied| denied.message)?))
 }
