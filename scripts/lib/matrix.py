@@ -32,7 +32,7 @@ up() { docker run -d --name "$N" "$@" "$B" sleep 100 >/dev/null; }
 dock() { docker build -t "$N:1" "$@" context; }
 """
 PYTHON = "import docker; from os import environ as e; B, N, H = e['B'], e['N'], e['DOCKER_HOST']; client = docker.from_env(version='auto')\n"
-SERVICE = "services:\n  app:\n    image: {B}\n    command: sleep 100\n"
+SERVICE = "services:\n  app:\n    image: {B}\n    command: sleep 100\n    stop_grace_period: 0s\n"
 
 
 def files(base):
