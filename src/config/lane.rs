@@ -15,7 +15,7 @@ use serde::{
 use super::{
     limit::{Cpus, Set, Size, Ulimit},
     network::Network,
-    value,
+    value::{self, Bytes},
 };
 use crate::subnet::Subnet;
 
@@ -130,6 +130,12 @@ pub struct DockerLane {
     /// What containers and builds of jobs may reach.
     #[serde(default)]
     pub network: Network,
+    /// Globs of addresses that `ADD` of a Dockerfile may fetch: the Docker daemon does, from its own network.
+    #[serde(default)]
+    pub add_urls: Vec<String>,
+    /// How much the layers of builds may take that stay for later jobs of the same project.
+    #[serde(default = "default_build_cache")]
+    pub build_cache: Bytes,
 }
 
 /// Jobs on the code server itself, which use the keys of production and cannot read them.
@@ -201,6 +207,10 @@ fn default_keep_slots() -> Duration {
 
 fn default_oom_score_adjust() -> u16 {
     500
+}
+
+fn default_build_cache() -> Bytes {
+    Bytes::from(20_000_000_000)
 }
 
 /// Below the range that systemd hands to services of its own (61184 and on).

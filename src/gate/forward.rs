@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
+use futures_util::stream::unfold;
+use http_body_util::{BodyExt, Limited, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
     TRANSFER_ENCODING, UPGRADE,
@@ -16,6 +17,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinSet;
 
 use super::daemon::{Body, Daemon, empty, full};
@@ -137,6 +139,15 @@ impl Outgoing {
     /// An archive that the gate writes.
     pub(super) fn raw(self, body: Body) -> Self {
         self.body(body, "application/x-tar")
+    }
+
+    /// An archive that comes piece by piece.
+    pub(super) fn archive(self, pieces: Receiver<Bytes>) -> Self {
+        let stream = unfold(pieces, |mut pieces| async {
+            let piece = pieces.recv().await?;
+            Some((Ok(Frame::data(piece)), pieces))
+        });
+        self.body(StreamBody::new(stream).boxed_unsync(), "application/x-tar")
     }
 
     /// Copies one header of the client's, if it is there.

@@ -17,16 +17,13 @@ mod archive;
 pub(crate) mod build;
 mod buildkit;
 pub(crate) mod change;
+mod classic;
 mod clean;
 mod commit;
 pub(crate) mod container;
 mod create;
 mod credential;
 mod daemon;
-#[cfg_attr(
-    not(test),
-    expect(unused_imports, reason = "the two roads take it up one by one")
-)]
 pub(crate) mod dockerfile;
 pub(crate) mod error;
 mod field;
@@ -69,6 +66,7 @@ mod usage;
 mod version;
 pub(crate) mod workspace;
 
+pub use classic::{Layers, Trimmed};
 pub use container::Ceiling;
 pub use daemon::DaemonError;
 pub use error::GateError;

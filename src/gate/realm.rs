@@ -105,7 +105,7 @@ impl Own {
             predefined: &predefined,
             target: &recipe.target,
             contexts: &[],
-            urls: &[],
+            urls: &self.scope.add_urls,
             frontends: &self.scope.frontends,
         };
         let file = dockerfile::read(content, &given)?;

@@ -11,7 +11,6 @@ use hyper::body::Frame;
 use serde_json::Value;
 
 use super::build;
-use super::credential::REGISTRY_CONFIG;
 use super::daemon::Body;
 use super::handle::{Call, Handler};
 use super::own::Own;
@@ -25,24 +24,7 @@ impl Handler {
         if build::form::is_buildkit(&call.route.query) {
             return self.form(call).await;
         }
-        let scope = &self.own.scope;
-        let forced = build::Forced {
-            label: scope.image_label(),
-            network: &scope.network,
-            cgroup_parent: scope.cgroup_parent.as_deref(),
-        };
-        let (build, query) = build::judge(&call.route.query, &forced)?;
-        let names = self.own.admit(&build).await?;
-        let is_nameless = names.is_empty();
-        call.route.query = self.own.translated(query, names, &build).await?;
-        let accounts = self.own.scope.registries.config(&call.asked.headers);
-        let outgoing = call.to("")?.set(REGISTRY_CONFIG, accounts.await?);
-        let outgoing = outgoing.stream(&call.asked.body);
-        let response = outgoing.send(self.engine()).await?;
-        if is_nameless {
-            return Ok(kept(Arc::clone(&self.own), response));
-        }
-        Ok(response)
+        self.classic(call).await
     }
 }
 

@@ -53,6 +53,10 @@ pub struct Scope {
     pub images: ImageRule,
     /// Images of the host that every job may use as they are: asked with the name and its tag.
     pub shared: ImageRule,
+    /// Globs of sources that `ADD` of a Dockerfile may fetch.
+    pub add_urls: Vec<String>,
+    /// Where the use of kept layers is noted.
+    pub layers: PathBuf,
     pub on_push: PushSink,
     /// Where images come from and go to, and with whose account.
     pub registries: Registries,

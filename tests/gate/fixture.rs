@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use dockmaster::config::{Config, Lane};
-use dockmaster::gate::{Gate, Scope, sweep};
+use dockmaster::gate::{Gate, Layers, Scope, Trimmed, sweep};
 use dockmaster::stage::job_scope;
 use dockmaster::store::ledger::Record;
 
@@ -139,6 +139,12 @@ impl Job {
         let prefix = self.scope.names.prefix().to_owned();
         let names = all.stdout.lines().filter(|name| name.starts_with(&prefix));
         names.map(str::to_owned).collect()
+    }
+
+    /// Gives up what builds left, beyond so many bytes.
+    pub(crate) fn trim(&self, budget: u64) -> Trimmed {
+        let layers = Layers::new(Path::new(ENGINE), &self.scope.layers);
+        runtime().block_on(layers.trim(budget)).unwrap()
     }
 
     /// A name that no other test uses.
@@ -302,6 +308,7 @@ impl Drop for Job {
         }
         docker(&["network", "rm", &self.scope.network]).run();
         docker(&["volume", "rm", &self.scope.workspaces[0].volume]).run();
+        self.trim(0);
         docker(&["rmi", &self.base]).run();
     }
 }

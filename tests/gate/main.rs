@@ -5,6 +5,7 @@
 
 mod alias;
 mod build;
+mod classic;
 mod container;
 mod differential;
 mod firewall;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     let tests = [
         alias::TESTS,
         build::TESTS,
+        classic::TESTS,
         container::TESTS,
         differential::TESTS,
         firewall::TESTS,

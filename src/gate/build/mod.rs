@@ -77,7 +77,7 @@ fn rewrite(given: &Query, forced: &Forced<'_>) -> Result<Query, Denied> {
     let is_buildkit = query.get("version") == Some("2");
     remote(&query, is_buildkit)?;
     network(&mut query, forced.network, is_buildkit)?;
-    label(&mut query, &forced.label)?;
+    label(&mut query, is_buildkit.then_some(&forced.label))?;
     for name in ["buildargs", "ulimits"] {
         rewrite_json(&mut query, name)?;
     }
@@ -118,7 +118,8 @@ fn network(query: &mut Query, own: &str, is_buildkit: bool) -> Result<(), Denied
     Ok(())
 }
 
-fn label(query: &mut Query, forced: &(String, String)) -> Result<(), Denied> {
+/// The classic builder would make a step of our label, and never find the image of another job again.
+fn label(query: &mut Query, forced: Option<&(String, String)>) -> Result<(), Denied> {
     let text = query.text("labels").to_owned();
     let given = if text.is_empty() {
         Value::Object(serde_json::Map::new())
@@ -126,7 +127,7 @@ fn label(query: &mut Query, forced: &(String, String)) -> Result<(), Denied> {
         json::value(text.as_bytes())?
     };
     let mut labels = field::labels("labels", &given)?;
-    labels.insert(forced.0.clone(), json!(forced.1));
+    labels.extend(forced.map(|(key, value)| (key.clone(), json!(value))));
     query.set("labels", Value::Object(labels).to_string());
     Ok(())
 }
@@ -191,10 +192,7 @@ mod tests {
         assert_eq!(query.get("rm"), Some("1"));
         assert_eq!(query.get("forcerm"), Some("1"));
         assert_eq!(query.get("cgroupparent"), Some("/jobs"));
-        assert_eq!(
-            query.get("labels"),
-            Some(r#"{"a":"b","dockmaster.gate-image":"7"}"#)
-        );
+        assert_eq!(query.get("labels"), Some(r#"{"a":"b"}"#));
     }
 
     #[test]

@@ -86,6 +86,12 @@ impl Dockerfile {
         .collect()
     }
 
+    /// How many stages begin with an image, and so with a cache label.
+    pub(crate) fn bases(&self) -> usize {
+        let is_base = |piece: &&Piece| piece.is_base && self.is_reached(piece);
+        self.pieces.iter().filter(is_base).count()
+    }
+
     pub(super) fn is_reached(&self, piece: &Piece) -> bool {
         piece
             .stage

@@ -24,7 +24,9 @@ mod trigger;
 mod word;
 mod write;
 
-pub(crate) use file::{Dockerfile, Given, Image, Road};
+#[cfg(test)]
+use file::Dockerfile;
+pub(crate) use file::{Given, Image, Road};
 pub(crate) use judge::read;
 pub(crate) use trigger::judge as judge_trigger;
 pub(crate) use write::write;

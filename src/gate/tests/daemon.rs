@@ -80,6 +80,8 @@ impl Fixture {
             state_dir: folder.path().to_owned(),
             images: Arc::new(|name| name.starts_with("open") || name.starts_with("app")),
             shared: Arc::new(|name| name.contains("shared")),
+            add_urls: Vec::new(),
+            layers: folder.path().join("layers"),
             on_push: Arc::new(move |push| {
                 told.lock().unwrap().push(push.clone());
                 Ok(())

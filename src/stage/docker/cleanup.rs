@@ -26,9 +26,14 @@ pub(in crate::stage) async fn cleanup(
     // All is tried. Containers go first, because images and networks in use cannot be removed.
     let removed = job.remove_all_to_the_last().await;
     let swept = job.sweep_gate().await;
+    let trimmed = job.trim_layers().await;
     // Last: a group that holds something stays.
     let ungrouped = job.remove_group().await;
-    removed.and(swept).and(job.note_slot()).and(ungrouped)
+    removed
+        .and(swept)
+        .and(job.note_slot())
+        .and(trimmed)
+        .and(ungrouped)
 }
 
 impl DockerJob<'_> {

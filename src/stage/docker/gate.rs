@@ -1,11 +1,15 @@
 //! The job's own Docker socket: opened for each of the user's phases, swept at cleanup.
 
-use super::{accounts, job::DockerJob, scope::job_scope};
+use super::{
+    accounts,
+    job::DockerJob,
+    scope::{job_scope, layers},
+};
 use crate::{
     config::DockerApi,
     docker::{engine::Object, name, spec::Mount},
     failure::Failure,
-    gate::{Gate, GateFolder},
+    gate::{Gate, GateFolder, Layers},
 };
 
 /// Where clients in the job's container look for Docker.
@@ -50,6 +54,19 @@ impl DockerJob<'_> {
         }
         let left = swept.left.join("; ");
         Err(Failure::system(format!("left behind: {left}")))
+    }
+
+    /// Gives up layers of builds beyond what the lane keeps.
+    pub(super) async fn trim_layers(&self) -> Result<(), Failure> {
+        if self.lane.docker_api == DockerApi::None {
+            return Ok(());
+        }
+        let layers = Layers::new(
+            self.engine.socket(),
+            layers(&self.context.config, self.lane),
+        );
+        layers.trim(self.lane.build_cache.value()).await?;
+        Ok(())
     }
 
     fn gate_folder(&self) -> GateFolder {

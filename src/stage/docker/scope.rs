@@ -1,6 +1,10 @@
 //! What a job may see and do through its gate, from what GitLab and the admin say.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::accounts::registries;
 use crate::{
@@ -63,6 +67,8 @@ pub fn job_scope(
         state_dir: config.state_dir.clone(),
         images: covered(lane.images.clone()),
         shared: Arc::new(move |text| may_use(text) && is_shared(text)),
+        add_urls: lane.add_urls.clone(),
+        layers: layers(config, lane),
         on_push: ledger(config, job),
         registries: registries(config, lane, job)?,
     })
@@ -73,6 +79,14 @@ pub(super) fn image_names(config: &Config, job: &Job) -> Result<gate::Names, Fai
     let secret = host_secret(&config.state_dir)?;
     let tenant = secret.of_tenant(&Tenant::of(job)).keyed("names", "");
     Ok(gate::Names::new(&secret.of_job(&job.key()), &tenant))
+}
+
+/// Where the use of the layers that builds leave is noted.
+pub(crate) fn layers(config: &Config, lane: &DockerLane) -> PathBuf {
+    let engine = lane
+        .docker_host
+        .replace(|sign: char| !sign.is_ascii_alphanumeric(), "-");
+    config.state_dir.join("layers").join(engine)
 }
 
 /// Writes each pushed digest down, for the deploy of this very commit.
