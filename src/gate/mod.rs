@@ -38,6 +38,7 @@ pub(crate) mod info;
 pub(crate) mod json;
 mod lend;
 mod login;
+mod logins;
 pub(crate) mod names;
 pub(crate) mod object;
 pub(crate) mod own;

@@ -2,33 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use hyper::{HeaderMap, Method};
+use hyper::Method;
 use serde_json::Value;
 
 use super::build::Build;
 use super::build::known::{Realm, Spoken};
 use super::build::recipe::Recipe;
 use super::dockerfile::{self, Given, Road};
+use super::logins::{Logins, NoLogins};
 use super::own::Own;
 use super::own_image::named;
 use super::pull::{Wish, provide};
 use super::refusal::Denied;
 use crate::docker::reference::Reference;
-
-/// The accounts that the client of a build has for registries.
-pub(crate) trait Logins: Sync {
-    /// The account for a registry, as a header of the client's.
-    fn header(&self, registry: &str) -> impl Future<Output = HeaderMap> + Send;
-}
-
-/// A build whose client says none.
-struct NoLogins;
-
-impl Logins for NoLogins {
-    async fn header(&self, _: &str) -> HeaderMap {
-        HeaderMap::new()
-    }
-}
 
 /// The values that a [`Realm`] points at.
 pub(crate) struct Held<'a> {

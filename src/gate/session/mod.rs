@@ -24,8 +24,8 @@ use tokio::task::JoinSet;
 
 use super::build::proto::session::{FOLDER, OPEN};
 use super::build::recipe::Recipe;
+use super::logins::Logins;
 use super::own::Own;
-use super::realm::Logins;
 use super::refusal::Denied;
 use super::tunnel::{self, Call, Failed, PERMISSION_DENIED, UNIMPLEMENTED};
 use auth::Reply;

@@ -94,6 +94,17 @@ async fn an_image_of_another_job_or_of_the_host_is_not_there_whatever_it_is_call
     assert!(fixture.changes().is_empty(), "{:?}", fixture.changes());
 }
 
+/// The folder of a build, as clients send it.
+fn context() -> String {
+    let mut header = tar::Header::new_gnu();
+    let text = "FROM scratch\nLABEL a=b\n";
+    header.set_size(text.len() as u64);
+    let mut builder = tar::Builder::new(Vec::new());
+    let added = builder.append_data(&mut header, "Dockerfile", text.as_bytes());
+    added.unwrap();
+    String::from_utf8(builder.into_inner().unwrap()).unwrap()
+}
+
 #[tokio::test]
 async fn a_job_names_freely_and_nobody_else_s_name_moves() {
     let fixture = fixture(vec![("POST /build", json!({}))]);
@@ -106,7 +117,7 @@ async fn a_job_names_freely_and_nobody_else_s_name_moves() {
     );
     check(
         &fixture
-            .ask("POST /build?t=host:1&t=127.0.0.1:5000/x", "")
+            .ask("POST /build?t=host:1&t=127.0.0.1:5000/x", &context())
             .await,
         200,
         "",
@@ -170,7 +181,11 @@ async fn a_job_sees_its_own_images_and_shared_ones_under_the_names_that_it_knows
 #[tokio::test]
 async fn an_image_that_lost_its_name_stays_the_job_s() {
     let fixture = fixture(vec![("POST /build", json!({}))]);
-    check(&fixture.ask("POST /build?t=app:1", "").await, 200, "");
+    check(
+        &fixture.ask("POST /build?t=app:1", &context()).await,
+        200,
+        "",
+    );
     assert_eq!(fixture.id(&fixture.names.hidden(MINE)).unwrap(), MINE);
     check(
         &fixture.ask(&format!("GET /images/{MINE}/json"), "").await,
@@ -179,7 +194,7 @@ async fn an_image_that_lost_its_name_stays_the_job_s() {
     );
     let made = format!("{{\"aux\":{{\"ID\":\"{HOST}\"}}}}\r\n");
     let fixture = self::fixture(vec![("POST /build", json!(made))]);
-    check(&fixture.ask("POST /build", "").await, 200, HOST);
+    check(&fixture.ask("POST /build", &context()).await, 200, HOST);
     assert_eq!(fixture.id(&fixture.names.hidden(HOST)).unwrap(), HOST);
 }
 
