@@ -18,7 +18,7 @@ const COMMANDS: &[&str] = &[
     "run --rm --entrypoint echo B hello",
     "run --rm --network none B true",
     "run --rm B none-such-command",
-    "run --name N B sh -c 'echo 1 >/tmp/f; echo out; echo err >&2'",
+    "run --name N B sh -c 'echo 1 >/tmp/f; echo first; echo last'",
     "logs N",
     "logs --tail 1 N",
     "wait N",

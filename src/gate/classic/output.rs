@@ -117,7 +117,9 @@ impl Output {
         for (name, author) in &self.names {
             instruction = instruction.replace(name, author);
         }
-        let (number, all) = (number - self.passed, all.saturating_sub(self.labels));
+        // A step of the author's can print such a line, too.
+        let number = number.saturating_sub(self.passed);
+        let all = all.saturating_sub(self.labels);
         let text = format!("Step {number}/{all} : {instruction}");
         Some(format!("{}\r\n", json!({ "stream": text })).into_bytes())
     }

@@ -192,7 +192,9 @@ async fn an_image_that_lost_its_name_stays_the_job_s() {
         200,
         MINE,
     );
-    let made = format!("{{\"aux\":{{\"ID\":\"{HOST}\"}}}}\r\n");
+    let made = format!(
+        "{{\"aux\":{{\"ID\":\"{HOST}\"}}}}\r\n{{\"stream\":\"Successfully built 1\\n\"}}\r\n"
+    );
     let fixture = self::fixture(vec![("POST /build", json!(made))]);
     check(&fixture.ask("POST /build", &context()).await, 200, HOST);
     assert_eq!(fixture.id(&fixture.names.hidden(HOST)).unwrap(), HOST);
