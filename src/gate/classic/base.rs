@@ -25,15 +25,10 @@ impl Own {
             self.image(&image.name).await?
         } else {
             let name = named(&image.name)?;
-            let registries = &self.scope.registries;
-            let logins = registries.config(&asked.headers).await?;
-            let mut own = HeaderMap::new();
-            if let Some(login) = logins.and_then(|logins| login(&name, &logins)) {
-                own.insert(REGISTRY_AUTH, login);
-            }
+            // No registry is asked about what is there: a build goes on while Harbor is down.
             let (source, account) = match self.image(&image.name).await {
                 Ok(_) => (name.clone(), None),
-                Err(_) => registries.source(&own, &name).await?,
+                Err(_) => self.way_to(&name, asked).await?,
             };
             let platform = image.platform.as_ref().or(asked.platform.as_ref());
             let wish = Wish {
@@ -46,6 +41,21 @@ impl Own {
         };
         self.triggers(&image.name, &found.id).await?;
         Ok(found.id)
+    }
+
+    /// Where an image is pulled from, and with which account: the client's, or the operator's.
+    async fn way_to(
+        &self,
+        name: &Reference,
+        asked: &Asked,
+    ) -> Result<(Reference, Option<HeaderValue>), Denied> {
+        let registries = &self.scope.registries;
+        let logins = registries.config(&asked.headers).await?;
+        let mut own = HeaderMap::new();
+        if let Some(login) = logins.and_then(|logins| login(name, &logins)) {
+            own.insert(REGISTRY_AUTH, login);
+        }
+        registries.source(&own, name).await
     }
 
     /// What the image makes a build do beside its Dockerfile.
