@@ -6,9 +6,9 @@ mod context;
 mod deploy;
 mod docker;
 
-pub(crate) use docker::Marker;
 pub use docker::job_scope;
 pub(crate) use docker::sweep_groups;
+pub(crate) use docker::{Marker, trim_layers};
 
 use std::path::PathBuf;
 

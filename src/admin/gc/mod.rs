@@ -86,6 +86,7 @@ impl Found {
             let sweep = EngineSweep::connect(host).await?;
             sweep.old_helpers(&mut self.others).await?;
             self.names(config, lane).await?;
+            self.layers(config, lane).await?;
             slots::sweep(&sweep, config, lane, &mut self.others).await
         };
         let swept = swept.await;
@@ -101,6 +102,18 @@ impl Found {
             self.others.push(what);
         }
         let left = swept.left.into_iter().map(Failure::system);
+        self.failures.extend(left);
+        Ok(())
+    }
+
+    /// Layers of builds beyond the lane's budget, and what cut-off builds left.
+    async fn layers(&mut self, config: &Config, lane: &DockerLane) -> Result<(), Failure> {
+        let trimmed = stage::trim_layers(config, lane).await?;
+        if trimmed.removed > 0 {
+            let what = format!("removed {} images that builds kept", trimmed.removed);
+            self.others.push(what);
+        }
+        let left = trimmed.left.into_iter().map(Failure::system);
         self.failures.extend(left);
         Ok(())
     }

@@ -6,10 +6,10 @@ use super::{
     scope::{job_scope, layers},
 };
 use crate::{
-    config::DockerApi,
+    config::{Config, DockerApi, DockerLane},
     docker::{engine::Object, name, spec::Mount},
     failure::Failure,
-    gate::{Gate, GateFolder, Layers},
+    gate::{Gate, GateFolder, Layers, Trimmed},
 };
 
 /// Where clients in the job's container look for Docker.
@@ -61,15 +61,17 @@ impl DockerJob<'_> {
         if self.lane.docker_api == DockerApi::None {
             return Ok(());
         }
-        let layers = Layers::new(
-            self.engine.socket(),
-            layers(&self.context.config, self.lane),
-        );
-        layers.trim(self.lane.build_cache.value()).await?;
+        trim_layers(&self.context.config, self.lane).await?;
         Ok(())
     }
 
     fn gate_folder(&self) -> GateFolder {
         GateFolder::new(&self.context.config.run_dir, self.names.key())
     }
+}
+
+/// Gives up kept layers of an engine beyond the lane's budget, the least used first.
+pub(crate) async fn trim_layers(config: &Config, lane: &DockerLane) -> Result<Trimmed, Failure> {
+    let layers = Layers::new(lane.engine(), layers(config, lane));
+    Ok(layers.trim(lane.build_cache.value()).await?)
 }

@@ -15,6 +15,7 @@ mod scope;
 mod services;
 
 pub(super) use cleanup::cleanup;
+pub(crate) use gate::trim_layers;
 pub(crate) use limit::sweep_groups;
 pub(crate) use marker::Marker;
 pub(super) use prepare::prepare;
