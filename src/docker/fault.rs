@@ -43,7 +43,10 @@ pub(crate) enum EngineError {
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
         match &error {
-            EngineError::ImageMissing { .. } => Self::build(JobCode::ImageMissing, error),
+            EngineError::ImageMissing { .. } => Self::build(JobCode::ImageMissing, error).hint(
+                "try: check the name; a private project of the registry needs a row in [registry.pull]; an \
+                 image that the operator put on the host needs `shared-images` of the lane",
+            ),
             EngineError::CannotRun { .. } | EngineError::BadSetting { .. } => {
                 Self::build(JobCode::Malformed, error)
             }
@@ -52,7 +55,7 @@ impl From<EngineError> for Failure {
             }
             EngineError::Pull { source, .. } => {
                 let hint = match PullFault::read(&message(source)) {
-                    PullFault::DiskFull => "try: docker image prune, on the runner's host",
+                    PullFault::DiskFull => "try: docker image prune -a, on the runner's host",
                     PullFault::Untrusted => {
                         "put the registry's CA into /etc/docker/certs.d on the runner's host"
                     }
