@@ -32,7 +32,14 @@ impl Registries {
     /// Judges `docker login`.
     pub(crate) async fn login(&self, body: &Value) -> Result<Verdict, Denied> {
         let text = |name: &str| body[name].as_str().unwrap_or_default();
-        let host = host_of(text("serveraddress"));
+        let address = text("serveraddress");
+        if address.contains(['@', '?', '#', '\\']) {
+            // The daemon would read another host in it than we do.
+            return Err(Denied::malformed(format!(
+                "the address {address:?} of a registry is malformed: write HOST or HOST:PORT"
+            )));
+        }
+        let host = host_of(address);
         self.reachable(&host, Errand::Pull).await?;
         let is_local = self.local.is(text("username"), text("password"));
         if self.is_ours(&host) && is_local {

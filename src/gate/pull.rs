@@ -90,8 +90,11 @@ impl Handler {
 /// The image that a build may take: the job's own, a shared one, or one that is pulled for it.
 pub(crate) async fn provide(own: &Own, wish: Wish) -> Result<Found, Denied> {
     match own.usable(&wish.name.written).await {
+        Ok(found) if own.is_for(&found.id, &wish.platform).await? => return Ok(found),
+        // Made for another platform: the registry may have it for this one, too.
+        Ok(_) => {}
         Err(denied) if denied.status == 404 => {}
-        found => return found,
+        Err(denied) => return Err(denied),
     }
     let name = wish.name.clone();
     let pull = Pull::begin(own, wish).await?;
@@ -123,6 +126,20 @@ pub(crate) async fn provide(own: &Own, wish: Wish) -> Result<Found, Denied> {
     match failed {
         Some(error) => Err(Denied::broken(error)),
         None => own.image(&name.written).await,
+    }
+}
+
+impl Own {
+    /// Whether an image is for this platform; the empty one is any.
+    pub(crate) async fn is_for(&self, id: &str, platform: &str) -> Result<bool, Denied> {
+        if platform.is_empty() {
+            return Ok(true);
+        }
+        let target = format!("/images/{id}/json");
+        let image = self.engine.must(Method::GET, &target, None).await?;
+        let has = ["Os", "Architecture", "Variant"].map(|key| image[key].as_str());
+        let mut wanted = platform.split('/').zip(has);
+        Ok(wanted.all(|(wanted, has)| has.is_none_or(|has| has.is_empty() || has == wanted)))
     }
 }
 

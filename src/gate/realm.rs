@@ -72,7 +72,7 @@ impl Own {
         for image in &build.images {
             spoken
                 .images
-                .insert(image.clone(), self.taken(image, &NoLogins).await?);
+                .insert(image.clone(), self.taken(image, "", &NoLogins).await?);
         }
         Ok(spoken)
     }
@@ -97,9 +97,13 @@ impl Own {
         let file = dockerfile::read(content, &given)?;
         let mut names = BTreeMap::new();
         for image in file.images() {
-            let name = match recipe.context(&image.name) {
-                Some(alias) => alias.to_owned(),
-                None => self.taken(&image.name, logins).await?,
+            let name = if let Some(alias) = recipe.context(&image.name) {
+                alias.to_owned()
+            } else {
+                let one = Some(&recipe.platform).filter(|text| !text.contains(','));
+                let platform = image.platform.as_ref().or(one);
+                let platform = platform.map(String::as_str).unwrap_or_default();
+                self.taken(&image.name, platform, logins).await?
             };
             names.insert(image.clone(), name);
         }
@@ -107,11 +111,17 @@ impl Own {
     }
 
     /// What the engine calls an image that a build takes. What the image puts off to this build is judged as well.
-    async fn taken(&self, name: &str, logins: &impl Logins) -> Result<String, Denied> {
+    async fn taken(
+        &self,
+        name: &str,
+        platform: &str,
+        logins: &impl Logins,
+    ) -> Result<String, Denied> {
         let name = match self.usable(name).await {
+            Ok(found) if self.is_for(&found.id, platform).await? => found.name,
+            Err(denied) if denied.status != 404 => return Err(denied),
             // The builder itself would take what the host has under this name, whosever it is.
-            Err(denied) if denied.status == 404 => self.fetched(named(name)?, logins).await?,
-            found => found?.name,
+            Ok(_) | Err(_) => self.fetched(named(name)?, platform, logins).await?,
         };
         let path = format!("/images/{name}/json");
         let image = self.engine.call(Method::GET, &path, None).await?.value;
@@ -123,7 +133,12 @@ impl Own {
     }
 
     /// What the engine calls an image that is pulled for a build.
-    async fn fetched(&self, name: Reference, logins: &impl Logins) -> Result<String, Denied> {
+    async fn fetched(
+        &self,
+        name: Reference,
+        platform: &str,
+        logins: &impl Logins,
+    ) -> Result<String, Denied> {
         let registry = name.repository.split('/').next().unwrap_or_default();
         let (registries, given) = (&self.scope.registries, logins.header(registry).await);
         let (source, account) = registries.source(&given, &name).await?;
@@ -131,7 +146,7 @@ impl Own {
             account,
             source,
             name,
-            platform: String::new(),
+            platform: platform.to_owned(),
         };
         Ok(provide(self, wish).await?.name)
     }

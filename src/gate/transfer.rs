@@ -97,11 +97,12 @@ impl Handler {
         if !response.status().is_success() {
             return Ok(response);
         }
-        rewritten.map_err(|error| Denied::broken(error.to_string()))??;
         let names = names.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for name in &names {
             self.keep_loaded(name).await?;
         }
+        // After the look: the engine may have loaded what stood before the fault.
+        rewritten.map_err(|error| Denied::broken(error.to_string()))??;
         Ok(response)
     }
 
@@ -132,6 +133,9 @@ async fn claimed(own: &Own, name: &str) -> Result<String, Denied> {
     own.claim(&name).await
 }
 
+/// The label that the classic builder's stages begin with: it says nothing of who may use an image.
+const LAYERS: &str = super::classic::CACHE;
+
 impl Own {
     /// A label of ours that says something which is not so for this job.
     fn foreign_label(&self, labels: &Value) -> Option<String> {
@@ -139,7 +143,7 @@ impl Own {
         let labels = labels.as_object()?;
         let mut foreign = labels
             .keys()
-            .filter(|key| key.starts_with("dockmaster.") && **key != ours);
+            .filter(|key| key.starts_with("dockmaster.") && **key != ours && *key != LAYERS);
         foreign.next().cloned()
     }
 }

@@ -96,7 +96,8 @@ fn buildx_builds_through_its_own_interface(jobs: &Jobs) {
     buildx(&["build", "-t", &tag, &context]).good();
     let ran = job.line(&format!("run --rm {tag} cat /copy")).run();
     assert_eq!(ran.stdout, "hello\n", "{}", ran.text());
-    let labels = docker(&["image", "inspect", "-f", "{{.Config.Labels}}", &tag]).good();
+    let inspect = ["image", "inspect", "-f", "{{.Config.Labels}}", &tag];
+    let labels = job.client(&inspect).good();
     assert!(labels.stdout.contains(&job.label.1), "{}", labels.text());
     for (arguments, word) in [
         (vec!["--network", "host"], "network.host"),

@@ -17,7 +17,7 @@ const COMMANDS: &[&str] = &[
     "run --rm -u 1:2 B sh -c 'echo done'",
     "run --rm --entrypoint echo B hello",
     "run --rm --network none B true",
-    "run --rm B none-such-command",
+    "run --rm B sh -c none-such-command",
     "run --name N B sh -c 'echo 1 >/tmp/f; echo first; echo last'",
     "logs N",
     "logs --tail 1 N",

@@ -135,9 +135,7 @@ const SOURCE: Table<Rule> = Table {
 };
 
 /// `MountType.CACHE`.
-const CACHE_MOUNT: Value<'static> = Value::Number(3);
-/// `NetMode.HOST`.
-const HOST_NETWORK: u64 = 1;
+const CACHE_MOUNT: u64 = 3;
 
 /// Judges a definition.
 pub(crate) fn judge(definition: &[u8], realm: &Realm<'_>) -> Result<(), Denied> {
@@ -168,10 +166,9 @@ impl Judge<'_> {
             Rule::Operation => self.message(&OP, &inside(field)?),
             Rule::Exec => self.exec(&inside(field)?),
             Rule::Network => match field.value {
-                Value::Number(HOST_NETWORK) => {
-                    Err(refused(table, field, "use the default network, or none"))
-                }
-                _ => Ok(()),
+                // The default, or none.
+                Value::Number(0 | 2) => Ok(()),
+                _ => Err(refused(table, field, "use the default network, or none")),
             },
             Rule::Mount => self.mount(&inside(field)?),
             Rule::Cache if self.is_ours(text(field)?) => Ok(()),
@@ -209,7 +206,12 @@ impl Judge<'_> {
 
     fn mount(&self, all: &[Field<'_>]) -> Result<(), Denied> {
         self.message(&MOUNT, all)?;
-        let is_cache = |field: &Field<'_>| field.number == 6 && field.value == CACHE_MOUNT;
+        // The engine cuts an enumeration to 32 bits.
+        let is_cache = |field: &Field<'_>| {
+            let is_kind =
+                matches!(field.value, Value::Number(kind) if kind & 0xffff_ffff == CACHE_MOUNT);
+            field.number == 6 && is_kind
+        };
         if all.iter().any(is_cache) {
             let mut names = Vec::new();
             for option in all.iter().filter(|field| field.number == 20) {

@@ -1,5 +1,10 @@
 //! Whether `.dockerignore` leaves a file out. Pure.
 
+use std::collections::HashSet;
+
+/// A longer pattern is nobody's; it only decides whether the author's Dockerfile is in the context, too.
+const LONGEST: usize = 1024;
+
 /// Whether the patterns leave this path out of the context; the last that fits counts.
 pub(super) fn excludes(patterns: &str, path: &str) -> bool {
     let patterns = patterns.strip_prefix('\u{feff}').unwrap_or(patterns);
@@ -26,68 +31,103 @@ fn cleaned(pattern: &str) -> String {
 
 /// Whether a pattern fits the path or a folder that holds it.
 fn fits_or_holds(pattern: &str, path: &str) -> bool {
-    let ends = path.match_indices('/').map(|(end, _)| end);
-    ends.chain([path.len()])
-        .any(|end| fits(pattern.as_bytes(), &path.as_bytes()[..end]))
-}
-
-fn fits(pattern: &[u8], path: &[u8]) -> bool {
-    match pattern {
-        [] => path.is_empty(),
-        [b'*', b'*', b'/', rest @ ..] => {
-            let is_folder = |place: &usize| *place == 0 || path[place - 1] == b'/';
-            (0..=path.len())
-                .filter(is_folder)
-                .any(|place| fits(rest, &path[place..]))
-        }
-        [b'*', b'*', rest @ ..] => (0..=path.len()).any(|place| fits(rest, &path[place..])),
-        [b'*', rest @ ..] => {
-            let part = path
-                .iter()
-                .position(|byte| *byte == b'/')
-                .unwrap_or(path.len());
-            (0..=part).any(|place| fits(rest, &path[place..]))
-        }
-        [b'?', rest @ ..] => match path {
-            [sign, after @ ..] => *sign != b'/' && fits(rest, after),
-            [] => false,
-        },
-        [b'[', rest @ ..] => class(rest, path),
-        [b'\\', sign, rest @ ..] | [sign, rest @ ..] => {
-            path.first() == Some(sign) && fits(rest, &path[1..])
-        }
-    }
-}
-
-/// `a-z]…`, behind the bracket.
-fn class(rest: &[u8], path: &[u8]) -> bool {
-    let (Some(end), Some((sign, after))) = (
-        rest.iter().position(|byte| *byte == b']'),
-        path.split_first(),
-    ) else {
+    if pattern.len() > LONGEST {
         return false;
-    };
-    let (is_not, inner) = match &rest[..end] {
-        [b'^', inner @ ..] => (true, inner),
-        inner => (false, inner),
-    };
-    let mut is_in = false;
-    let mut inner = inner;
-    while let Some((first, more)) = inner.split_first() {
-        if let [b'-', last, more @ ..] = more {
-            is_in |= (*first..=*last).contains(sign);
-            inner = more;
-        } else {
-            is_in |= first == sign;
-            inner = more;
+    }
+    let ends = path.match_indices('/').map(|(end, _)| end);
+    ends.chain([path.len()]).any(|end| {
+        let mut matcher = Matcher::default();
+        matcher.fits(pattern.as_bytes(), &path.as_bytes()[..end])
+    })
+}
+
+/// Remembers which rest of a pattern did not fit which rest of the path: without that, the time doubles
+/// with each star of a job's pattern.
+#[derive(Default)]
+struct Matcher {
+    unfit: HashSet<(usize, usize)>,
+}
+
+impl Matcher {
+    fn fits(&mut self, pattern: &[u8], path: &[u8]) -> bool {
+        let place = (pattern.len(), path.len());
+        if self.unfit.contains(&place) {
+            return false;
+        }
+        let is_fit = self.begins(pattern, path);
+        if !is_fit {
+            self.unfit.insert(place);
+        }
+        is_fit
+    }
+
+    fn begins(&mut self, pattern: &[u8], path: &[u8]) -> bool {
+        match pattern {
+            [] => path.is_empty(),
+            [b'*', b'*', b'/', rest @ ..] => {
+                let is_folder = |place: &usize| *place == 0 || path[place - 1] == b'/';
+                (0..=path.len())
+                    .filter(is_folder)
+                    .any(|place| self.fits(rest, &path[place..]))
+            }
+            [b'*', b'*', rest @ ..] => {
+                (0..=path.len()).any(|place| self.fits(rest, &path[place..]))
+            }
+            [b'*', rest @ ..] => {
+                let part = path
+                    .iter()
+                    .position(|byte| *byte == b'/')
+                    .unwrap_or(path.len());
+                (0..=part).any(|place| self.fits(rest, &path[place..]))
+            }
+            [b'?', rest @ ..] => match path {
+                [sign, after @ ..] => *sign != b'/' && self.fits(rest, after),
+                [] => false,
+            },
+            [b'[', rest @ ..] => self.class(rest, path),
+            [b'\\', sign, rest @ ..] | [sign, rest @ ..] => {
+                path.first() == Some(sign) && self.fits(rest, &path[1..])
+            }
         }
     }
-    is_in != is_not && fits(&rest[end + 1..], after)
+
+    /// `a-z]…`, behind the bracket.
+    fn class(&mut self, rest: &[u8], path: &[u8]) -> bool {
+        let (Some(end), Some((sign, after))) = (
+            rest.iter().position(|byte| *byte == b']'),
+            path.split_first(),
+        ) else {
+            return false;
+        };
+        let (is_not, inner) = match &rest[..end] {
+            [b'^', inner @ ..] => (true, inner),
+            inner => (false, inner),
+        };
+        let mut is_in = false;
+        let mut inner = inner;
+        while let Some((first, more)) = inner.split_first() {
+            if let [b'-', last, more @ ..] = more {
+                is_in |= (*first..=*last).contains(sign);
+                inner = more;
+            } else {
+                is_in |= first == sign;
+                inner = more;
+            }
+        }
+        is_in != is_not && self.fits(&rest[end + 1..], after)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::excludes;
+
+    #[test]
+    fn no_pattern_takes_for_ever() {
+        let (pattern, path) = ("*a".repeat(200) + "b", "a".repeat(300));
+        assert!(!excludes(&pattern, &path));
+        assert!(!excludes(&"*".repeat(1_000_000), "b/Dockerfile"));
+    }
 
     #[test]
     fn a_file_is_left_out_as_the_engine_leaves_it_out() {

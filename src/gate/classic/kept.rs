@@ -23,7 +23,7 @@ use crate::gate::refusal::Denied;
 use crate::store::StoreError;
 
 /// The key of the label that begins each stage.
-pub(super) const CACHE: &str = "dockmaster.cache";
+pub(in crate::gate) const CACHE: &str = "dockmaster.cache";
 const VERSION: u32 = 1;
 /// What the name of a kept image begins with, behind its tenant's prefix.
 const FOLDER: &str = "layers:";

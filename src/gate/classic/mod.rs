@@ -26,14 +26,14 @@ use tokio::sync::mpsc;
 
 use super::build::{Build, Forced, judge};
 use super::daemon::Body;
-use super::dockerfile::{self, Given, Road};
+use super::dockerfile::{self, Cache, Given, Road};
 use super::handle::{Call, Handler};
 use super::json;
 use super::own::Own;
 use super::query::Query;
 use super::refusal::Denied;
 use context::{Context, Found};
-use kept::CACHE;
+pub(in crate::gate) use kept::CACHE;
 use output::Output;
 
 pub use kept::{Layers, Trimmed};
@@ -51,6 +51,7 @@ struct Asked {
     args: BTreeMap<String, String>,
     target: String,
     platform: Option<String>,
+    is_quiet: bool,
     headers: HeaderMap,
 }
 
@@ -70,6 +71,8 @@ impl Handler {
         query.set("dockerfile", name.as_str());
         // The gate itself asks the registries.
         query.remove("pull");
+        // An image that is loaded or pulled can claim to be any step's result.
+        query.remove("cachefrom");
         call.route.query = query;
 
         let (sender, receiver) = mpsc::channel(WAITING);
@@ -117,6 +120,7 @@ impl Asked {
             args: set.collect(),
             target: query.text("target").to_owned(),
             platform: (!platform.is_empty()).then(|| platform.to_owned()),
+            is_quiet: query.get("q") == Some("1"),
             headers: headers.clone(),
         })
     }
@@ -156,9 +160,15 @@ impl Own {
             names.insert(image.clone(), id);
         }
         let tenant = self.scope.secret.keyed("layers", "");
-        let text = dockerfile::write(&file, &names, Some((CACHE, &tenant)))?;
+        let cache = Cache {
+            key: CACHE,
+            tenant: &tenant,
+            once: &self.unguessable(),
+        };
+        let text = dockerfile::write(&file, &names, Some(cache))?;
         let label = format!("LABEL {CACHE}={tenant}");
-        Ok((text, Output::new(shown, label, file.bases())))
+        let output = Output::new(shown, label, file.bases(), asked.is_quiet);
+        Ok((text, output))
     }
 
     /// Makes what a build made the job's, and keeps its layers for the tenant's next job.

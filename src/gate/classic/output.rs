@@ -23,14 +23,23 @@ pub(super) struct Output {
     /// The images that the stages became, the last the result.
     made: Vec<String>,
     is_good: bool,
+    /// Whether the engine tells the result alone.
+    is_quiet: bool,
+    lines: usize,
 }
 
 impl Output {
-    pub(super) fn new(names: BTreeMap<String, String>, label: String, labels: usize) -> Self {
+    pub(super) fn new(
+        names: BTreeMap<String, String>,
+        label: String,
+        labels: usize,
+        is_quiet: bool,
+    ) -> Self {
         Self {
             names,
             label,
             labels,
+            is_quiet,
             ..Self::default()
         }
     }
@@ -80,6 +89,14 @@ impl Output {
         let Ok(value) = serde_json::from_slice::<Value>(&line) else {
             return line;
         };
+        self.lines += 1;
+        if value["error"].is_string() || (self.is_quiet && self.lines > 1) {
+            // What steps printed may look like a result.
+            self.made.clear();
+            self.is_good = false;
+            self.is_quiet = false;
+            return line;
+        }
         if let Some(id) = value["aux"]["ID"].as_str() {
             self.made.retain(|known| known != id);
             self.made.push(id.to_owned());
@@ -91,8 +108,8 @@ impl Output {
         if let Some(rest) = text.strip_prefix("Step ") {
             return self.step(rest).unwrap_or(line);
         }
-        if is_id(text.trim()) {
-            // All that a quiet build says.
+        if self.is_quiet && is_id(text.trim()) {
+            // All that a quiet build says, if it says nothing more.
             self.made = vec![text.trim().to_owned()];
             self.is_good = true;
         }
@@ -108,7 +125,7 @@ impl Output {
         let (place, instruction) = text.split_once(" : ")?;
         let (number, all) = place.split_once('/')?;
         let (number, all): (usize, usize) = (number.parse().ok()?, all.parse().ok()?);
-        self.is_ours = instruction.trim_end() == self.label;
+        self.is_ours = instruction.starts_with(&self.label);
         if self.is_ours {
             self.passed += 1;
             return Some(Vec::new());
@@ -142,7 +159,7 @@ mod tests {
     fn the_author_sees_his_own_names_and_steps() {
         let id = format!("sha256:{}", "a".repeat(64));
         let names = [(id.clone(), "alpine:3".to_owned())].into();
-        let mut output = Output::new(names, "LABEL dockmaster.cache=x".to_owned(), 1);
+        let mut output = Output::new(names, "LABEL dockmaster.cache=x".to_owned(), 1, false);
         let ours = line("Step 2/3 : LABEL dockmaster.cache=x")
             + &line("\n")
             + &line(" ---> Using cache\n");
@@ -175,5 +192,33 @@ mod tests {
         assert_eq!(String::from_utf8(shown).unwrap(), expected);
         assert_eq!(output.made(), [id]);
         assert!(output.is_good());
+    }
+
+    #[test]
+    fn what_a_step_prints_is_no_result() {
+        let id = format!("sha256:{}", "a".repeat(64));
+        let failed = format!("{}\r\n", json!({ "errorDetail": {}, "error": "exit 1" }));
+        for is_quiet in [false, true] {
+            let mut output = Output::new(BTreeMap::new(), "LABEL x".to_owned(), 1, is_quiet);
+            let told = [
+                line("Step 1/2 : FROM scratch\n"),
+                line(&format!("{id}\n")),
+                line("Successfully built aaaaaaaaaaaa\n"),
+                failed.clone(),
+            ];
+            output.take(told.concat().as_bytes());
+            assert_eq!((output.made().len(), output.is_good()), (0, false));
+        }
+        let mut loud = Output::new(BTreeMap::new(), "LABEL x".to_owned(), 1, false);
+        loud.take(line(&format!("{id}\n")).as_bytes());
+        assert_eq!(loud.made().len(), 0);
+        let mut quiet = Output::new(BTreeMap::new(), "LABEL x".to_owned(), 1, true);
+        quiet.take(line(&format!("{id}\n")).as_bytes());
+        assert_eq!(
+            (quiet.made(), quiet.is_good()),
+            ([id.clone()].as_slice(), true)
+        );
+        quiet.take(failed.as_bytes());
+        assert_eq!((quiet.made().len(), quiet.is_good()), (0, false));
     }
 }

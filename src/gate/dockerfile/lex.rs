@@ -22,15 +22,26 @@ pub(super) struct Word {
     pub(super) is_open: bool,
 }
 
+/// No word of a Dockerfile that builds is longer: values that hold values grow without bound.
+const LONGEST: usize = 64 * 1024;
+/// `${a:-${b:-…}}`
+const DEEPEST: usize = 32;
+
 impl Word {
     fn push(&mut self, sign: char) {
-        if !self.is_open {
+        if self.has_room(sign.len_utf8()) {
             self.text.push(sign);
         }
     }
 
+    /// What grows beyond the bound may be anything, as if the base image set it.
+    fn has_room(&mut self, more: usize) -> bool {
+        self.is_open |= self.text.len() + more > LONGEST;
+        !self.is_open
+    }
+
     fn append(&mut self, other: &Self) {
-        if !self.is_open {
+        if self.has_room(other.text.len()) {
             self.text.push_str(&other.text);
         }
         self.is_open |= other.is_open;
@@ -46,6 +57,7 @@ pub(super) fn expand(text: &str, escape: char, get: Get<'_>) -> Result<Word, Str
         signs: text.chars().peekable(),
         escape,
         get,
+        depth: 0,
     };
     reader.until(None)
 }
@@ -54,6 +66,7 @@ struct Reader<'a> {
     signs: Peekable<Chars<'a>>,
     escape: char,
     get: Get<'a>,
+    depth: usize,
 }
 
 impl Reader<'_> {
@@ -136,7 +149,12 @@ impl Reader<'_> {
         match rule {
             Some('}') if !is_strict => Ok(known((self.get)(&name))),
             Some(rule @ ('-' | '+' | '?')) => {
+                if self.depth == DEEPEST {
+                    return Err(unclear());
+                }
+                self.depth += 1;
                 let other = self.until(Some('}'))?;
+                self.depth -= 1;
                 self.ruled(&name, (rule, is_strict), other)
             }
             _ => Err(unclear()),

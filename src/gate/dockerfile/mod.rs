@@ -29,4 +29,4 @@ use file::Dockerfile;
 pub(crate) use file::{Given, Image, Road};
 pub(crate) use judge::read;
 pub(crate) use trigger::judge as judge_trigger;
-pub(crate) use write::write;
+pub(crate) use write::{Cache, write};

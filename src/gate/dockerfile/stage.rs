@@ -63,9 +63,13 @@ impl Judge<'_> {
                 .cloned()
                 .map_or(Value::Unset, Value::Set)
         };
-        lex::expand(text, self.escape, &get)
-            .map(|word| word.text)
-            .map_err(|why| at.unclear(why))
+        match lex::expand(text, self.escape, &get) {
+            Ok(word) if word.is_open => {
+                Err(at.unclear("its variables are longer than any name: shorten them"))
+            }
+            Ok(word) => Ok(word.text),
+            Err(why) => Err(at.unclear(why)),
+        }
     }
 
     pub(super) fn arg(&mut self, at: At<'_>, rest: &str) -> Result<(), Denied> {

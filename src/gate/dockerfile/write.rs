@@ -11,12 +11,22 @@ use crate::gate::refusal::Denied;
 /// What stands for an image that the build does not reach. No engine has an image of this name.
 const NOTHING: &str = "scratch";
 
+/// The label with which each stage begins, so that what is kept of it is one tenant's.
+#[derive(Clone, Copy)]
+pub(crate) struct Cache<'a> {
+    pub key: &'a str,
+    pub tenant: &'a str,
+    /// Never used before. A stage from nothing has no base that an engine could compare: 20.10 takes any image
+    /// without a parent for a step of it, so nothing is kept of such a stage.
+    pub once: &'a str,
+}
+
 /// The text for the engine. Every image of [`Dockerfile::images`] needs its name there; with a
 /// cache label, each stage begins with it.
 pub(crate) fn write(
     file: &Dockerfile,
     names: &BTreeMap<Image, String>,
-    cache: Option<(&str, &str)>,
+    cache: Option<Cache<'_>>,
 ) -> Result<Vec<u8>, Denied> {
     let mut out = Out::new(file.escape);
     out.directives(file);
@@ -30,10 +40,20 @@ pub(crate) fn write(
             doubtful = Some(out.bytes.len());
         }
         out.instruction(piece, &text(file, piece, names)?)?;
-        if let Some((key, value)) = cache
+        if let Some(cache) = cache
             && piece.is_base
             && file.is_reached(piece)
         {
+            let Cache { key, tenant, once } = cache;
+            let has_base = piece
+                .parts
+                .iter()
+                .any(|part| matches!(part, Part::Image(_)));
+            let value = if has_base {
+                tenant.to_owned()
+            } else {
+                format!("{tenant}.{once}")
+            };
             out.bytes
                 .extend_from_slice(format!("LABEL {key}={value}").as_bytes());
             out.end();

@@ -128,9 +128,9 @@ async fn listed(
     inbox: &mut Inbox,
     body: &mut RecvStream,
 ) -> Result<Result<Vec<Item>, Denied>, Failed> {
-    let mut items = Vec::new();
+    let (mut items, mut size) = (Vec::new(), 0);
     loop {
-        if items.len() > MOST_FILES {
+        if items.len() > MOST_FILES || size > MOST_BYTES {
             return Ok(Err(too_large()));
         }
         match inbox.next(body).await? {
@@ -139,10 +139,14 @@ async fn listed(
                 return Ok(Err(ended_by(&trailers)));
             }
             Some(message) => match Packet::read(&message).ok_or("no packet of a folder")? {
-                Packet::Stat(stat) => items.push(Item {
-                    stat,
-                    content: Vec::new(),
-                }),
+                Packet::Stat(stat) => {
+                    // Paths, targets of links, attributes.
+                    size += message.len();
+                    items.push(Item {
+                        stat,
+                        content: Vec::new(),
+                    });
+                }
                 Packet::LastStat => return Ok(Ok(items)),
                 Packet::Failed(text) => return Ok(Err(Denied::malformed(text))),
                 _ => return Err("the client sends a folder out of order".into()),

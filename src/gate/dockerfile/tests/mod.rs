@@ -4,7 +4,7 @@ mod refuse;
 
 use std::collections::BTreeMap;
 
-use super::{Dockerfile, Given, Image, Road, read, write};
+use super::{Cache, Dockerfile, Given, Image, Road, read, write};
 use crate::gate::refusal::Denied;
 
 /// What the tests say beside a Dockerfile.
@@ -55,7 +55,11 @@ impl Case {
             .enumerate()
             .map(|(place, image)| (image.clone(), format!("image.invalid/{place}")))
             .collect();
-        let cache = (self.road == Road::Classic).then_some(("dockmaster.cache", "42-protected"));
+        let cache = (self.road == Road::Classic).then_some(Cache {
+            key: "dockmaster.cache",
+            tenant: "42-protected",
+            once: "1",
+        });
         write(&file, &names, cache).map(|bytes| String::from_utf8(bytes).unwrap())
     }
 }

@@ -192,3 +192,15 @@ fn long_lines_are_broken_where_nothing_changes() {
     let joined = written.replace("\\\n", "");
     assert!(joined.contains(&"word ".repeat(30_000)));
 }
+
+#[test]
+fn variables_grow_no_further_than_a_name_can_be() {
+    let grown = (1..40).map(|place| {
+        let before = format!("${{a{}}}", place - 1).repeat(8);
+        format!("ARG a{place}={before}\n")
+    });
+    let text = format!("ARG a0=0123456789\n{}", grown.collect::<String>());
+    refused(&format!("{text}FROM $a39\n"), "longer than any name");
+    let nested = "${a-".repeat(100_000) + "x" + &"}".repeat(100_000);
+    refused(&format!("FROM {nested}\n"), "cannot be resolved here");
+}
