@@ -253,9 +253,14 @@ async fn is_inside(host: &str) -> bool {
         return true;
     }
     match tokio::net::lookup_host((name, 443)).await {
-        Ok(mut found) => found.any(|address| is_inner(address.ip())),
+        Ok(mut found) => found.any(|address| is_inner(address.ip()) || is_own(address.ip())),
         Err(_) => false,
     }
+}
+
+/// Whether one of this host's interfaces has the address: nothing else can be bound to.
+fn is_own(address: IpAddr) -> bool {
+    std::net::UdpSocket::bind((address, 0)).is_ok()
 }
 
 fn is_inner(address: IpAddr) -> bool {

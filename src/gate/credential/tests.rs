@@ -177,6 +177,17 @@ async fn no_registry_is_an_address_of_this_host() {
     assert!(is_inner("::1".parse().unwrap()));
     assert!(is_inner("::ffff:127.0.0.1".parse().unwrap()));
     assert!(!is_inner("10.0.0.1".parse().unwrap()));
+    assert!(is_own("127.0.0.1".parse().unwrap()));
+    assert!(!is_own("192.0.2.1".parse().unwrap()));
+    for address in [
+        "http://x@127.0.0.1:6379",
+        "harbor.example.com#@127.0.0.1",
+        "a?b",
+    ] {
+        let body = json!({"serveraddress": address, "username": "a"});
+        let refused = registries().login(&body).await.unwrap_err();
+        assert!(refused.message.contains("malformed"), "{}", refused.message);
+    }
 }
 
 #[tokio::test]
