@@ -45,9 +45,9 @@ struct Found {
 pub(crate) async fn gc(program: &Path, config: &Path) -> Result<Swept, Failure> {
     let config = Config::load(config)?;
     let mut found = Found::default();
-    let engines = engines(&config);
-    for host in engines.keys() {
-        found.in_engine(host).await;
+    let engines = found.engines(&config).await;
+    for (sweep, _) in &engines {
+        found.orphans(sweep).await;
     }
     found.noted_jobs(&config).await;
     // After the folders of dead jobs, which say what is alive.
@@ -56,41 +56,47 @@ pub(crate) async fn gc(program: &Path, config: &Path) -> Result<Swept, Failure> 
     found.sandboxes(program, &config).await;
     found.brokers(&config);
     // Last: what a dead job held is free now.
-    for (host, lane) in &engines {
-        found.kept_in_engine(&config, host, lane).await;
+    for (sweep, lane) in &engines {
+        let swept = found.kept(&config, sweep, lane).await;
+        found.failures.extend(swept.err());
     }
     Ok(found.told())
 }
 
-/// The engines of all docker lanes, each once, with a lane that uses it.
-fn engines(config: &Config) -> BTreeMap<&str, &DockerLane> {
-    let docker = config.lanes.values().filter_map(|lane| match lane {
-        Lane::Docker(lane) => Some((lane.docker_host.as_str(), lane.as_ref())),
-        Lane::Deploy(_) => None,
-    });
-    docker.collect()
-}
-
 impl Found {
-    async fn in_engine(&mut self, host: &str) {
-        let swept = async {
-            let sweep = EngineSweep::connect(host).await?;
-            sweep.orphans(&mut self.jobs, &mut self.failures).await
-        };
-        let swept = swept.await;
+    /// The engines of all docker lanes, each once, with a lane that uses it. One that does not answer is
+    /// told once.
+    async fn engines<'a>(&mut self, config: &'a Config) -> Vec<(EngineSweep, &'a DockerLane)> {
+        let docker = config.lanes.values().filter_map(|lane| match lane {
+            Lane::Docker(lane) => Some((lane.docker_host.as_str(), lane.as_ref())),
+            Lane::Deploy(_) => None,
+        });
+        let mut engines = Vec::new();
+        for (host, lane) in docker.collect::<BTreeMap<_, _>>() {
+            match EngineSweep::connect(host).await {
+                Ok(sweep) => engines.push((sweep, lane)),
+                Err(failure) => self.failures.push(failure),
+            }
+        }
+        engines
+    }
+
+    async fn orphans(&mut self, sweep: &EngineSweep) {
+        let swept = sweep.orphans(&mut self.jobs, &mut self.failures).await;
         self.failures.extend(swept.err());
     }
 
-    async fn kept_in_engine(&mut self, config: &Config, host: &str, lane: &DockerLane) {
-        let swept = async {
-            let sweep = EngineSweep::connect(host).await?;
-            sweep.old_helpers(&mut self.others).await?;
-            self.names(config, lane).await?;
-            self.layers(config, lane).await?;
-            slots::sweep(&sweep, config, lane, &mut self.others).await
-        };
-        let swept = swept.await;
-        self.failures.extend(swept.err());
+    /// What an engine keeps between jobs.
+    async fn kept(
+        &mut self,
+        config: &Config,
+        sweep: &EngineSweep,
+        lane: &DockerLane,
+    ) -> Result<(), Failure> {
+        sweep.old_helpers(&mut self.others).await?;
+        self.names(config, lane).await?;
+        self.layers(config, lane).await?;
+        slots::sweep(sweep, config, lane, &mut self.others).await
     }
 
     /// Private names of images whose jobs are gone, though nothing else tells of them.

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use super::known::{Realm, Speak};
 use super::recipe::Recipe;
-use crate::gate::refusal::Denied;
+use crate::{docker::tenant::hex, gate::refusal::Denied};
 
 /// What a word of an option's key means.
 #[derive(Clone, Copy)]
@@ -233,7 +233,7 @@ impl<'a, S: Speak> Options<'a, S> {
         };
         self.keep(key, &value);
         let (bare, platform) = name.split_once("::").unwrap_or((name, ""));
-        let alias = format!("dockmaster-context-{}", hex(bare));
+        let alias = format!("dockmaster-context-{}", hex(bare.as_bytes()));
         let platform = if platform.is_empty() {
             String::new()
         } else {
@@ -351,10 +351,4 @@ pub(super) fn refusal(key: &str, value: &str, instead: &str) -> Denied {
     Denied::forbidden(format!(
         "the build option {key}={value:?} is not allowed in a job: {instead}"
     ))
-}
-
-fn hex(text: &str) -> String {
-    let digits = text.bytes().flat_map(|byte| [byte >> 4, byte & 15]);
-    let digits = digits.filter_map(|digit| char::from_digit(u32::from(digit), 16));
-    digits.collect()
 }
