@@ -1,17 +1,74 @@
-//! A range of IPv4 addresses, as people write it: `10.213.0.0/16`.
+//! Ranges of addresses, as people write them: `10.213.0.0/16`.
 
-use std::net::Ipv4Addr;
-use std::str::FromStr;
+use std::{fmt, net::IpAddr, str::FromStr};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 
-/// A range of addresses.
+/// Addresses that begin alike: `10.0.0.0/8`, or one address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Range {
+    pub address: IpAddr,
+    pub length: u8,
+}
+
+impl FromStr for Range {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let refuse = || format!("`{text}` is not a range such as \"10.0.0.0/8\" or \"10.1.2.3\"");
+        let (address, length) = match text.split_once('/') {
+            Some((address, length)) => (address, Some(length)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| refuse())?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        let length = match length {
+            Some(length) => length.parse().map_err(|_| refuse())?,
+            None => most,
+        };
+        if length > most {
+            return Err(refuse());
+        }
+        let range = Self {
+            address: first(address, length),
+            length,
+        };
+        Ok(range)
+    }
+}
+
+/// The first address of a range, as the kernel's tools print it.
+fn first(address: IpAddr, length: u8) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => {
+            let mask = u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);
+            IpAddr::V4((address.to_bits() & mask).into())
+        }
+        IpAddr::V6(address) => {
+            let mask = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
+            IpAddr::V6((address.to_bits() & mask).into())
+        }
+    }
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}/{}", self.address, self.length)
+    }
+}
+
+impl<'de> Deserialize<'de> for Range {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
+    }
+}
+
+/// A range of IPv4 addresses from which networks get theirs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Subnet {
-    base: u32,
-    length: u32,
-}
+pub struct Subnet(Range);
 
 /// The text is no range of addresses.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +78,8 @@ pub struct BadSubnet(String);
 impl Subnet {
     /// Whether another range lies in this one.
     pub(crate) fn covers(self, other: Self) -> bool {
-        other.length >= self.length && other.base & mask(self.length) == self.base
+        let (all, part) = (self.0, other.0);
+        part.length >= all.length && first(part.address, all.length) == all.address
     }
 }
 
@@ -29,16 +87,10 @@ impl FromStr for Subnet {
     type Err = BadSubnet;
 
     fn from_str(text: &str) -> Result<Self, BadSubnet> {
-        let read = || {
-            let (address, length) = text.split_once('/')?;
-            let base = u32::from(address.parse::<Ipv4Addr>().ok()?);
-            let length = length
-                .parse()
-                .ok()
-                .filter(|length| (1..=32).contains(length))?;
-            (base & !mask(length) == 0).then_some(Self { base, length })
-        };
-        read().ok_or_else(|| BadSubnet(text.to_owned()))
+        let range = text.parse::<Range>().ok().filter(|range| {
+            range.address.is_ipv4() && range.length > 0 && range.to_string() == text
+        });
+        range.map(Self).ok_or_else(|| BadSubnet(text.to_owned()))
     }
 }
 
@@ -48,10 +100,6 @@ impl TryFrom<String> for Subnet {
     fn try_from(text: String) -> Result<Self, BadSubnet> {
         text.parse()
     }
-}
-
-fn mask(length: u32) -> u32 {
-    u32::MAX.checked_shl(32 - length).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -81,6 +129,21 @@ mod tests {
             "x/8",
         ] {
             assert!(text.parse::<Subnet>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_range_is_an_address_or_what_begins_like_it() {
+        for (text, shown) in [
+            ("10.1.2.3/8", "10.0.0.0/8"),
+            ("10.1.2.3", "10.1.2.3/32"),
+            ("0.0.0.0/0", "0.0.0.0/0"),
+            ("fd00:1::5/16", "fd00::/16"),
+        ] {
+            assert_eq!(text.parse::<Range>().unwrap().to_string(), shown);
+        }
+        for text in ["", "10.0.0.0/33", "10.0.0", "example.com", "::/129", "-s"] {
+            assert!(text.parse::<Range>().is_err(), "{text}");
         }
     }
 }

@@ -27,7 +27,7 @@ pub use environment::{
 pub use error::ConfigError;
 pub use lane::{DeployLane, DockerApi, DockerLane, Lane, PullPolicy};
 pub use limit::{Cpus, Set, Size, Ulimit};
-pub use network::{Network, Range};
+pub use network::Network;
 pub use registry::{Pusher, Registry};
 pub use value::{Bytes, Percent, SshTarget};
 

@@ -6,10 +6,7 @@
 use std::{collections::BTreeSet, net::IpAddr};
 
 use super::table::{Family, Table};
-use crate::{
-    config::{Network, Range},
-    docker::name::BRIDGES,
-};
+use crate::{config::Network, docker::name::BRIDGES, subnet::Range};
 
 pub(super) const FORWARD: &str = "DOCKMASTER";
 pub(super) const HOST: &str = "DOCKMASTER-HOST";
