@@ -18,7 +18,7 @@ use tokio::{sync::RwLock, time};
 use super::{
     convert,
     fault::{EngineError, create_error, failed, optional, unless},
-    name,
+    name::{self, is_ours},
     spec::Container,
 };
 
@@ -145,7 +145,7 @@ impl Engine {
             .is_ok()
     }
 
-    /// The containers that carry a label, running or not.
+    /// Our containers that carry a label, running or not.
     pub(crate) async fn containers(&self, label: &str) -> Result<Vec<Object>, EngineError> {
         let filters = HashMap::from([("label", vec![label])]);
         let options = ListContainersOptionsBuilder::new()
@@ -154,7 +154,10 @@ impl Engine {
             .build();
         let list = self.docker.list_containers(Some(options)).await;
         let list = list.map_err(failed("list containers"))?;
-        Ok(objects(list.into_iter().map(|item| (item.id, item.labels))))
+        let ours = list
+            .into_iter()
+            .filter(|item| is_ours(item.names.as_deref().unwrap_or_default()));
+        Ok(objects(ours.map(|item| (item.id, item.labels))))
     }
 
     /// The networks that carry a label.

@@ -56,9 +56,13 @@ impl Engine {
             .map_err(failed(format!("remove the volume {name}")))
     }
 
-    /// The images of a repository, a name each.
-    pub(crate) async fn images(&self, repository: &str) -> Result<Vec<NamedImage>, EngineError> {
-        let filters = HashMap::from([("reference", vec![repository])]);
+    /// The images of a repository that carry a label, a name each.
+    pub(crate) async fn images(
+        &self,
+        repository: &str,
+        label: &str,
+    ) -> Result<Vec<NamedImage>, EngineError> {
+        let filters = HashMap::from([("reference", vec![repository]), ("label", vec![label])]);
         let options = ListImagesOptionsBuilder::new().filters(&filters).build();
         let list = self.docker.list_images(Some(options)).await;
         let list = list.map_err(failed("list images"))?;

@@ -14,6 +14,8 @@ pub(crate) const ROLE: &str = "dockmaster.role";
 pub(crate) const IMAGE: &str = "dockmaster.image";
 /// On everything too: the runner process that drives the job.
 pub(crate) const RUNNER: &str = "dockmaster.runner";
+/// On everything too, and on helper images that were made here: the installation that made it.
+pub(crate) const INSTALLATION: &str = "dockmaster.installation";
 /// On the helper: the slot whose volumes the job holds.
 pub(crate) const SLOT: &str = "dockmaster.slot";
 /// On the helper: the group that holds all of the job, as the engine names it.
@@ -21,6 +23,20 @@ pub(crate) const GROUP: &str = "dockmaster.cgroup";
 
 /// On what a job made through its gate: its key. The job may set every other label itself.
 pub(crate) const MADE: &str = "dockmaster.made-by";
+
+/// What the names of all our containers begin with. An image may bring any label along, and no name.
+const OURS: &str = "dockmaster-";
+
+/// Whether a container that carries a label of ours was made by us. The engine tells no name of one
+/// that is dead already.
+pub(crate) fn is_ours(names: &[String]) -> bool {
+    let is_ours = |name: &String| {
+        let name = name.trim_start_matches('/');
+        // A name with `/` is a link to it from another container.
+        name.starts_with(OURS) && !name.contains('/')
+    };
+    names.is_empty() || names.iter().any(is_ours)
+}
 
 /// The repository of helper images that were made on the spot.
 pub(crate) const HELPER_IMAGE: &str = "dockmaster-helper";
@@ -67,12 +83,13 @@ pub(crate) struct Names {
     server: String,
     is_protected: bool,
     runner: String,
+    mark: String,
     gitlab: Vec<(String, String)>,
 }
 
 impl Names {
-    /// Names for `job`, driven by the process `runner`.
-    pub(crate) fn new(job: &Job, runner: String) -> Self {
+    /// Names for `job`, driven by the process `runner`; `mark` is the installation's.
+    pub(crate) fn new(job: &Job, runner: String, mark: String) -> Self {
         let key = job.key();
         let server = key.rsplit('-').next().unwrap_or_default().to_owned();
         // The labels of GitLab's docker executor: operators' dashboards and prune scripts use them.
@@ -91,6 +108,7 @@ impl Names {
             server,
             is_protected: job.is_protected(),
             runner,
+            mark,
             gitlab: gitlab.into(),
         }
     }
@@ -98,6 +116,11 @@ impl Names {
     /// What everything of the job is labelled with.
     pub(crate) fn key(&self) -> &str {
         &self.key
+    }
+
+    /// The installation's mark.
+    pub(crate) fn mark(&self) -> &str {
+        &self.mark
     }
 
     /// The job's network.
@@ -122,7 +145,13 @@ impl Names {
     /// protected refs are never mounted for others, who could poison them.
     pub(crate) fn slot(&self, number: usize) -> String {
         let tier = if self.is_protected { "-protected" } else { "" };
-        format!("p{}-{}-s{number}{tier}", self.project, self.server)
+        let Self {
+            project,
+            server,
+            mark,
+            ..
+        } = self;
+        format!("p{project}-{server}-{mark}-s{number}{tier}")
     }
 
     /// The helper of the slot. The engine gives a name to one container only: that is the lock.
@@ -138,15 +167,15 @@ impl Names {
     /// How the names of all slots' volumes begin.
     pub(crate) const SLOT_VOLUMES: &str = "dockmaster-p";
 
-    /// The slot that a volume belongs to, by its name; none if it is no slot's.
-    pub(crate) fn slot_of(volume: &str) -> Option<&str> {
+    /// The slot of the installation `mark` that a volume belongs to, by its name; none if it is no slot's.
+    pub(crate) fn slot_of<'a>(volume: &'a str, mark: &str) -> Option<&'a str> {
         let slot = volume.strip_prefix("dockmaster-")?;
         let slot = slot
             .strip_suffix("-builds")
             .or_else(|| slot.strip_suffix("-cache"))?;
-        let (project, _) = slot.strip_prefix('p')?.split_once('-')?;
+        let (project, rest) = slot.strip_prefix('p')?.split_once('-')?;
         let is_number = !project.is_empty() && project.bytes().all(|byte| byte.is_ascii_digit());
-        is_number.then_some(slot)
+        (is_number && rest.contains(&format!("-{mark}-s"))).then_some(slot)
     }
 
     /// The labels of the job's network.
@@ -154,6 +183,7 @@ impl Names {
         let own = [
             (JOB.to_owned(), self.key.clone()),
             (RUNNER.to_owned(), self.runner.clone()),
+            (INSTALLATION.to_owned(), self.mark.clone()),
         ];
         self.gitlab.iter().cloned().chain(own).collect()
     }
@@ -188,7 +218,7 @@ mod tests {
             "git_info": {"ref": "v1", "protected": protected},
         }))
         .unwrap();
-        Names::new(&job, "1-1".into())
+        Names::new(&job, "1-1".into(), "0a1b2c3d".into())
     }
 
     #[test]
@@ -202,14 +232,31 @@ mod tests {
     fn a_volume_tells_its_slot_and_others_have_none() {
         let slot = names(true).slot(3);
         let volume = Names::volume(&slot, "cache");
-        assert_eq!(Names::slot_of(&volume), Some(slot.as_str()));
+        assert_eq!(Names::slot_of(&volume, "0a1b2c3d"), Some(slot.as_str()));
+        assert_eq!(Names::slot_of(&volume, "ffffffff"), None);
         for foreign in [
             "dockmaster-pg-data-cache",
             "dockmaster-p1-cache-x",
             "p1-a-s0-builds",
         ] {
-            assert_eq!(Names::slot_of(foreign), None, "{foreign}");
+            assert_eq!(Names::slot_of(foreign, "a"), None, "{foreign}");
         }
+    }
+
+    #[test]
+    fn a_container_is_ours_by_its_name() {
+        let check = |names: &[&str], expect| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            assert_eq!(is_ours(&names), expect, "{names:?}");
+        };
+        check(&["/dockmaster-p1-j2-a-build"], true);
+        check(
+            &["/dockmaster-p1-j2-a.web", "/dockmaster-p1-j2-a.app/db"],
+            true,
+        );
+        check(&[], true);
+        check(&["/production-app-1"], false);
+        check(&["/db", "/dockmaster-p1-j2-a.app/db"], false);
     }
 
     #[test]

@@ -87,17 +87,20 @@ impl Engine {
         followed.map_err(|source| pull_error(name, source))
     }
 
-    /// Makes an image from a root file system in a tar archive.
+    /// Makes an image from a root file system in a tar archive, with one label.
     pub(crate) async fn import(
         &self,
         archive: impl Stream<Item = std::io::Result<Bytes>> + Send + 'static,
         tag: &str,
+        label: (&str, &str),
     ) -> Result<(), EngineError> {
+        let label = format!("LABEL {}={}", label.0, label.1);
         let (repo, tag) = tag.rsplit_once(':').unwrap_or((tag, "latest"));
         let options = CreateImageOptionsBuilder::new()
             .from_src("-")
             .repo(repo)
             .tag(tag)
+            .changes(vec![label])
             .build();
         self.docker
             .create_image(Some(options), Some(bollard::body_try_stream(archive)), None)

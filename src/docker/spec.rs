@@ -274,7 +274,12 @@ mod tests {
             ..Call::default()
         };
         let lane: DockerLane = toml::from_str("").unwrap();
-        let container = build(&Names::new(&job, String::new()), &lane, &job, &call);
+        let container = build(
+            &Names::new(&job, String::new(), String::new()),
+            &lane,
+            &job,
+            &call,
+        );
         assert_eq!(container.environ, ["F=/builds/g/p.tmp/F"]);
     }
 }

@@ -62,12 +62,23 @@ impl HostSecret {
 
     /// The secret of one tenant.
     pub fn of_tenant(&self, tenant: &Tenant) -> TenantSecret {
-        TenantSecret(mac(&self.0, "tenant", &tenant.key()))
+        self.of_tenant_key(&tenant.key())
     }
 
-    /// 32 hexadecimal digits that belong to one job.
+    /// The secret of the tenant with this key.
+    pub(crate) fn of_tenant_key(&self, key: &str) -> TenantSecret {
+        TenantSecret(mac(&self.0, "tenant", key))
+    }
+
+    /// Tells what this installation made on an engine from what another one made there. No secret.
+    pub fn mark(&self) -> String {
+        hex(&mac(&self.0, "installation", "")[..4])
+    }
+
+    /// 32 hexadecimal digits that belong to one job. They begin with the installation's mark, so that
+    /// nobody takes names of another installation's jobs for those of dead ones.
     pub fn of_job(&self, key: &str) -> String {
-        short(mac(&self.0, "job", key))
+        format!("{}{}", self.mark(), hex(&mac(&self.0, "job", key)[..12]))
     }
 }
 
@@ -76,6 +87,11 @@ impl HostSecret {
 pub struct TenantSecret([u8; 32]);
 
 impl TenantSecret {
+    /// The value of the label that the tenant's stages begin with.
+    pub(crate) fn layers(&self) -> String {
+        self.keyed("layers", "")
+    }
+
     /// 32 hexadecimal digits for a text; two purposes never meet.
     pub fn keyed(&self, purpose: &str, text: &str) -> String {
         short(mac(&self.0, purpose, text))
@@ -166,5 +182,8 @@ mod tests {
         assert_eq!(one.keyed("a", "bc").len(), 32);
         let host = HostSecret::new([1; 32]);
         assert_ne!(host.of_job("p1-j2-x"), host.of_job("p1-j3-x"));
+        assert_eq!(host.of_job("p1-j2-x").len(), 32);
+        assert!(host.of_job("p1-j2-x").starts_with(&host.mark()));
+        assert_ne!(host.mark(), HostSecret::new([2; 32]).mark());
     }
 }

@@ -37,6 +37,18 @@ impl Alias {
         name.strip_prefix(&self.prefix).unwrap_or(name)
     }
 
+    /// Whether a container of a list was made through the job's gate, by its names. A label may come from
+    /// its image.
+    pub(crate) fn is_given(&self, container: &Value) -> bool {
+        let names = container["Names"].as_array().into_iter().flatten();
+        let mut names = names.filter_map(Value::as_str);
+        names.any(|name| {
+            let given = name.trim_start_matches('/').strip_prefix(&self.prefix);
+            // A name with `/` is a link to it from another container.
+            given.is_some_and(|given| !given.contains('/'))
+        })
+    }
+
     /// Takes the job's key out of all that the engine says.
     pub(crate) fn hide(&self) -> Hide {
         Hide {
@@ -174,6 +186,22 @@ mod tests {
             "dockmaster-p7-j12-abcdef.web"
         );
         assert_eq!(alias().inner(""), "");
+    }
+
+    #[test]
+    fn a_container_is_the_job_s_by_its_own_name() {
+        let check = |names: Value, expect| {
+            assert_eq!(
+                alias().is_given(&json!({ "Names": names })),
+                expect,
+                "{names}"
+            );
+        };
+        check(json!(["/app/db", "/dockmaster-p7-j1-abcdef.web"]), true);
+        check(json!(["/db", "/dockmaster-p7-j1-abcdef.web/db"]), false);
+        check(json!(["/dockmaster-p7-j12-abcdef.web"]), false);
+        check(json!(["/production"]), false);
+        check(Value::Null, false);
     }
 
     #[test]

@@ -11,7 +11,6 @@ use super::daemon::Body;
 use super::grpc;
 use super::handle::{Call, Handler};
 use super::refusal::Denied;
-use super::road::kept;
 use super::session::{self, Session};
 use super::trace::told;
 
@@ -29,11 +28,7 @@ impl Handler {
             .to("")?
             .header(&call.asked.headers, "x-registry-config");
         let response = outgoing.send(self.engine()).await?;
-        let response = told(Arc::clone(&self.own), response);
-        if spoken.tags.is_empty() {
-            return Ok(kept(Arc::clone(&self.own), response));
-        }
-        Ok(response)
+        Ok(told(Arc::clone(&self.own), response))
     }
 
     /// `BuildKit`'s way back to the client for files and logins: the engine asks, the client serves.

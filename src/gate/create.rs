@@ -19,11 +19,13 @@ impl Handler {
     /// Makes a container. It is made to the end even if the client goes away, so that what is made
     /// has a name before the gate is closed.
     pub(super) async fn create(self: Arc<Self>, mut call: Call) -> Result<Response<Body>, Denied> {
-        let name = call.route.query.text("name").to_owned();
+        let mut name = call.route.query.text("name").to_owned();
         object::new_name(&name)?;
-        if !name.is_empty() {
-            call.route.query.set("name", self.own.alias.inner(&name));
+        if name.is_empty() {
+            // The engine's choice would not say whose it is.
+            name = format!("job_{:.8}", self.own.digits());
         }
+        call.route.query.set("name", self.own.alias.inner(&name));
         let outgoing = call.to("")?;
         let mut creation = container::read(&call.asked.small().await?)?;
         creation.hold(&self.own.scope.ceiling);

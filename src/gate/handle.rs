@@ -170,6 +170,11 @@ impl Handler {
         if call.route.row.path.starts_with("/networks") {
             return self.network(&call, "").await;
         }
+        if call.route.row.path.starts_with("/containers") {
+            let (response, mut found) = call.to("")?.ask(self.engine()).await?;
+            self.own.retain_own(&mut found);
+            return Ok(response.map(|_| full(found.to_string())));
+        }
         self.pass(call, "").await
     }
 

@@ -57,8 +57,7 @@ impl Handler {
         let mut all = self.own.list_images().await?;
         all.retain_mut(|image| {
             let mut names = texts(&image["RepoTags"]).into_iter();
-            let is_own =
-                names.any(|name| name.starts_with(prefix)) || self.own.is_built(&image["Labels"]);
+            let is_own = names.any(|name| name.starts_with(prefix));
             self.own.describe(image);
             is_own
         });
@@ -85,8 +84,7 @@ impl Handler {
         let prefix = self.own.scope.names.prefix();
         let is_own = texts(&image["RepoTags"])
             .iter()
-            .any(|name| name.starts_with(prefix))
-            || self.own.is_built(&image["Labels"]);
+            .any(|name| name.starts_with(prefix));
         self.own.describe(image);
         let is_nameless = texts(&image["RepoTags"]).is_empty();
         let is_asked = is_dangling.is_none_or(|wanted| wanted == is_nameless);
@@ -158,9 +156,6 @@ impl Handler {
         let text = &call.route.name;
         let Found { id, name } = self.own.image(text).await?;
         let mine = self.own.images().await?.into_iter().find(|it| it.id == id);
-        if mine.is_none() && self.own.nameless().await?.contains(&id) {
-            return call.to(&id)?.send(self.engine()).await;
-        }
         let Some(mine) = mine else {
             return Err(Denied::forbidden(format!(
                 "the image {text} was not made by this job, so it stays; what the job made is \

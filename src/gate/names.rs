@@ -122,9 +122,9 @@ impl Names {
     }
 }
 
-/// The prefix of a name that some job's gate gave, up to `/` and with it.
-pub(crate) fn prefix_of_job(name: &str) -> Option<&str> {
-    prefix_of(name, JOB)
+/// The prefix of a name that the gate of some job of the installation `mark` gave, up to `/` and with it.
+pub(crate) fn prefix_of_job<'a>(name: &'a str, mark: &str) -> Option<&'a str> {
+    prefix_of(name, JOB).filter(|prefix| prefix[JOB.len()..].starts_with(mark))
 }
 
 fn prefix_of<'a>(name: &'a str, start: &str) -> Option<&'a str> {
@@ -294,11 +294,13 @@ mod tests {
             names().private(&name).unwrap(),
             names().kept(&name).unwrap(),
         );
-        assert_eq!(prefix_of_job(&job), Some(names().prefix()));
-        assert_eq!(prefix_of_job(&tenant), None);
+        assert_eq!(prefix_of_job(&job, "dddddddd"), Some(names().prefix()));
+        // Another installation's.
+        assert_eq!(prefix_of_job(&job, "dddddddc"), None);
+        assert_eq!(prefix_of_job(&tenant, "eeeeeeee"), None);
         assert!(names().is_kept(&tenant) && !names().is_kept(&job));
         for other in ["app:v1", "dockmaster-helper:1", "dockmaster-", &job[..20]] {
-            assert_eq!(prefix_of_job(other), None, "{other}");
+            assert_eq!(prefix_of_job(other, ""), None, "{other}");
         }
     }
 

@@ -2,10 +2,12 @@
 //!
 //! Names prove nothing, since a container can be named like another's id. So the daemon is never
 //! asked what a name means: it lists what carries the label, and the name is looked up in that.
-//! What is not the job's is not there.
+//! Labels prove nothing of a container either, since it has those of its image: it is the job's if it
+//! also has a name that only the gate gives. What is not the job's is not there.
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use hyper::Method;
@@ -19,6 +21,8 @@ use super::query::Query;
 use super::refusal::Denied;
 use super::scope::Scope;
 use crate::docker::reference;
+
+static MADE: AtomicUsize = AtomicUsize::new(0);
 
 /// Answers whose things are, for one job.
 pub(crate) struct Own {
@@ -47,18 +51,16 @@ impl Own {
         if self.lock().contains(name) {
             return Ok(name.to_owned());
         }
-        let all = self.list("/containers/json", &[("all", "1")]).await?;
-        let known = all
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|container| {
-                let names = container["Names"].as_array().into_iter().flatten();
-                let names = names
-                    .filter_map(Value::as_str)
-                    .map(|name| self.alias.shown(name));
-                Some((container["Id"].as_str()?, names.collect::<Vec<_>>()))
-            });
+        let mut all = self.list("/containers/json", &[("all", "1")]).await?;
+        self.retain_own(&mut all);
+        let items = all.as_array().into_iter().flatten();
+        let known = items.filter_map(|container| {
+            let names = container["Names"].as_array().into_iter().flatten();
+            let names = names
+                .filter_map(Value::as_str)
+                .map(|name| self.alias.shown(name));
+            Some((container["Id"].as_str()?, names.collect::<Vec<_>>()))
+        });
         let id = find(name.trim_start_matches('/'), known)
             .ok_or_else(|| Denied::missing(format!("No such container: {name}")))?;
         self.remember(&id);
@@ -129,10 +131,26 @@ impl Own {
         labels.get(&self.scope.label.0).and_then(Value::as_str) == Some(&self.scope.label.1)
     }
 
-    /// Whether an image that the daemon just described was built by the job.
-    pub(crate) fn is_built(&self, labels: &Value) -> bool {
-        let (key, value) = self.scope.image_label();
-        labels.get(key).and_then(Value::as_str) == Some(&value)
+    /// Leaves in a list of labelled containers those that the job made.
+    pub(crate) fn retain_own(&self, containers: &mut Value) {
+        if let Value::Array(all) = containers {
+            all.retain(|container| self.alias.is_given(container));
+        }
+    }
+
+    /// 32 hexadecimal digits that nobody had before, and that nobody can guess.
+    pub(crate) fn digits(&self) -> String {
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let now = std::time::SystemTime::UNIX_EPOCH.elapsed();
+        let now = now.map_or(0, |since| since.as_nanos());
+        let (job, process) = (&self.scope.label.1, std::process::id());
+        let text = format!("{job} {process} {number} {now}");
+        self.scope.secret.keyed("once", &text)
+    }
+
+    /// A name for an image that the job gives none: it keeps the image the job's.
+    pub(crate) fn unnamed(&self) -> String {
+        self.scope.names.hidden(&self.digits())
     }
 
     /// Makes the named volume the job's if nobody has it; the daemon's answer tells whose it is.

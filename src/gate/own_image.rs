@@ -1,12 +1,12 @@
 //! Which images a job may use, and what the engine calls them.
 //!
 //! An image is the job's if it has one of the job's private names; the engine's names are all the
-//! memory there is. Beside them a job reads what the operator shares.
+//! memory there is, for labels are what whoever made an image wrote. Beside them a job reads what the operator shares.
 
 use std::collections::BTreeSet;
 
 use hyper::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::build::Build;
 use super::error::GateError;
@@ -106,7 +106,6 @@ impl Own {
                 all.push(id.to_owned());
             }
         }
-        all.extend(self.nameless().await?);
         let digits = |id: &str| id.strip_prefix("sha256:").unwrap_or(id).to_owned();
         let known: Vec<String> = all.iter().map(|id| digits(id)).collect();
         let found = find(
@@ -114,22 +113,6 @@ impl Own {
             known.iter().map(|id| (id.as_str(), Vec::new())),
         );
         Ok(found.map(|id| format!("sha256:{id}")))
-    }
-
-    /// The ids of what the job built through `BuildKit`'s own interface without a name. The label alone
-    /// tells it, which an image may have from the one that it was built from; so it counts only for
-    /// what nothing else was built from.
-    pub(crate) async fn nameless(&self) -> Result<Vec<String>, Denied> {
-        let (key, value) = self.scope.image_label();
-        let filters = json!({ "label": [format!("{key}={value}")], "dangling": ["true"] });
-        let mut query = Query::default();
-        query.push("filters", filters.to_string());
-        let target = format!("/images/json{}", query.encode());
-        let all = self.engine.must(Method::GET, &target, None).await?;
-        let ids = all.as_array().into_iter().flatten();
-        Ok(ids
-            .filter_map(|image| Some(image["Id"].as_str()?.to_owned()))
-            .collect())
     }
 
     /// The images of the job's.
@@ -173,7 +156,7 @@ impl Own {
         Ok(())
     }
 
-    fn own_names(&self, image: &Value) -> Vec<String> {
+    pub(crate) fn own_names(&self, image: &Value) -> Vec<String> {
         let mut names = texts(&image["RepoTags"]);
         names.retain(|name| name.starts_with(self.scope.names.prefix()));
         names

@@ -18,9 +18,10 @@ impl Handler {
     pub(super) async fn prune_containers(&self, call: &Call) -> Result<Response<Body>, Denied> {
         let wanted = Wanted::read(call, &["label", "label!", "until"])?;
         let states = json!(["created", "exited", "dead"]);
-        let all = self
+        let mut all = self
             .listed("/containers/json", &[("status", states)])
             .await?;
+        self.own.retain_own(&mut all);
         let wish = |item: &Value| wanted.takes(&item["Labels"], &item["Created"]);
         let (mut gone, mut size) = (Vec::new(), 0);
         for item in items(&all).filter(|item| wish(item)) {
@@ -72,22 +73,31 @@ impl Handler {
         Ok(told("VolumesDeleted", &gone, 0))
     }
 
-    /// Removes the job's images without a name. What the builder keeps for later builds stays.
+    /// Removes the job's images without a tag, or all that no container of the job's uses. What the
+    /// builder keeps for later builds stays.
     pub(super) async fn prune_images(&self, call: &Call) -> Result<Response<Body>, Denied> {
         let wanted = Wanted::read(call, &["label", "label!", "until", "dangling"])?;
-        let (key, value) = self.own.scope.image_label();
-        let mut query = Query::default();
-        let filters = json!({ "dangling": ["true"], "label": [format!("{key}={value}")] });
-        query.push("filters", filters.to_string());
-        let target = format!("/images/json{}", query.encode());
-        let all = self.engine().must(Method::GET, &target, None).await?;
+        let takes_named = wanted.denies("dangling");
+        let mut used = self.listed("/containers/json", &[]).await?;
+        self.own.retain_own(&mut used);
+        let is_used = |id: &Value| items(&used).any(|container| container["ImageID"] == *id);
         let (mut gone, mut size) = (Vec::new(), 0);
-        for item in items(&all).filter(|item| wanted.takes(&item["Labels"], &item["Created"])) {
-            let id = item["Id"].as_str().unwrap_or_default();
-            if self.removes(&format!("/images/{id}?noprune=1")).await? {
-                gone.push(json!({ "Deleted": id }));
-                size += item["Size"].as_i64().unwrap_or(0);
+        for item in self.own.list_images().await? {
+            let names = self.own.own_names(&item);
+            let is_named = names
+                .iter()
+                .any(|name| self.own.scope.names.shown_tag(name).is_some());
+            let is_wanted = !names.is_empty()
+                && (takes_named || !is_named)
+                && wanted.takes(&item["Labels"], &item["Created"]);
+            if !is_wanted || is_used(&item["Id"]) {
+                continue;
             }
+            for name in &names {
+                self.removes(&format!("/images/{name}?noprune=1")).await?;
+            }
+            gone.push(json!({ "Deleted": item["Id"] }));
+            size += item["Size"].as_i64().unwrap_or(0);
         }
         Ok(told("ImagesDeleted", &gone, size))
     }
@@ -152,6 +162,11 @@ impl Wanted {
     fn says(&self, name: &str) -> bool {
         let words = self.filters.get(name);
         words.is_some_and(|words| words.contains_key("1") || words.contains_key("true"))
+    }
+
+    fn denies(&self, name: &str) -> bool {
+        let words = self.filters.get(name);
+        words.is_some_and(|words| words.contains_key("0") || words.contains_key("false"))
     }
 
     fn takes(&self, labels: &Value, made: &Value) -> bool {

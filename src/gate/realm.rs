@@ -18,7 +18,7 @@ use crate::docker::reference::Reference;
 
 /// The values that a [`Realm`] points at.
 pub(crate) struct Held<'a> {
-    label: (String, String),
+    unnamed: String,
     word: String,
     prefixes: Vec<String>,
     is_frontend: Box<dyn Fn(&str) -> bool + Send + Sync + 'a>,
@@ -28,7 +28,7 @@ pub(crate) struct Held<'a> {
 impl Held<'_> {
     pub(crate) fn as_realm(&self) -> Realm<'_> {
         Realm {
-            label: &self.label,
+            unnamed: &self.unnamed,
             word: &self.word,
             prefixes: &self.prefixes,
             is_frontend: &self.is_frontend,
@@ -43,7 +43,7 @@ impl Own {
         let names = &self.scope.names;
         let globs = &self.scope.frontends;
         Held {
-            label: self.scope.image_label(),
+            unnamed: self.unnamed(),
             word: self.seal("build", ""),
             prefixes: names.prefixes().map(str::to_owned).to_vec(),
             is_frontend: Box::new(move |name| {

@@ -62,11 +62,6 @@ pub struct Scope {
     pub registries: Registries,
 }
 
-/// The key of the label that built images carry, for a gate's own key.
-pub(super) fn image_key(key: &str) -> String {
-    format!("{key}-image")
-}
-
 /// A folder of the job's containers that is a volume of the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workspace {
@@ -76,12 +71,6 @@ pub struct Workspace {
 }
 
 impl Scope {
-    /// The label of images that the job builds. Not the same key as that of containers: those take
-    /// over their image's labels, so whoever runs the image later would run a thing of this job's.
-    pub fn image_label(&self) -> (String, String) {
-        (image_key(&self.label.0), self.label.1.clone())
-    }
-
     /// Every label forced on containers, networks and volumes that the job makes.
     pub fn forced_labels(&self) -> BTreeMap<String, String> {
         let mut labels = self.labels.clone();

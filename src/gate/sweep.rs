@@ -7,13 +7,13 @@ use std::path::Path;
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use super::alias::Alias;
 use super::daemon::{Daemon, DaemonError};
 use super::error::GateError;
 use super::host_name::HostNames;
 use super::names::{Names, prefix_of_job};
 use super::own_image::texts;
 use super::query::Query;
-use super::scope::image_key;
 use crate::store::{StoreError, host_secret};
 
 /// What could not be removed, and why. Everything else is gone.
@@ -23,8 +23,8 @@ pub struct Swept {
     pub removed: usize,
 }
 
-/// Removes containers, networks, volumes and images with this label, and the private names of its
-/// job, whose key is the label's value; gives names of the host back. Tries everything.
+/// Removes containers, networks and volumes with this label, and the private names of its job, whose
+/// key is the label's value; gives names of the host back. Tries everything.
 pub async fn sweep(
     engine: &Path,
     state_dir: &Path,
@@ -37,20 +37,12 @@ pub async fn sweep(
         query.encode()
     };
     let labelled = listed(json!({ "label": [format!("{}={}", label.0, label.1)] }).to_string());
-    let image = format!("{}={}", image_key(label.0), label.1);
-    // What has a name of somebody else's by now is somebody else's.
-    let nameless = listed(json!({ "label": [image], "dangling": ["true"] }).to_string());
     let mut sweep = Sweep::new(engine);
     let digits = host_secret(state_dir)?.of_job(label.1);
     let names = Names::new(&digits, "");
 
     sweep
-        .each(
-            &format!("/containers/json{labelled}"),
-            "Id",
-            "/containers/",
-            "?force=1&v=1",
-        )
+        .containers(&format!("/containers/json{labelled}"), &Alias::new(label.1))
         .await?;
     sweep
         .each(&format!("/networks{labelled}"), "Id", "/networks/", "")
@@ -67,18 +59,10 @@ pub async fn sweep(
     let all = sweep.list_names().await?;
     let own = all.iter().filter(|name| name.starts_with(names.prefix()));
     sweep.untag(own).await?;
-    sweep
-        .each(
-            &format!("/images/json{nameless}"),
-            "Id",
-            "/images/",
-            "?force=1",
-        )
-        .await?;
     Ok(sweep.swept)
 }
 
-/// Removes the private names of all jobs but the live ones, and gives names of the host back. `live`
+/// Removes the private names of all jobs of this installation but the live ones, and gives names of the host back. `live`
 /// tells the keys of jobs that may have names by now; it is asked after the engine.
 pub(crate) async fn sweep_names(
     engine: &Path,
@@ -93,8 +77,9 @@ pub(crate) async fn sweep_names(
         .iter()
         .map(|key| Names::new(&secret.of_job(key), ""))
         .collect();
+    let mark = secret.mark();
     let is_dead = |name: &&String| {
-        let prefix = prefix_of_job(name);
+        let prefix = prefix_of_job(name, &mark);
         prefix.is_some_and(|prefix| live.iter().all(|names| names.prefix() != prefix))
     };
     sweep.untag(names.iter().filter(is_dead)).await?;
@@ -127,6 +112,23 @@ impl Sweep {
     ) -> Result<(), DaemonError> {
         for name in names {
             self.remove(&format!("/images/{name}?force=1")).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes the job's containers in a list. A label may come from the image of anybody's container;
+    /// a name of the job's does not.
+    async fn containers(&mut self, list: &str, alias: &Alias) -> Result<(), DaemonError> {
+        let all = self.daemon.must(Method::GET, list, None).await?;
+        let all = all.as_array().into_iter().flatten();
+        // One that is dead already has no name any more.
+        let is_dead = |item: &Value| item["Names"].as_array().is_none_or(Vec::is_empty);
+        for id in all
+            .filter(|item| alias.is_given(item) || is_dead(item))
+            .filter_map(|item| item["Id"].as_str())
+        {
+            self.remove(&format!("/containers/{id}?force=1&v=1"))
+                .await?;
         }
         Ok(())
     }

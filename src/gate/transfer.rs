@@ -2,18 +2,16 @@
 //!
 //! Knows how streams are joined; what an archive may hold is in `archive`.
 
-use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use futures_util::StreamExt;
 use futures_util::stream::unfold;
 use http_body_util::{BodyExt, BodyStream, StreamBody};
+use hyper::Response;
 use hyper::body::Frame;
 use hyper::header::CONTENT_LENGTH;
-use hyper::{Method, Response};
-use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
@@ -80,15 +78,9 @@ impl Handler {
         let _making = self.making.read().await;
         let (reader, feed) = incoming(call.asked.body.take());
         let (writer, written) = outgoing();
-        let names = Arc::<Mutex<BTreeSet<String>>>::default();
-        let (own, loaded, runtime) = (Arc::clone(&self.own), Arc::clone(&names), Handle::current());
+        let (own, runtime) = (Arc::clone(&self.own), Handle::current());
         let rewriting = tokio::task::spawn_blocking(move || {
-            let mut rename = |name: &str| {
-                let name = runtime.block_on(claimed(&own, name))?;
-                let mut names = loaded.lock().unwrap_or_else(PoisonError::into_inner);
-                names.insert(name.clone());
-                Ok(Some(name))
-            };
+            let mut rename = |name: &str| runtime.block_on(claimed(&own, name)).map(Some);
             archive::rewrite(reader, writer, &mut rename)
         });
         let asking = call.to("")?.raw(written).ask(self.engine());
@@ -97,27 +89,8 @@ impl Handler {
         if !response.status().is_success() {
             return Ok(response);
         }
-        let names = names.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for name in &names {
-            self.keep_loaded(name).await?;
-        }
-        // After the look: the engine may have loaded what stood before the fault.
         rewritten.map_err(|error| Denied::broken(error.to_string()))??;
         Ok(response)
-    }
-
-    /// Takes a loaded image for the job's own, unless it says that it is somebody's.
-    async fn keep_loaded(&self, tagged: &str) -> Result<(), Denied> {
-        let target = format!("/images/{tagged}/json");
-        let image = self.engine().call(Method::GET, &target, None).await?.value;
-        if let Some(label) = self.own.foreign_label(&image["Config"]["Labels"]) {
-            let target = format!("/images/{tagged}");
-            self.engine().call(Method::DELETE, &target, None).await?;
-            return Err(Denied::forbidden(format!(
-                "the image {tagged} carries the label {label}, which is not this job's: build it here"
-            )));
-        }
-        Ok(())
     }
 }
 
@@ -131,21 +104,6 @@ async fn claimed(own: &Own, name: &str) -> Result<String, Denied> {
     let name = Reference::parse(name)
         .map_err(|_| Denied::malformed(format!("the image name {name:?} is malformed")))?;
     own.claim(&name).await
-}
-
-/// The label that the classic builder's stages begin with: it says nothing of who may use an image.
-const LAYERS: &str = super::classic::CACHE;
-
-impl Own {
-    /// A label of ours that says something which is not so for this job.
-    fn foreign_label(&self, labels: &Value) -> Option<String> {
-        let (ours, _) = self.scope.image_label();
-        let labels = labels.as_object()?;
-        let mut foreign = labels
-            .keys()
-            .filter(|key| key.starts_with("dockmaster.") && **key != ours && *key != LAYERS);
-        foreign.next().cloned()
-    }
 }
 
 /// A body as a reader for another thread, and the task that feeds it.

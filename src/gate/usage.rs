@@ -13,7 +13,8 @@ use super::refusal::Denied;
 
 impl Handler {
     pub(super) async fn usage(&self, call: &Call) -> Result<Response<Body>, Denied> {
-        let containers = self.everything("/containers/json").await?;
+        let mut containers = self.everything("/containers/json").await?;
+        self.own.retain_own(&mut containers);
         let mut volumes = self.everything("/volumes").await?["Volumes"].take();
         let mut images = self.own_images().await?;
         for image in &mut images {

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use dockmaster::config::{Config, Lane};
 use dockmaster::gate::{Gate, Layers, Scope, Trimmed, sweep};
 use dockmaster::stage::job_scope;
-use dockmaster::store::ledger::Record;
+use dockmaster::store::{host_secret, ledger::Record};
 
 const PROJECT: i64 = 7;
 const ENGINE: &str = "/var/run/docker.sock";
@@ -52,6 +52,20 @@ impl Jobs {
 
     /// A job of a project, on a protected ref or not.
     pub(crate) fn open_as(&self, subject: &str, project: i64, is_protected: bool) -> Job {
+        self.open_in(subject, (project, is_protected), &self.secret)
+    }
+
+    /// A job of an installation of its own.
+    pub(crate) fn open_apart(&self, subject: &str, project: i64) -> Job {
+        self.open_in(subject, (project, false), &Mutex::default())
+    }
+
+    fn open_in(
+        &self,
+        subject: &str,
+        (project, is_protected): (i64, bool),
+        known: &Mutex<Option<Vec<u8>>>,
+    ) -> Job {
         let number = self.opened.fetch_add(1, Ordering::SeqCst);
         let prefix = format!("dmgate-test-{}-{number}-{subject}", std::process::id());
         let folder = tempfile::Builder::new()
@@ -69,7 +83,7 @@ impl Jobs {
             unreachable!()
         };
         let scope = {
-            let mut known = self.secret.lock().unwrap();
+            let mut known = known.lock().unwrap();
             let secret = config.state_dir.join("secret");
             if let Some(known) = known.as_ref() {
                 fs::create_dir_all(&config.state_dir).unwrap();
@@ -133,6 +147,26 @@ impl Job {
         assert!(swept.left.is_empty(), "{swept:?}");
     }
 
+    /// Tells the job's installation from others.
+    pub(crate) fn mark(&self) -> String {
+        host_secret(&self.state_dir).unwrap().mark()
+    }
+
+    /// What names of images of another job of the installation begin with.
+    pub(crate) fn digits_of(&self, key: &str) -> String {
+        host_secret(&self.state_dir).unwrap().of_job(key)
+    }
+
+    /// Runs `dockmaster gc` of the job's installation: of one that no other job shares.
+    pub(crate) fn gc(&self) {
+        let config = self.folder.path().join("config.toml");
+        let mut program = Command::new(env!("CARGO_BIN_EXE_dockmaster"));
+        let ran = program.arg("gc").arg("--config").arg(config).output();
+        let ran = ran.unwrap();
+        let text = String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned();
+        assert!(ran.status.success(), "{text}");
+    }
+
     /// What the engine itself calls an image of the job's; nothing if there is none.
     pub(crate) fn private_names(&self) -> Vec<String> {
         let all = docker(&["image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]).good();
@@ -143,7 +177,8 @@ impl Job {
 
     /// Gives up what builds left, beyond so many bytes.
     pub(crate) fn trim(&self, budget: u64) -> Trimmed {
-        let layers = Layers::new(Path::new(ENGINE), &self.scope.layers);
+        let host = host_secret(&self.state_dir).unwrap();
+        let layers = Layers::new(Path::new(ENGINE), &self.scope.layers, host);
         runtime().block_on(layers.trim(budget)).unwrap()
     }
 
@@ -230,19 +265,12 @@ impl Job {
     /// What carries the job's label, whatever it is.
     pub(crate) fn labelled(&self) -> String {
         let things = format!("label={}={}", self.label.0, self.label.1);
-        let images = format!("label={}-image={}", self.label.0, self.label.1);
-        ["ps -aq", "network ls -q", "volume ls -q", "images -aq"]
-            .map(|list| {
-                let mut arguments: Vec<&str> = list.split(' ').collect();
-                let filter = if list.starts_with("images") {
-                    &images
-                } else {
-                    &things
-                };
-                arguments.extend(["--filter", filter]);
-                docker(&arguments).good().stdout
-            })
-            .concat()
+        let found = ["ps -aq", "network ls -q", "volume ls -q"].map(|list| {
+            let mut arguments: Vec<&str> = list.split(' ').collect();
+            arguments.extend(["--filter", &things]);
+            docker(&arguments).good().stdout
+        });
+        found.concat() + &self.private_names().concat()
     }
 
     /// What the ledger has.

@@ -1,10 +1,14 @@
 //! Images of two jobs: project 66 on a branch, and project 42 on a protected tag.
 
+use std::fmt::Write;
+
 use crate::fixture::{Job, Jobs, docker};
 
 testbed::tests![
     Jobs; [Root, Engine];
     a_job_meets_no_image_of_another_whatever_it_calls_it,
+    labels_of_an_image_say_nothing_of_whose_it_is,
+    gc_takes_what_a_dead_job_made_and_nothing_of_another_installation,
     each_job_runs_its_own_image_of_a_name,
     two_jobs_push_one_name_and_each_its_own_image: [DockerRegistry],
     a_pulled_image_is_open_to_who_may_pull_it: [DockerRegistry],
@@ -62,6 +66,108 @@ fn a_job_meets_no_image_of_another_whatever_it_calls_it(jobs: &Jobs) {
     let listed = victim.client(&["image", "ls", "--no-trunc"]).good();
     assert!(listed.stdout.contains(&id), "{}", listed.stdout);
     assert!(!listed.stdout.contains(".invalid"), "{}", listed.stdout);
+}
+
+/// An image of the host's that carries each label of ours as a thing of this job's would, and a container
+/// that runs it.
+fn labelled(job: &Job) -> (String, String) {
+    let (key, mark) = (job.label.1.as_str(), job.mark());
+    let mut recipe = format!("FROM {}\n", job.base);
+    for (name, value) in [
+        ("made-by", key),
+        ("made-by-image", key),
+        ("job", key),
+        ("runner", "1-1"),
+        ("role", "build"),
+        ("installation", &mark),
+    ] {
+        writeln!(recipe, "LABEL dockmaster.{name}={value}").unwrap();
+    }
+    let built = docker(&["build", "-q", &job.context(&recipe)]);
+    let image = built.env("DOCKER_BUILDKIT", "0").good();
+    let image = image.stdout.trim().to_owned();
+    let name = job.name("production");
+    docker(&["run", "-d", "--name", &name, &image, "sleep", "1000"]).good();
+    (image, name)
+}
+
+fn labels_of_an_image_say_nothing_of_whose_it_is(jobs: &Jobs) {
+    let job = jobs.open_apart("labels", 66);
+    let (image, name) = labelled(&job);
+    for arguments in [
+        vec!["image", "inspect", &image],
+        vec!["rmi", &image],
+        vec!["tag", &image, "mine"],
+        vec!["inspect", &name],
+        vec!["exec", &name, "true"],
+        vec!["stop", &name],
+    ] {
+        let ran = job.client(&arguments).run();
+        let answer = ran.stderr.to_lowercase();
+        assert!(answer.contains("no such"), "{arguments:?}: {}", ran.text());
+    }
+    let id = &image["sha256:".len()..][..12];
+    for arguments in [
+        vec!["ps", "-a"],
+        vec!["image", "ls", "-a"],
+        vec!["container", "prune", "-f"],
+        vec!["image", "prune", "-af"],
+    ] {
+        let ran = job.client(&arguments).good();
+        let says = |word: &str| ran.stdout.contains(word);
+        assert!(!says(id) && !says(&name), "{arguments:?}: {}", ran.text());
+    }
+    job.close();
+    job.sweep();
+    job.gc();
+    docker(&["exec", &name, "true"]).good();
+    docker(&["rm", "-f", &name]).good();
+    job.gc();
+    docker(&["rmi", &image]).good();
+}
+
+/// What a job of an installation left that is dead: nothing but the engine tells of it. The name of its
+/// image.
+fn leave(job: &Job) -> [(&'static str, String); 4] {
+    let name = |what: &str| format!("dockmaster-{}.{what}", job.label.1);
+    let labels = [
+        format!("dockmaster.installation={}", job.mark()),
+        format!("dockmaster.job={}", job.label.1),
+        "dockmaster.runner=1-1".to_owned(),
+    ];
+    let labels: Vec<&str> = labels.iter().flat_map(|it| ["--label", it]).collect();
+    let image = format!("dockmaster-{}.invalid/app:1", job.digits_of("dead"));
+    let left = [
+        ("volume", name("data")),
+        ("network", name("net")),
+        ("container", name("web")),
+        ("image", image),
+    ];
+    let make = |before: &[&str], after: &[&str]| {
+        docker(&[before, &labels, after].concat()).good();
+    };
+    make(&["volume", "create"], &[&left[0].1]);
+    make(&["network", "create"], &[&left[1].1]);
+    make(
+        &["create", "--name", &left[2].1, "-v", "/anonymous"],
+        &[&job.base, "true"],
+    );
+    docker(&["tag", &job.base, &left[3].1]).good();
+    left
+}
+
+fn gc_takes_what_a_dead_job_made_and_nothing_of_another_installation(jobs: &Jobs) {
+    let (one, other) = (jobs.open_apart("one", 42), jobs.open_apart("other", 66));
+    let (of_one, of_other) = (leave(&one), leave(&other));
+    let is_there = |left: &[(&str, String); 4]| {
+        let look = |(kind, name): &(&str, String)| docker(&[kind, "inspect", name]).run().is_good;
+        left.each_ref().map(look)
+    };
+    one.gc();
+    assert_eq!(is_there(&of_one), [false; 4]);
+    assert_eq!(is_there(&of_other), [true; 4]);
+    other.gc();
+    assert_eq!(is_there(&of_other), [false; 4]);
 }
 
 fn each_job_runs_its_own_image_of_a_name(jobs: &Jobs) {

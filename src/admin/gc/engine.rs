@@ -14,12 +14,15 @@ use crate::{
 
 pub(super) struct EngineSweep {
     pub(super) engine: Engine,
+    /// The installation's: what another one made on this engine is not ours to judge, for its runner may
+    /// live where we do not see it.
+    pub(super) mark: String,
 }
 
 impl EngineSweep {
-    pub(super) async fn connect(host: &str) -> Result<Self, Failure> {
+    pub(super) async fn connect(host: &str, mark: String) -> Result<Self, Failure> {
         let engine = Engine::connect(host).await?;
-        Ok(Self { engine })
+        Ok(Self { engine, mark })
     }
 
     /// Removes containers, networks and volumes of dead jobs; an error when the engine does not even
@@ -34,22 +37,28 @@ impl EngineSweep {
             Ok(()) => jobs.extend(found.labels.get(name::JOB).cloned()),
             Err(error) => failures.push(error.into()),
         };
-        for found in engine.containers(name::JOB).await?.iter().filter(is_orphan) {
+        let own = self.own_label();
+        for found in engine.containers(&own).await?.iter().filter(is_orphan) {
             note(found, engine.remove(&found.id).await);
         }
-        for found in engine.networks(name::JOB).await?.iter().filter(is_orphan) {
+        for found in engine.networks(&own).await?.iter().filter(is_orphan) {
             note(found, engine.remove_network(&found.id).await);
         }
-        for found in engine.volumes(name::JOB).await?.iter().filter(is_orphan) {
+        for found in engine.volumes(&own).await?.iter().filter(is_orphan) {
             note(found, engine.remove_volume(&found.id).await.map(drop));
         }
         Ok(())
     }
 
-    /// Removes helper images that no container uses and that are not the newest: each version of the
+    fn own_label(&self) -> String {
+        format!("{}={}", name::INSTALLATION, self.mark)
+    }
+
+    /// Removes helper images of our making that no container uses and that are not the newest: each version of the
     /// runner or of git brings another one, and one that is missed is made again in a second.
     pub(super) async fn old_helpers(&self, others: &mut Vec<String>) -> Result<(), Failure> {
-        let mut helpers = self.engine.images(name::HELPER_IMAGE).await?;
+        let own = self.own_label();
+        let mut helpers = self.engine.images(name::HELPER_IMAGE, &own).await?;
         helpers.sort_by_key(|image| image.created);
         helpers.pop();
         for helper in helpers {
@@ -66,7 +75,7 @@ impl EngineSweep {
     reason = "the form that `filter` asks for"
 )]
 fn is_orphan(found: &&Object) -> bool {
-    // What names no runner is not ours: a container has the labels of its image, too.
+    // What names no runner is nobody's job.
     let runner = found.labels.get(name::RUNNER);
     runner.is_some_and(|runner| !runner::is_alive(runner))
 }

@@ -21,7 +21,7 @@ use crate::{
     harbor::{self, HostMark},
     sandbox::Sandbox,
     stage::{self, Marker},
-    store::{Note, Notes},
+    store::{Note, Notes, host_secret},
 };
 use engine::EngineSweep;
 
@@ -45,7 +45,8 @@ struct Found {
 pub(crate) async fn gc(program: &Path, config: &Path) -> Result<Swept, Failure> {
     let config = Config::load(config)?;
     let mut found = Found::default();
-    let engines = found.engines(&config).await;
+    let mark = host_secret(&config.state_dir)?.mark();
+    let engines = found.engines(&config, &mark).await;
     for (sweep, _) in &engines {
         found.orphans(sweep).await;
     }
@@ -66,14 +67,18 @@ pub(crate) async fn gc(program: &Path, config: &Path) -> Result<Swept, Failure> 
 impl Found {
     /// The engines of all docker lanes, each once, with a lane that uses it. One that does not answer is
     /// told once.
-    async fn engines<'a>(&mut self, config: &'a Config) -> Vec<(EngineSweep, &'a DockerLane)> {
+    async fn engines<'a>(
+        &mut self,
+        config: &'a Config,
+        mark: &str,
+    ) -> Vec<(EngineSweep, &'a DockerLane)> {
         let docker = config.lanes.values().filter_map(|lane| match lane {
             Lane::Docker(lane) => Some((lane.docker_host.as_str(), lane.as_ref())),
             Lane::Deploy(_) => None,
         });
         let mut engines = Vec::new();
         for (host, lane) in docker.collect::<BTreeMap<_, _>>() {
-            match EngineSweep::connect(host).await {
+            match EngineSweep::connect(host, mark.to_owned()).await {
                 Ok(sweep) => engines.push((sweep, lane)),
                 Err(failure) => self.failures.push(failure),
             }

@@ -20,7 +20,7 @@ pub(super) async fn sweep(
     let slots = Slots::new(&config.state_dir);
     let mut gone = BTreeSet::new();
     for volume in sweep.engine.volumes_named(Names::SLOT_VOLUMES).await? {
-        let Some(slot) = Names::slot_of(&volume) else {
+        let Some(slot) = Names::slot_of(&volume, &sweep.mark) else {
             continue;
         };
         let used = slots.last_use(slot)?;

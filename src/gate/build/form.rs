@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::known::{Realm, Speak};
 use super::option::{Options, host_name, refusal, session};
-use super::output;
+use super::output::{self, NAME};
 use super::recipe::Recipe;
 use crate::docker::reference::Reference;
 use crate::gate::field;
@@ -40,8 +40,10 @@ pub(crate) fn judge(
     let mut query = given.clone();
     source(&query)?;
     session(query.text("session"))?;
-    tags(&mut query, speak)?;
-    outputs(&mut query, speak)?;
+    let is_named = tags(&mut query, speak)? | outputs(&mut query, speak)?;
+    if !is_named {
+        query.push("t", realm.unnamed);
+    }
     let arguments = texts(&query, "buildargs")?;
     let mut options = Options::new(realm, speak);
     options.take("filename", query.text("dockerfile"))?;
@@ -95,24 +97,27 @@ fn source(query: &Query) -> Result<(), Denied> {
     }
 }
 
-fn tags(query: &mut Query, speak: &mut impl Speak) -> Result<(), Denied> {
+/// Whether there are any.
+fn tags(query: &mut Query, speak: &mut impl Speak) -> Result<bool, Denied> {
     let mut said = Vec::new();
     for name in query.all("t").filter(|name| !name.is_empty()) {
         let read = Reference::parse(name).map_err(|_| malformed("t", name))?;
         said.push(speak.tag(&read));
     }
     query.remove("t");
+    let is_named = !said.is_empty();
     for name in said {
         query.push("t", name);
     }
-    Ok(())
+    Ok(is_named)
 }
 
-fn outputs(query: &mut Query, speak: &mut impl Speak) -> Result<(), Denied> {
+/// Whether one of them names the image.
+fn outputs(query: &mut Query, speak: &mut impl Speak) -> Result<bool, Denied> {
     let text = query.text("outputs").to_owned();
     query.remove("outputs");
     if matches!(text.as_str(), "" | "null") {
-        return Ok(());
+        return Ok(false);
     }
     let Value::Array(outputs) = json::value(text.as_bytes())? else {
         return Err(malformed("outputs", &text));
@@ -121,8 +126,11 @@ fn outputs(query: &mut Query, speak: &mut impl Speak) -> Result<(), Denied> {
     for output in outputs {
         kept.push(one_output(&output, speak)?);
     }
+    let is_named = kept
+        .iter()
+        .any(|it: &Value| it["Attrs"].get(NAME).is_some());
     query.set("outputs", Value::Array(kept).to_string());
-    Ok(())
+    Ok(is_named)
 }
 
 fn one_output(output: &Value, speak: &mut impl Speak) -> Result<Value, Denied> {

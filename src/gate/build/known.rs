@@ -12,8 +12,9 @@ use crate::gate::refusal::Denied;
 /// What one tenant's builds are held to.
 #[derive(Clone, Copy)]
 pub(crate) struct Realm<'a> {
-    /// The label of images that the job builds.
-    pub(crate) label: &'a (String, String),
+    /// What the engine calls the result of a build that gets no name from the job: without one nothing
+    /// says whose it is.
+    pub(crate) unnamed: &'a str,
     /// A word that only this tenant's builds have. It stands in the cache key of each step as the
     /// name of a host, and before the name of each cache mount.
     pub(crate) word: &'a str,

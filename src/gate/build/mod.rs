@@ -13,7 +13,7 @@ pub(crate) mod solve;
 pub(crate) mod status;
 pub(crate) mod wire;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::docker::reference::Reference;
 use crate::gate::field::{self, Field, Rule, Shape, nested};
@@ -23,8 +23,6 @@ use crate::gate::refusal::Denied;
 
 /// What is forced on builds.
 pub(crate) struct Forced<'a> {
-    /// The label of images that the job builds.
-    pub label: (String, String),
     /// The network in which the classic builder runs its steps.
     pub network: &'a str,
     pub cgroup_parent: Option<&'a str>,
@@ -77,7 +75,7 @@ fn rewrite(given: &Query, forced: &Forced<'_>) -> Result<Query, Denied> {
     let is_buildkit = query.get("version") == Some("2");
     remote(&query, is_buildkit)?;
     network(&mut query, forced.network, is_buildkit)?;
-    label(&mut query, is_buildkit.then_some(&forced.label))?;
+    labels(&mut query)?;
     for name in ["buildargs", "ulimits"] {
         rewrite_json(&mut query, name)?;
     }
@@ -118,16 +116,14 @@ fn network(query: &mut Query, own: &str, is_buildkit: bool) -> Result<(), Denied
     Ok(())
 }
 
-/// The classic builder would make a step of our label, and never find the image of another job again.
-fn label(query: &mut Query, forced: Option<&(String, String)>) -> Result<(), Denied> {
+fn labels(query: &mut Query) -> Result<(), Denied> {
     let text = query.text("labels").to_owned();
     let given = if text.is_empty() {
         Value::Object(serde_json::Map::new())
     } else {
         json::value(text.as_bytes())?
     };
-    let mut labels = field::labels("labels", &given)?;
-    labels.extend(forced.map(|(key, value)| (key.clone(), json!(value))));
+    let labels = field::labels("labels", &given)?;
     query.set("labels", Value::Object(labels).to_string());
     Ok(())
 }
@@ -176,9 +172,7 @@ mod tests {
     use super::*;
 
     fn rewritten(query: &str) -> Result<Query, Denied> {
-        let label = ("dockmaster.gate-image".to_owned(), "7".to_owned());
         let forced = Forced {
-            label,
             network: "job-net",
             cgroup_parent: Some("/jobs"),
         };

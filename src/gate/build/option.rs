@@ -157,8 +157,6 @@ impl<'a, S: Speak> Options<'a, S> {
                 *key = format!("local-sessionid:{}", self.recipe.folder);
             }
         }
-        let (key, value) = self.realm.label.clone();
-        self.keep(&format!("label:{key}"), &value);
         self.hosts.push(format!("{}=127.0.0.1", self.realm.host()));
         let hosts = self.hosts.join(",");
         self.keep("add-hosts", &hosts);

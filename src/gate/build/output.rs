@@ -22,7 +22,7 @@ const PUSH: &str = "build the image with --load, then `docker push` it: the push
 
 /// By key, or by its beginning where that ends in `.` or `-`.
 const RULES: &[(&str, Rule)] = &[
-    ("name", Rule::Names),
+    (NAME, Rule::Names),
     ("push", Rule::Off(PUSH)),
     ("push-by-digest", Rule::Off(PUSH)),
     ("dangling-name-prefix", Rule::Off("leave it out")),
@@ -33,7 +33,7 @@ const RULES: &[(&str, Rule)] = &[
         "registry.",
         Rule::Off("the engine alone says how it reaches a registry"),
     ),
-    // The configuration of the image, past the labels that are forced.
+    // The configuration of the image, past what the Dockerfile says.
     ("containerimage.", Rule::Off("leave it out")),
     ("annotation", Rule::Text),
     ("annotation-", Rule::Text),
@@ -58,6 +58,14 @@ pub(super) fn kind(kind: &str) -> Result<(), Denied> {
     }
 }
 
+/// Whether the result stays with the engine.
+pub(super) fn is_kept(kind: &str) -> bool {
+    matches!(kind, "" | "moby" | "image")
+}
+
+/// The attribute that names the image.
+pub(super) const NAME: &str = "name";
+
 /// Judges an attribute of an exporter of this type; hands out the value for the engine.
 pub(super) fn attribute(
     kind: &str,
@@ -72,7 +80,10 @@ pub(super) fn attribute(
     }
     let keep = || Ok(Some(value.to_owned()));
     match rule(key) {
-        Some(Rule::Names) => names(kind, value, speak).map(Some),
+        Some(Rule::Names) => {
+            let names = names(kind, value, speak)?;
+            Ok((!names.is_empty()).then_some(names))
+        }
         Some(Rule::Text) => keep(),
         Some(Rule::Switch) if is_switch(value) => keep(),
         Some(Rule::Off(_)) if matches!(value, "" | "false" | "0") => Ok(None),
@@ -97,7 +108,7 @@ fn names(kind: &str, value: &str, speak: &mut impl Speak) -> Result<String, Deni
     for name in value.split(',').filter(|name| !name.is_empty()) {
         let read = Reference::parse(name);
         let name = read.map_err(|_| refusal("name", name, "it is no name of an image"))?;
-        names.push(if matches!(kind, "" | "moby" | "image") {
+        names.push(if is_kept(kind) {
             speak.tag(&name)
         } else {
             name.tagged()

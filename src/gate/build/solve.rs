@@ -206,6 +206,9 @@ pub(crate) fn judge(
             None => {}
         }
     }
+    if method == Method::Control {
+        scribe.name(&mut written, (EXPORTER, 4));
+    }
     let mut reader = Options::new(realm, scribe.speak);
     for field in options {
         let (key, value) = field.bytes().and_then(entry).ok_or_else(malformed)?;
@@ -274,8 +277,27 @@ impl<S: Speak> Scribe<'_, S> {
                 self.field(&mut written, table, &all, part, rule)?;
             }
         }
+        if table.message == EXPORTERS.message {
+            self.name(&mut written, (1, 2));
+        }
         push_bytes(out, field.number, &written);
         Ok(())
+    }
+
+    /// Gives the image a name that stays with the engine without one. The fields are those of the
+    /// exporter's type and of its attributes.
+    fn name(&self, written: &mut Vec<u8>, (kind, attributes): (u64, u64)) {
+        let all = fields(written).unwrap_or_default();
+        let last = all.iter().rfind(|field| field.number == kind);
+        let kind = last.and_then(Field::text).unwrap_or_default();
+        let mut pairs = all
+            .iter()
+            .filter(|field| field.number == attributes)
+            .filter_map(|field| field.bytes().and_then(entry));
+        let is_named = pairs.any(|(key, _)| key == output::NAME);
+        if !kind.is_empty() && output::is_kept(kind) && !is_named {
+            push_entry(written, attributes, output::NAME, self.realm.unnamed);
+        }
     }
 
     /// An attribute of the exporter that stands beside it: the last one counts.

@@ -14,7 +14,7 @@ use hyper::{Method, StatusCode};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::docker::reference::Reference;
+use crate::docker::{reference::Reference, tenant::HostSecret};
 use crate::gate::daemon::{Daemon, DaemonError};
 use crate::gate::error::GateError;
 use crate::gate::own::Own;
@@ -30,11 +30,12 @@ const FOLDER: &str = "layers:";
 /// What a build that was cut off left is removed after this time: no build lasts as long.
 const CUT_OFF: Duration = Duration::from_hours(24);
 
-/// The layers that one engine keeps.
+/// The layers that one engine keeps for this installation.
 #[derive(Debug)]
 pub struct Layers {
     daemon: Daemon,
     dir: PathBuf,
+    host: HostSecret,
 }
 
 /// What was given up.
@@ -68,6 +69,17 @@ struct Kept {
 }
 
 impl Own {
+    /// Notes that the tenant has layers, before there are any: what a build leaves that is cut off is found by
+    /// its tenant's label.
+    pub(super) fn begin_layers(&self) -> Result<(), Denied> {
+        let folder = self.scope.layers.join(self.scope.tenant.key());
+        let made = fs::create_dir_all(&folder).map_err(|source| StoreError::Write {
+            path: folder,
+            source,
+        });
+        made.map_err(|error| Denied::broken(crate::failure::chain(&error)))
+    }
+
     /// Keeps the layers of an image that the job built, for its tenant.
     pub(super) async fn keep_layers(&self, id: &str) -> Result<(), Denied> {
         let digits = id.strip_prefix("sha256:").unwrap_or(id);
@@ -89,6 +101,13 @@ impl Own {
     }
 }
 
+/// Clients and engines write `<none>` for nothing.
+fn is_nameless(image: &Value) -> bool {
+    let texts = |key: &str| image[key].as_array().into_iter().flatten();
+    let mut names = texts("RepoTags").chain(texts("RepoDigests"));
+    names.all(|name| name.as_str().is_some_and(|name| name.starts_with("<none>")))
+}
+
 fn note(file: &Path, name: &str) -> Result<(), StoreError> {
     let wrong = |source| StoreError::Write {
         path: file.to_owned(),
@@ -106,10 +125,11 @@ fn note(file: &Path, name: &str) -> Result<(), StoreError> {
 
 impl Layers {
     /// The layers of the engine at this socket; `dir` is where their use is noted.
-    pub fn new(socket: &Path, dir: impl Into<PathBuf>) -> Self {
+    pub fn new(socket: &Path, dir: impl Into<PathBuf>, host: HostSecret) -> Self {
         Self {
             daemon: Daemon::new(socket),
             dir: dir.into(),
+            host,
         }
     }
 
@@ -198,12 +218,23 @@ impl Layers {
         Ok(steps.iter().take_while(is_ours).filter_map(step).collect())
     }
 
-    /// Removes what builds left that did not come to their end.
-    async fn cut_off(&self, trimmed: &mut Trimmed) -> Result<(), DaemonError> {
+    /// Removes what builds left that did not come to their end: images with a label of a tenant of ours, which
+    /// nobody can compute, and without any name. An image that was pulled has one, be it a digest.
+    async fn cut_off(&self, trimmed: &mut Trimmed) -> Result<(), GateError> {
+        let mut labels = Vec::new();
+        for tenant in entries(&self.dir)? {
+            let key = tenant.file_name().unwrap_or_default().to_string_lossy();
+            labels.push(self.host.of_tenant_key(&key).layers());
+        }
         let all = self
             .list(&json!({ "dangling": ["true"], "label": [CACHE] }))
             .await?;
-        for image in all {
+        let is_ours = |image: &&Value| {
+            let label = image["Labels"][CACHE].as_str().unwrap_or_default();
+            let value = label.split('.').next().unwrap_or_default();
+            labels.iter().any(|known| known == value) && is_nameless(image)
+        };
+        for image in all.iter().filter(is_ours) {
             let made = image["Created"].as_u64().map(Duration::from_secs);
             let is_old = made.is_some_and(|made| is_older(SystemTime::UNIX_EPOCH + made, CUT_OFF));
             if let Some(id) = image["Id"].as_str().filter(|_| is_old) {

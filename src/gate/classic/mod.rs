@@ -13,7 +13,6 @@ mod output;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::StreamExt;
 use futures_util::stream::unfold;
@@ -41,8 +40,6 @@ pub use kept::{Layers, Trimmed};
 /// How many pieces of a context may wait for the engine.
 const WAITING: usize = 16;
 
-static BUILDS: AtomicUsize = AtomicUsize::new(0);
-
 /// What a build says beside its context.
 struct Asked {
     build: Build,
@@ -59,7 +56,6 @@ impl Handler {
     pub(super) async fn classic(&self, mut call: Call) -> Result<Response<Body>, Denied> {
         let scope = &self.own.scope;
         let forced = Forced {
-            label: scope.image_label(),
             network: &scope.network,
             cgroup_parent: scope.cgroup_parent.as_deref(),
         };
@@ -67,7 +63,8 @@ impl Handler {
         let asked = Asked::new(build, &query, &call.asked.headers)?;
         let names = self.own.admit(&asked.build).await?;
         query = self.own.translated(query, names, &asked.build).await?;
-        let name = self.own.unguessable();
+        // No context can hold a file of that name already.
+        let name = format!("{}{}", context::OURS, self.own.digits());
         query.set("dockerfile", name.as_str());
         // The gate itself asks the registries.
         query.remove("pull");
@@ -127,20 +124,6 @@ impl Asked {
 }
 
 impl Own {
-    /// A name for our Dockerfile that no context can hold already.
-    fn unguessable(&self) -> String {
-        let number = BUILDS.fetch_add(1, Ordering::Relaxed);
-        let now = std::time::SystemTime::UNIX_EPOCH.elapsed();
-        let now = now.map_or(0, |since| since.as_nanos());
-        let text = format!(
-            "{} {} {number} {now}",
-            self.scope.label.1,
-            std::process::id()
-        );
-        let digits = self.scope.secret.keyed("dockerfile", &text);
-        format!("{}{digits}", context::OURS)
-    }
-
     /// The Dockerfile for the engine, and how its progress is told.
     async fn rewritten(&self, found: &Found, asked: &Asked) -> Result<(Vec<u8>, Output), Denied> {
         let given = Given {
@@ -159,11 +142,12 @@ impl Own {
             shown.insert(id.clone(), image.name.clone());
             names.insert(image.clone(), id);
         }
-        let tenant = self.scope.secret.keyed("layers", "");
+        self.begin_layers()?;
+        let tenant = self.scope.secret.layers();
         let cache = Cache {
             key: CACHE,
             tenant: &tenant,
-            once: &self.unguessable(),
+            once: &self.digits(),
         };
         let text = dockerfile::write(&file, &names, Some(cache))?;
         let label = format!("LABEL {CACHE}={tenant}");

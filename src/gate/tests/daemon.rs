@@ -232,8 +232,7 @@ impl Daemon {
             // As the engine does, a list has only what the filter lets through.
             Some(list) if query.get("filters").is_some_and(|it| it.contains("label")) => {
                 let filters = query.text("filters");
-                let is_filtered =
-                    filters.contains("made-by=7") || filters.contains("made-by-image=7");
+                let is_filtered = filters.contains("made-by=7");
                 let list = if is_filtered { list } else { json!([]) };
                 (StatusCode::OK, list.to_string())
             }
@@ -302,5 +301,5 @@ impl Daemon {
 fn described(given: &BTreeMap<String, String>, id: &str) -> Value {
     let names = given.iter().filter(|(_, it)| *it == id);
     let names: Vec<&String> = names.map(|(name, _)| name).collect();
-    json!({ "Id": id, "RepoTags": names, "RepoDigests": [] })
+    json!({ "Id": id, "RepoTags": names, "RepoDigests": [], "Size": 3 })
 }

@@ -16,7 +16,7 @@ fn things() -> Answers {
         ),
         (
             "GET /containers/json",
-            json!([{ "Id": MINE, "Names": ["/app"], "Created": 5, "SizeRw": 7, "ImageID": "i", "State": "exited",
+            json!([{ "Id": MINE, "Names": ["/dockmaster-7.app"], "Created": 5, "SizeRw": 7, "ImageID": "i", "State": "exited",
                 "Mounts": [{ "Name": "data" }] }]),
         ),
         (
@@ -29,11 +29,6 @@ fn things() -> Answers {
             { "Name": "data" }, { "Name": "0a", "Labels": { "com.docker.volume.anonymous": "" } },
         ] }),
         ),
-        (
-            "GET /images/json",
-            json!([{ "Id": "i", "Size": 3, "Labels": { "dockmaster.made-by-image": "7" } }]),
-        ),
-        ("DELETE /images/i", json!([])),
         (
             "GET /v1.44/containers/1111111111111111111111111111111111111111111111111111111111111111/changes",
             json!([]),
@@ -69,11 +64,6 @@ async fn a_prune_removes_one_by_one_what_is_the_job_s() {
             "DELETE /volumes/0a ".to_owned(),
             "0a",
         ),
-        (
-            "POST /images/prune",
-            "DELETE /images/i?noprune=1 ".to_owned(),
-            "\"Deleted\":\"i\"",
-        ),
     ] {
         let fixture = Fixture::open(things());
         let (status, answer) = fixture.ask(request, "").await;
@@ -101,19 +91,66 @@ async fn a_prune_removes_one_by_one_what_is_the_job_s() {
     assert_eq!(fixture.changes().len(), 2);
 }
 
+const ALL: &str = "POST /images/prune?filters=%7B%22dangling%22:%5B%22false%22%5D%7D";
+
 #[tokio::test]
-async fn an_image_made_of_a_container_is_labelled_as_the_job_s() {
+async fn a_prune_takes_images_of_the_job_s_alone_whatever_their_labels_say() {
+    let labelled = json!({ "dockmaster.made-by-image": "7", "dockmaster.made-by": "7" });
+    let fixture = Fixture::open(vec![
+        (
+            "GET /images/json",
+            json!([
+                { "Id": "sha256:theirs", "RepoTags": null, "Labels": labelled },
+                { "Id": "sha256:hosts", "RepoTags": ["app:1"], "Labels": labelled },
+            ]),
+        ),
+        ("GET /containers/json", json!([])),
+    ]);
+    for request in ["POST /images/prune", ALL] {
+        let (status, answer) = fixture.ask(request, "").await;
+        assert_eq!(status, 200, "{answer}");
+        assert!(answer.contains("\"ImagesDeleted\":[]"), "{answer}");
+    }
+    let (_, listed) = fixture.ask("GET /images/json?all=1", "").await;
+    assert!(!listed.contains("sha256:"), "{listed}");
+    let one = fixture
+        .ask("DELETE /images/sha256:theirs?force=1", "")
+        .await;
+    assert!((400..500).contains(&one.0), "{}", one.1);
+    assert!(fixture.changes().is_empty(), "{:?}", fixture.changes());
+}
+
+#[tokio::test]
+async fn a_prune_of_all_images_leaves_those_that_a_container_uses() {
+    let fixture = Fixture::open(vec![(
+        "GET /containers/json",
+        json!([{ "Id": MINE, "Names": ["/dockmaster-7.app"], "ImageID": "sha256:3" }]),
+    )]);
+    let own = |name: &str| format!("{}{name}", fixture.names.prefix());
+    fixture.give(&fixture.names.hidden("1"), "sha256:1");
+    fixture.give(&own("app:1"), "sha256:2");
+    fixture.give(&own("used:1"), "sha256:3");
+    for (request, gone) in [("POST /images/prune", "sha256:1"), (ALL, "sha256:2")] {
+        let (_, answer) = fixture.ask(request, "").await;
+        let told = format!("[{{\"Deleted\":\"{gone}\"}}]");
+        assert!(answer.contains(&told), "{answer}");
+    }
+    assert!(fixture.id(&own("used:1")).is_some());
+    assert!(fixture.id(&own("app:1")).is_none());
+}
+
+#[tokio::test]
+async fn an_image_made_of_a_container_has_a_name_of_the_job_s() {
     let fixture = Fixture::open(things());
     let (status, answer) = fixture
         .ask("POST /commit?container=app", r#"{"Labels":{"a":"b"}}"#)
         .await;
     assert_eq!(status, 200, "{answer}");
-    let labels = r#""Labels":{"a":"b","dockmaster.job":"","dockmaster.made-by":"","dockmaster.made-by-image":"7"}"#;
+    let labels = r#""Labels":{"a":"b","dockmaster.job":"","dockmaster.made-by":""}"#;
     let changes = fixture.changes();
-    assert!(
-        changes[0].contains(labels) && changes[0].contains(MINE),
-        "{changes:?}"
-    );
+    for part in [labels, MINE, &hidden(&fixture)] {
+        assert!(changes[0].contains(part), "{changes:?}");
+    }
     for (request, body) in [
         (
             "POST /commit?container=app",
@@ -132,13 +169,12 @@ async fn an_image_made_of_a_container_is_labelled_as_the_job_s() {
 }
 
 #[tokio::test]
-async fn an_imported_image_is_labelled_as_the_job_s_before_its_own_changes() {
+async fn an_imported_image_has_a_name_of_the_job_s() {
     let fixture = Fixture::open(things());
     let request = "POST /images/create?fromSrc=-&changes=ENV%20A=b%20%5C";
     assert_eq!(fixture.ask(request, "tar").await.0, 200);
-    let ours = "changes=LABEL+%22dockmaster.made-by-image%22%3D%227%22&changes=ENV";
     let changes = fixture.changes();
-    assert!(changes[0].contains(ours), "{changes:?}");
+    assert!(changes[0].contains(&hidden(&fixture)), "{changes:?}");
     for request in [
         "POST /images/create?fromSrc=http://10.0.0.1/x.tar&repo=x",
         "POST /images/create?fromSrc=-&changes=LABEL%20dockmaster.cache=x",
@@ -148,9 +184,16 @@ async fn an_imported_image_is_labelled_as_the_job_s_before_its_own_changes() {
     assert_eq!(fixture.changes().len(), 1);
 }
 
+/// How the name begins that an image gets without one of its own, in a query.
+fn hidden(fixture: &Fixture) -> String {
+    let prefix = fixture.names.prefix();
+    prefix.replace('/', "%2Fdockmaster-kept&tag=")
+}
+
 #[tokio::test]
 async fn the_disk_s_usage_is_that_of_the_job_s_things() {
     let fixture = Fixture::open(things());
+    fixture.give(&fixture.names.hidden("1"), "sha256:i");
     let (_, answer) = fixture.ask("GET /system/df", "").await;
     for word in [
         "\"LayersSize\":3",

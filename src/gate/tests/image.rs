@@ -305,9 +305,14 @@ async fn the_names_of_a_job_go_with_it_and_no_others() {
 async fn names_of_jobs_that_nobody_knows_go_and_those_of_live_jobs_stay() {
     let fixture = fixture(vec![]);
     let live = || Ok(vec!["7".to_owned()]);
+    let dead = crate::store::host_secret(fixture.state()).unwrap();
+    let dead = format!("dockmaster-{}.invalid/app:1", dead.of_job("8"));
+    fixture.give(&dead, THEIRS);
     let swept = crate::gate::sweep_names(&fixture.engine(), fixture.state(), live).await;
     assert_eq!(swept.unwrap().removed, 1);
-    assert_eq!(fixture.id(&theirs()), None);
+    assert_eq!(fixture.id(&dead), None);
+    // Another installation's, which knows itself whether the job lives.
+    assert_eq!(fixture.id(&theirs()).unwrap(), THEIRS);
     assert_eq!(fixture.id(&private(&fixture, "app:1")).unwrap(), MINE);
     assert_eq!(fixture.id("docker.io/library/host:1").unwrap(), HOST);
 }

@@ -94,6 +94,26 @@ async fn a_name_means_to_the_host_what_it_meant_before_the_push() {
 }
 
 #[tokio::test]
+async fn a_name_that_a_push_has_for_its_length_opens_its_image_to_nobody() {
+    let fixture = fixture(&pushed(), false);
+    let theirs = "sha256:2222222222222222222222222222222222222222222222222222222222222222";
+    fixture.give(
+        &format!("dockmaster-{}.invalid/x:1", "c".repeat(32)),
+        theirs,
+    );
+    let names = HostNames::new(&fixture.engine(), fixture.state());
+    let lent = names.lend("docker.io/library/shared:9", theirs).await;
+    let lent = lent.unwrap();
+    // The list that a client asks for, and the one in which an id is looked up.
+    let (_, listed) = fixture.ask("GET /images/json", "").await;
+    assert!(listed.contains(MINE), "{listed}");
+    assert!(!listed.contains(theirs), "{listed}");
+    let looked = fixture.ask(&format!("GET /images/{theirs}/json"), "").await;
+    assert_eq!(looked.0, 404, "{}", looked.1);
+    lent.give_back().await.unwrap();
+}
+
+#[tokio::test]
 async fn what_a_killed_push_left_is_put_right_by_the_next_and_by_a_sweep() {
     for is_swept in [true, false] {
         let fixture = fixture(&pushed(), false);

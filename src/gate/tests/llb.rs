@@ -46,7 +46,7 @@ fn cache_mount(id: &str) -> Bytes {
 fn judged(definition: &[u8]) -> Result<(), String> {
     let prefixes = ["dockmaster-00.invalid/".to_owned()];
     let realm = Realm {
-        label: &(String::new(), String::new()),
+        unnamed: "",
         word: "00",
         prefixes: &prefixes,
         is_frontend: &|_| false,

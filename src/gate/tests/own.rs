@@ -5,6 +5,7 @@ use serde_json::json;
 use super::daemon::{Answers, Fixture};
 
 const MINE: &str = "1111111111111111111111111111111111111111111111111111111111111111";
+const LABELLED: &str = "5555555555555555555555555555555555555555555555555555555555555555";
 const EXEC: &str = "3333333333333333333333333333333333333333333333333333333333333333";
 const OTHER_EXEC: &str = "4444444444444444444444444444444444444444444444444444444444444444";
 
@@ -13,7 +14,10 @@ fn things() -> Answers {
     vec![
         (
             "GET /containers/json",
-            json!([{ "Id": MINE, "Names": ["/app"] }]),
+            json!([{ "Id": MINE, "Names": ["/dockmaster-7.app"] }, {
+                // Of the host, and of an image that has the job's labels.
+                "Id": LABELLED, "Names": ["/production"], "Labels": { "dockmaster.made-by": "7" },
+            }]),
         ),
         (
             "GET /networks",
@@ -27,6 +31,10 @@ fn things() -> Answers {
         (
             "GET /exec/4444444444444444444444444444444444444444444444444444444444444444/json",
             json!({ "ContainerID": "2222" }),
+        ),
+        (
+            "GET /exec/6666666666666666666666666666666666666666666666666666666666666666/json",
+            json!({ "ContainerID": LABELLED }),
         ),
         (
             "POST /volumes/create",
@@ -61,6 +69,51 @@ async fn an_exec_in_another_job_s_container_is_not_there() {
     assert!(fixture.changes().is_empty());
     let answer = fixture.ask(&format!("GET /exec/{EXEC}/json"), "").await;
     check(&answer, 200, MINE);
+}
+
+#[tokio::test]
+async fn a_container_with_the_job_s_label_alone_is_not_there() {
+    let fixture = Fixture::open(things());
+    for name in ["production", LABELLED, &LABELLED[..12]] {
+        for request in [
+            format!("GET /containers/{name}/json"),
+            format!("POST /containers/{name}/exec"),
+            format!("DELETE /containers/{name}?force=1"),
+        ] {
+            assert_eq!(fixture.ask(&request, "{}").await.0, 404, "{request}");
+        }
+    }
+    let exec = format!("GET /exec/{}/json", "6".repeat(64));
+    assert_eq!(fixture.ask(&exec, "").await.0, 404);
+    for list in ["GET /containers/json?all=1", "GET /system/df"] {
+        let (status, answer) = fixture.ask(list, "").await;
+        assert!(status == 200 && answer.contains(MINE), "{list}: {answer}");
+        assert!(!answer.contains(LABELLED), "{list}: {answer}");
+    }
+    fixture.ask("POST /containers/prune", "").await;
+    let label = ("dockmaster.made-by", "7");
+    let swept = crate::gate::sweep(&fixture.engine(), fixture.state(), label).await;
+    swept.unwrap();
+    let changes = fixture.changes();
+    assert!(changes.iter().any(|it| it.contains(MINE)), "{changes:?}");
+    assert!(
+        !changes.iter().any(|it| it.contains(LABELLED)),
+        "{changes:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_container_has_a_name_of_the_job_s_though_nobody_gave_one() {
+    let fixture = Fixture::open(things());
+    let body = r#"{"Image":"shared"}"#;
+    check(
+        &fixture.ask("POST /containers/create", body).await,
+        200,
+        MINE,
+    );
+    let changes = fixture.changes();
+    let made = changes.iter().find(|it| it.contains("/create")).unwrap();
+    assert!(made.contains("create?name=dockmaster-7.job_"), "{made}");
 }
 
 #[tokio::test]

@@ -1,11 +1,12 @@
 //! What a build asks of `BuildKit` directly.
 
 use crate::docker::reference::Reference;
-use crate::gate::build::Build;
 use crate::gate::build::known::Realm;
 use crate::gate::build::proto::{control, gateway};
 use crate::gate::build::solve::{Method, is_open, judge};
 use crate::gate::build::wire;
+use crate::gate::build::{Build, form};
+use crate::gate::query::Query;
 use crate::gate::refusal::Denied;
 
 fn text(number: u8, text: &str) -> Vec<u8> {
@@ -29,10 +30,9 @@ fn exporter(part: &[u8]) -> Vec<u8> {
 
 fn judged(method: Method, parts: &[Vec<u8>]) -> Result<(Build, Vec<u8>), Denied> {
     let mut build = Build::default();
-    let label = ("dockmaster.gate-image".to_owned(), "7".to_owned());
     let prefixes = ["dockmaster-00.invalid/".to_owned()];
     let realm = Realm {
-        label: &label,
+        unnamed: "dockmaster-00.invalid/dockmaster-kept:1",
         word: "00",
         prefixes: &prefixes,
         is_frontend: &|name| name == "docker/dockerfile:1",
@@ -45,7 +45,6 @@ fn judged(method: Method, parts: &[Vec<u8>]) -> Result<(Build, Vec<u8>), Denied>
 /// What is forced on each build.
 fn forced(number: u8) -> Vec<u8> {
     [
-        pair(number, "label:dockmaster.gate-image", "7"),
         pair(number, "add-hosts", "dockmaster-00.invalid=127.0.0.1"),
         pair(number, "build-arg:BUILDKIT_CACHE_MOUNT_NS", "dockmaster-00"),
         pair(number, "image-resolve-mode", "local"),
@@ -86,6 +85,55 @@ fn a_build_passes_with_what_is_forced() {
         forced(7),
     ];
     assert_eq!(message, parts.concat());
+}
+
+/// Nothing but a name says whose an image is.
+#[test]
+fn an_image_that_stays_with_the_engine_has_a_name_whatever_the_client_says() {
+    let name = "dockmaster-00.invalid/dockmaster-kept:1";
+    let of = |parts: &[Vec<u8>]| judged(Method::Control, parts).unwrap().1;
+    for unnamed in [vec![], pair(4, "name", ""), pair(4, "name", ",")] {
+        let written = of(&[text(3, "moby"), unnamed]);
+        assert!(contains(&written, &pair(4, "name", name)), "{written:?}");
+        assert!(!contains(&written, &pair(4, "name", "")), "{written:?}");
+    }
+    let listed = |kind: &str, more: &[u8]| of(&[exporter(&[&text(1, kind), more].concat())]);
+    for kind in ["moby", "image"] {
+        assert!(contains(&listed(kind, &[]), &pair(2, "name", name)));
+        let named = listed(kind, &pair(2, "name", "app"));
+        assert!(!contains(&named, &pair(2, "name", name)), "{named:?}");
+    }
+    assert!(!contains(&listed("tar", &[]), name.as_bytes()));
+    for (query, is_given) in [
+        ("", true),
+        ("&t=", true),
+        ("&t=app", false),
+        (
+            r#"&outputs=[{"Type":"moby","Attrs":{"name":"app"}}]"#,
+            false,
+        ),
+        (r#"&outputs=[{"Type":"moby","Attrs":{"name":""}}]"#, true),
+    ] {
+        let given = format!("version=2&remote=client-session{query}");
+        let form = formed(&Query::parse(&given));
+        let names: Vec<&str> = form.all("t").collect();
+        assert_eq!(names.contains(&name), is_given, "{query}: {names:?}");
+    }
+}
+
+/// The query of a build through `BuildKit`, for the engine.
+fn formed(query: &Query) -> Query {
+    let prefixes = [];
+    let realm = Realm {
+        unnamed: "dockmaster-00.invalid/dockmaster-kept:1",
+        word: "00",
+        prefixes: &prefixes,
+        is_frontend: &|_| false,
+        seal: &|_| "0123456789abcdef".to_owned(),
+    };
+    form::judge(query, realm, &mut Build::default())
+        .unwrap()
+        .query
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::{
     docker::{engine::Object, name, spec::Mount},
     failure::Failure,
     gate::{Gate, GateFolder, Layers, Trimmed},
+    store::host_secret,
 };
 
 /// Where clients in the job's container look for Docker.
@@ -72,6 +73,7 @@ impl DockerJob<'_> {
 
 /// Gives up kept layers of an engine beyond the lane's budget, the least used first.
 pub(crate) async fn trim_layers(config: &Config, lane: &DockerLane) -> Result<Trimmed, Failure> {
-    let layers = Layers::new(lane.engine(), layers(config, lane));
+    let host = host_secret(&config.state_dir)?;
+    let layers = Layers::new(lane.engine(), layers(config, lane), host);
     Ok(layers.trim(lane.build_cache.value()).await?)
 }

@@ -7,6 +7,7 @@ use super::{image::Local, job::DockerJob};
 use crate::{
     docker::{
         helper::{self, Recipe},
+        name,
         reference::Reference,
     },
     failure::Failure,
@@ -77,8 +78,10 @@ impl DockerJob<'_> {
         self.import(archive, &tag).await
     }
 
-    async fn import(&self, archive: File, name: &str) -> Result<String, Failure> {
-        self.engine.import(helper::stream(archive), name).await?;
-        self.made_image(name).await
+    async fn import(&self, archive: File, image: &str) -> Result<String, Failure> {
+        let label = (name::INSTALLATION, self.names.mark());
+        let archive = helper::stream(archive);
+        self.engine.import(archive, image, label).await?;
+        self.made_image(image).await
     }
 }

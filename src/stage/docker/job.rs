@@ -12,6 +12,7 @@ use crate::{
     },
     failure::Failure,
     runner,
+    store::host_secret,
 };
 
 /// One job of the docker lane, and what the engine holds of it.
@@ -29,7 +30,8 @@ impl<'a> DockerJob<'a> {
         lane: &'a DockerLane,
     ) -> Result<Self, Failure> {
         let engine = Engine::connect(&lane.docker_host).await?;
-        let names = Names::new(&context.job, runner::of_caller());
+        let mark = host_secret(&context.config.state_dir)?.mark();
+        let names = Names::new(&context.job, runner::of_caller(), mark);
         let label = engine::job_label(names.key());
         let containers = engine.containers(&label).await?;
         Ok(Self {

@@ -32,8 +32,9 @@ pub fn job_scope(
     slot: &str,
 ) -> Result<Scope, Failure> {
     let tenant = Tenant::of(job);
-    let secret = host_secret(&config.state_dir)?.of_tenant(&tenant);
-    let names = Names::new(job, runner::of_caller());
+    let host = host_secret(&config.state_dir)?;
+    let (secret, mark) = (host.of_tenant(&tenant), host.mark());
+    let names = Names::new(job, runner::of_caller(), mark.clone());
     let folder = GateFolder::new(&config.run_dir, names.key());
     let workspace = |path: &Path, what| Workspace {
         path: path.to_string_lossy().into_owned(),
@@ -49,6 +50,7 @@ pub fn job_scope(
         labels: BTreeMap::from([
             (name::JOB.into(), names.key().into()),
             (name::RUNNER.into(), runner::of_caller()),
+            (name::INSTALLATION.into(), mark),
             (name::ROLE.into(), String::new()),
         ]),
         network: names.network(),
