@@ -108,6 +108,7 @@ fn told_state(survey: &Result<Survey, String>, versions: &[Release]) -> (bool, S
 
 fn told_container(container: &Container, versions: &[Release]) -> (bool, String) {
     let (is_serving, health) = match (container.is_running, container.health) {
+        (false, _) if container.is_paused => (false, "paused"),
         (false, _) => (false, "not running"),
         (true, Health::Starting) => (false, "starting"),
         (true, Health::Healthy) => (true, "healthy"),
@@ -179,6 +180,7 @@ mod tests {
             image: version.into(),
             digests: vec![reference],
             is_running: true,
+            is_paused: false,
             health: Health::Healthy,
             restarts: 0,
         };

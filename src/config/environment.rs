@@ -22,6 +22,8 @@ pub struct Environment {
     pub compose: Compose,
     pub balancer: Balancer,
     pub hosts: Vec<HostEntry>,
+    /// How a release is asked from here whether it answers.
+    pub probe: Option<Probe>,
     #[serde(default)]
     pub rollout: Rollout,
 }
@@ -107,6 +109,22 @@ pub struct HostEntry {
     pub server_id: String,
 }
 
+/// What is asked of a new container over HTTP, from this server, before it gets requests.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Probe {
+    /// Path and query, `/healthz`.
+    pub path: String,
+    /// On the host; `balancer.port` when absent, or `compose.port` without a balancer.
+    pub port: Option<u16>,
+    /// The status that is expected; any of 200 to 299 when absent.
+    pub status: Option<u16>,
+    /// Text that the body has to hold.
+    pub body: Option<String>,
+    /// The `Host` header, where the service answers to its name alone.
+    pub host: Option<String>,
+}
+
 /// How carefully.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -167,6 +185,14 @@ impl Environment {
             .unwrap_or_default()
     }
 
+    /// The port of each host that the balancer sends requests to.
+    pub fn host_port(&self) -> u16 {
+        match self.balancer.port {
+            0 => self.compose.port,
+            port => port,
+        }
+    }
+
     /// What the types cannot say, all of it: each line names its key.
     pub(super) fn problems(&self) -> Vec<String> {
         let mut names = BTreeSet::new();
@@ -199,6 +225,14 @@ impl Environment {
         }
         if self.hosts.is_empty() {
             problems.push("there are no [[hosts]]".into());
+        }
+        if let Some(probe) = &self.probe {
+            if !probe.path.starts_with('/') {
+                problems.push(format!("probe.path `{}` does not begin with /", probe.path));
+            }
+            if let Some(status) = probe.status.filter(|it| !(100..600).contains(it)) {
+                problems.push(format!("probe.status {status} is no HTTP status"));
+            }
         }
         if !self.compose.directory.starts_with('/') {
             problems.push("compose.directory is not an absolute path".into());

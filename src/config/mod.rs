@@ -22,7 +22,7 @@ use std::{
 use serde::Deserialize;
 
 pub use environment::{
-    Balancer, Compose, Environment, HostEntry, Policy, Refs, Release, Rollout, Ssh,
+    Balancer, Compose, Environment, HostEntry, Policy, Probe, Refs, Release, Rollout, Ssh,
 };
 pub use error::ConfigError;
 pub use lane::{DeployLane, DockerApi, DockerLane, Lane, PullPolicy};

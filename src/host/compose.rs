@@ -41,6 +41,13 @@ impl Compose {
         same.or(newest).cloned()
     }
 
+    /// The command line that prints what the files say.
+    pub(super) fn config(&self, project: &str) -> Vec<String> {
+        let mut line = self.command.clone();
+        line.extend(["-p", project, "config"].map(str::to_owned));
+        line
+    }
+
     /// The command line that makes one service run what the files say, and touches no other.
     pub(super) fn up(&self, project: &str, service: &str) -> Vec<String> {
         let mut line = self.command.clone();

@@ -5,7 +5,7 @@ use std::{collections::HashMap, path::Path, rc::Rc, time::Duration};
 use bollard::{
     Docker,
     errors::Error as BollardError,
-    models::{ContainerInspectResponse, ContainerSummary, HealthStatusEnum},
+    models::{ContainerInspectResponse, ContainerSummary, ImageInspect},
     query_parameters::{
         CreateImageOptionsBuilder, EventsOptionsBuilder, ListContainersOptionsBuilder,
         RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder,
@@ -14,7 +14,7 @@ use bollard::{
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
-use super::{ENGINE_SOCKET, Events, Host, Link, error, error::RemoteError};
+use super::{ENGINE_SOCKET, Events, Host, Link, container, error, error::RemoteError};
 use crate::{
     docker::{
         engine::connect,
@@ -23,8 +23,22 @@ use crate::{
     },
     host::compose::{self, Compose},
     host::ssh::Script,
-    rollout::port::{Container, Health, Release},
+    rollout::port::{Container, Release},
 };
+
+/// What can change the verdict on a container. Each probe of a HEALTHCHECK is an event too (`exec_…`)
+/// and changes nothing.
+const CHANGES: [&str; 9] = [
+    "create",
+    "destroy",
+    "die",
+    "health_status",
+    "pause",
+    "rename",
+    "restart",
+    "start",
+    "unpause",
+];
 
 /// Seconds the engine may take to answer one call. Streams are not bound by it.
 const TIMEOUT: u64 = 60;
@@ -129,7 +143,7 @@ impl Host {
     }
 
     /// Calls the engine.
-    async fn engine<T>(
+    pub(super) async fn engine<T>(
         &self,
         what: &str,
         call: impl AsyncFn(&Docker) -> Result<T, BollardError>,
@@ -208,19 +222,27 @@ impl Host {
         };
         let image = found.image.clone().unwrap_or_default();
         let digests = self.digests(&image).await?.unwrap_or_default();
-        Ok(Some(container(found, image, digests)))
+        Ok(Some(container::read(found, image, digests)))
     }
 
-    async fn inspect(&self, id: &str) -> Result<Option<ContainerInspectResponse>, RemoteError> {
+    pub(super) async fn inspect(
+        &self,
+        id: &str,
+    ) -> Result<Option<ContainerInspectResponse>, RemoteError> {
         let call = async |docker: &Docker| optional(docker.inspect_container(id, None).await);
         self.engine("inspect a container", call).await
     }
 
     /// The names by digest of a local image; `None` when it is not local.
     async fn digests(&self, image: &str) -> Result<Option<Vec<String>>, RemoteError> {
-        let call = async |docker: &Docker| optional(docker.inspect_image(image).await);
-        let found = self.engine("inspect an image", call).await?;
+        let found = self.image(image).await?;
         Ok(found.map(|image| image.repo_digests.unwrap_or_default()))
+    }
+
+    /// A local image; `None` when there is none.
+    pub(super) async fn image(&self, image: &str) -> Result<Option<ImageInspect>, RemoteError> {
+        let call = async |docker: &Docker| optional(docker.inspect_image(image).await);
+        self.engine("inspect an image", call).await
     }
 
     /// True when the engine has exactly that release.
@@ -228,17 +250,6 @@ impl Host {
         let reference = release.reference();
         let digests = self.digests(&reference).await?;
         Ok(digests.is_some_and(|digests| digests.contains(&reference)))
-    }
-
-    /// The container's first process as the host numbers it, and whether it has a network of its
-    /// own; `None` when it does not run.
-    pub(super) async fn namespace(&self, id: &str) -> Result<Option<(i64, bool)>, RemoteError> {
-        let found = self.inspect(id).await?;
-        Ok(found.and_then(|found| {
-            let pid = found.state?.pid.filter(|pid| *pid > 0)?;
-            let mode = found.host_config.and_then(|config| config.network_mode);
-            Some((pid, mode.as_deref() != Some("host")))
-        }))
     }
 
     /// Pulls, with the account only where it belongs.
@@ -325,6 +336,7 @@ impl Host {
         let link = self.link().await?;
         let mut filters = self.labels();
         filters.insert("type", vec!["container".to_owned()]);
+        filters.insert("event", CHANGES.map(str::to_owned).to_vec());
         let mut options = EventsOptionsBuilder::new().filters(&filters);
         if let Some(time) = self.surveyed.borrow().as_deref() {
             options = options.since(time);
@@ -338,29 +350,6 @@ impl Host {
 fn skip_ready(events: &mut Events) {
     use futures_util::FutureExt;
     while let Some(Some(Ok(()))) = events.next().now_or_never() {}
-}
-
-fn container(found: ContainerInspectResponse, image: String, digests: Vec<String>) -> Container {
-    let state = found.state.unwrap_or_default();
-    let health = state.health.and_then(|health| health.status);
-    let config = found.config.unwrap_or_default();
-    Container {
-        id: found.id.unwrap_or_default(),
-        reference: config.image.unwrap_or_default(),
-        image,
-        digests,
-        is_running: state.running.unwrap_or(false) && !state.restarting.unwrap_or(false),
-        health: match health {
-            Some(HealthStatusEnum::STARTING) => Health::Starting,
-            Some(HealthStatusEnum::HEALTHY) => Health::Healthy,
-            Some(HealthStatusEnum::UNHEALTHY) => Health::Unhealthy,
-            Some(HealthStatusEnum::NONE | HealthStatusEnum::EMPTY) | None => Health::None,
-        },
-        restarts: found
-            .restart_count
-            .and_then(|count| count.try_into().ok())
-            .unwrap_or(0),
-    }
 }
 
 #[cfg(test)]

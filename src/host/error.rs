@@ -28,6 +28,13 @@ pub enum RemoteError {
         why: String,
         advice: String,
     },
+    /// Nobody outside would be answered, whatever the container's own check says.
+    #[error("{host} would not answer requests: {why}")]
+    Deaf { host: String, why: String },
+    #[error(
+        "{reference} has no HEALTHCHECK, nor has its service in the compose file on {host}, so nothing could say that it is healthy; add one to the Dockerfile, or a [probe] to the environment's file"
+    )]
+    NoHealthCheck { host: String, reference: String },
     #[error("the registry has no image {reference}: {message}")]
     ImageMissing { reference: String, message: String },
     #[error("{host} could not pull {reference}: {why}")]
@@ -54,15 +61,9 @@ pub enum RemoteError {
 
 impl From<RemoteError> for Failure {
     fn from(error: RemoteError) -> Self {
-        match error {
-            RemoteError::ImageMissing { .. } => Self::build(JobCode::ImageMissing, error),
-            RemoteError::Ssh(_)
-            | RemoteError::Account(_)
-            | RemoteError::Engine { .. }
-            | RemoteError::NotReady { .. }
-            | RemoteError::Pull { .. }
-            | RemoteError::Compose { .. }
-            | RemoteError::Unfinished { .. } => Self::system(error),
+        match error.code() {
+            Some(code) => Self::build(code, error),
+            None => Self::system(error),
         }
     }
 }
@@ -71,13 +72,29 @@ impl Fault for RemoteError {
     fn retry(&self) -> Retry {
         match self {
             Self::Ssh(error) => error.retry(),
-            Self::Engine { .. } => Retry::SOON,
+            Self::Engine { .. } | Self::Deaf { .. } => Retry::SOON,
             Self::Pull { retry, .. } => *retry,
             Self::Account(_)
             | Self::NotReady { .. }
+            | Self::NoHealthCheck { .. }
             | Self::ImageMissing { .. }
             | Self::Compose { .. }
             | Self::Unfinished { .. } => Retry::Never,
+        }
+    }
+
+    fn code(&self) -> Option<JobCode> {
+        match self {
+            Self::ImageMissing { .. } => Some(JobCode::ImageMissing),
+            Self::NoHealthCheck { .. } => Some(JobCode::Malformed),
+            Self::Ssh(_)
+            | Self::Account(_)
+            | Self::Engine { .. }
+            | Self::NotReady { .. }
+            | Self::Deaf { .. }
+            | Self::Pull { .. }
+            | Self::Compose { .. }
+            | Self::Unfinished { .. } => None,
         }
     }
 }

@@ -6,8 +6,12 @@
 
 mod account;
 mod compose;
+mod container;
 mod engine;
 mod error;
+mod http;
+mod keep;
+mod probe;
 mod replace;
 mod script;
 mod socket;
@@ -26,6 +30,7 @@ use crate::{
 use account::Account;
 use compose::Compose;
 pub use error::RemoteError;
+use http::Http;
 use script::Answer;
 use ssh::{Connection, Script, Session};
 
@@ -42,6 +47,7 @@ pub struct Host {
     directory: String,
     /// The port inside the container.
     port: u16,
+    probe: Option<Http>,
     account: Option<Account>,
     link: RefCell<Option<Rc<Link>>>,
     compose: OnceCell<Option<Compose>>,
@@ -73,6 +79,7 @@ impl Host {
             service: environment.compose.service.clone(),
             directory: environment.compose.directory.clone(),
             port: environment.compose.port,
+            probe: Http::open(environment, host)?,
             account: Account::load(registry)?,
             link: RefCell::default(),
             compose: OnceCell::new(),
@@ -148,32 +155,28 @@ impl port::Remote for Host {
 
     async fn pull(&self, release: &Release, say: &dyn Fn(&str)) -> Result<(), RemoteError> {
         self.check_project().await?;
+        self.check_sight().await?;
         if !self.has(release).await? {
             self.fetch(release, say).await?;
         }
-        if self.has(release).await? {
-            return Ok(());
+        if !self.has(release).await? {
+            return Err(error::pull_error(
+                &self.name,
+                &release.reference(),
+                "after the pull the engine does not know the image by that digest",
+            ));
         }
-        Err(error::pull_error(
-            &self.name,
-            &release.reference(),
-            "after the pull the engine does not know the image by that digest",
-        ))
+        self.keep(release).await?;
+        self.check_health_check(release).await
     }
 
     async fn connections(&self, container: &str) -> Result<u64, RemoteError> {
-        let Some((pid, is_own_namespace)) = self.namespace(container).await? else {
-            return Ok(0);
-        };
-        let script = Script {
-            what: "count connections",
-            // The process may end at any moment: no table is no connection.
-            text: "cat \"/proc/$1/net/tcp\" \"/proc/$1/net/tcp6\" 2>/dev/null; exit 0",
-            arguments: &[&pid.to_string()],
-            limit: LOOK,
-        };
-        let tables = self.session.script(&script).await?;
-        Ok(socket::established(&tables, self.port, is_own_namespace))
+        let sockets = self.sockets(container).await?;
+        Ok(sockets.map_or(0, |sockets| sockets.established))
+    }
+
+    async fn probe(&self, container: &str) -> Result<(), RemoteError> {
+        self.probe_container(container).await
     }
 
     async fn switch(&self, attempt: &str, reference: &str) -> Result<(), RemoteError> {

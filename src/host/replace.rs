@@ -60,7 +60,7 @@ impl Host {
     }
 
     /// As `compose`, when there is no going on without it.
-    async fn needed_compose(&self) -> Result<&Compose, RemoteError> {
+    pub(super) async fn needed_compose(&self) -> Result<&Compose, RemoteError> {
         let made_by = self.service_containers().await?.compose_version();
         self.compose(made_by.as_deref())
             .await?
@@ -114,6 +114,7 @@ impl Host {
             | Answer::Switching
             | Answer::Compose(_)
             | Answer::Free
+            | Answer::HealthCheck(_)
             | Answer::Log(_) => None,
         })
     }

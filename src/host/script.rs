@@ -18,6 +18,8 @@ pub(super) enum Answer {
         why: String,
         file: String,
     },
+    /// Whether the service has a health check of the compose file's.
+    HealthCheck(bool),
     /// Somebody's attempt did not end in time.
     Busy,
     /// No attempt runs, and the one asked for has not been made.
@@ -52,6 +54,7 @@ fn answer(line: &str) -> Option<Answer> {
                 file: file.to_owned(),
             }
         }
+        "health-check" => Answer::HealthCheck(rest.trim().parse().ok()?),
         "busy" => Answer::Busy,
         "free-to-start" => Answer::Free,
         "ended" => Answer::Ended(rest.trim().parse().ok()?),

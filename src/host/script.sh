@@ -5,6 +5,7 @@
 #   look  DIRECTORY PROJECT DOCKER_ROOT       what an onlooker needs
 #   find                                      which Compose there is
 #   check DIRECTORY                           could it be switched?
+#   health DIRECTORY SERVICE COMMAND...       has the service a health check of its own in the files?
 #   await PROJECT ATTEMPT SECONDS             waits for what is under way; tells how ATTEMPT ended
 #   start DIRECTORY PROJECT ATTEMPT SECONDS TEXT COMMAND...
 #                                             writes the override and runs COMMAND, detached
@@ -57,6 +58,27 @@ check() {
         return 1
     fi
     if ! [ -w "$directory" ]; then answer "refuse unwritable $directory"; return 1; fi
+}
+
+# COMMAND prints all files as one, two spaces a level, in every generation. Nothing but the answer leaves
+# the host: what it prints may hold secrets.
+health() {
+    directory=$1 service=$2
+    shift 2
+    cd "$directory" || return 1
+    "$@" 2>/dev/null | awk -v service="$service" '
+        /^[^ ]/ { in_services = ($1 == "services:") }
+        in_services && /^  [^ ]/ {
+            name = $1
+            gsub(/[:"\047]/, "", name)
+            is_service = (name == service)
+            if (is_service) { seen = 1 }
+            in_check = 0
+        }
+        in_services && is_service && /^    [^ ]/ { in_check = ($1 == "healthcheck:"); if (in_check) { has = 1 } }
+        in_check && ($0 ~ /disable: true/ || $0 ~ /- "?NONE"?$/) { off = 1 }
+        END { if (seen) { print "dockmaster health-check " ((has && !off) ? "true" : "false") } }
+    '
 }
 
 # Tells how an attempt ended, if it has.

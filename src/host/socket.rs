@@ -1,24 +1,62 @@
-//! The kernel's table of TCP sockets, `/proc/<pid>/net/tcp` and `tcp6`, as far as a drain needs it.
+//! The kernel's table of TCP sockets, `/proc/<pid>/net/tcp` and `tcp6`: who listens, who is connected.
 
 /// The state ESTABLISHED.
 const ESTABLISHED: &str = "01";
 
-/// Counts the established connections that were made to `port`. Rows of both tables may come in one
-/// text; lines that are no rows are left out.
+/// The state LISTEN.
+const LISTEN: &str = "0A";
+
+/// What both tables of one network namespace say of a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sockets {
+    /// True when there was a table at all: another user's process may be hidden (hidepid), and a
+    /// process that has just ended has none.
+    pub(super) is_seen: bool,
+    pub(super) listens: Listens,
+    /// Connections made to the port that are established.
+    pub(super) established: u64,
+}
+
+/// Who can reach a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Listens {
+    Nobody,
+    /// Whoever is in the same network namespace.
+    Loopback,
+    Everybody,
+}
+
+/// Reads what both tables say of `port`. Their rows may come in one text; lines that are no rows are
+/// left out.
 ///
 /// With `is_own_namespace` the table is the container's own: who comes over its loopback there is
 /// the image's HEALTHCHECK, which goes on for as long as the container lives.
-pub(super) fn established(tables: &str, port: u16, is_own_namespace: bool) -> u64 {
-    let rows = tables.lines().filter_map(row);
-    let ours = rows
-        .filter(|row| row.state == ESTABLISHED && row.local_port == port)
-        .filter(|row| !(is_own_namespace && is_loopback(row.peer)));
-    ours.count().try_into().unwrap_or(u64::MAX)
+pub(super) fn read(tables: &str, port: u16, is_own_namespace: bool) -> Sockets {
+    let ours = || {
+        let rows = tables.lines().filter_map(row);
+        rows.filter(|row| row.local_port == port)
+    };
+    let is_far = |row: &Row<'_>| !(is_own_namespace && is_loopback(row.peer));
+    let established = ours().filter(|row| row.state == ESTABLISHED && is_far(row));
+    let listeners = ours().filter(|row| row.state == LISTEN);
+    let reach = listeners.map(|row| {
+        if is_loopback(row.local) {
+            Listens::Loopback
+        } else {
+            Listens::Everybody
+        }
+    });
+    Sockets {
+        is_seen: tables.lines().any(|line| line.contains("local_address")),
+        listens: reach.max().unwrap_or(Listens::Nobody),
+        established: established.count().try_into().unwrap_or(u64::MAX),
+    }
 }
 
 struct Row<'a> {
+    /// Addresses are in hexadecimal, each 32-bit word in the machine's own byte order.
+    local: &'a str,
     local_port: u16,
-    /// In hexadecimal, each 32-bit word in the machine's own byte order.
     peer: &'a str,
     state: &'a str,
 }
@@ -27,10 +65,11 @@ fn row(line: &str) -> Option<Row<'_>> {
     let mut words = line.split_whitespace();
     let number = words.next()?.strip_suffix(':')?;
     number.parse::<u64>().ok()?;
-    let (_, local_port) = words.next()?.split_once(':')?;
+    let (local, local_port) = words.next()?.split_once(':')?;
     let (peer, _) = words.next()?.split_once(':')?;
     let state = words.next()?;
     Some(Row {
+        local,
         local_port: u16::from_str_radix(local_port, 16).ok()?,
         peer,
         state,
@@ -66,17 +105,41 @@ mod tests {
    3: 00000000000000000000000001000000:0C3B 00000000000000000000000001000000:8B20 01 00000000:00000000 00:00000000 00000000     0        0 8 1 0 20 4 30 10 -1
 ";
 
+    fn established(tables: &str, port: u16, is_own_namespace: bool) -> u64 {
+        read(tables, port, is_own_namespace).established
+    }
+
     #[test]
     fn established_connections_to_the_port_are_counted_in_both_tables() {
         let both = format!("Welcome to app-1\n{TCP}{TCP6}");
         assert_eq!(established(&both, 3131, true), 2);
         assert_eq!(established(TCP, 8080, true), 0);
-        assert_eq!(established("", 3131, true), 0);
     }
 
     #[test]
     fn on_the_host_s_own_network_loopback_may_be_a_proxy_and_counts() {
         assert_eq!(established(TCP, 3131, false), 2);
         assert_eq!(established(TCP6, 3131, false), 3);
+    }
+
+    #[test]
+    fn what_is_not_seen_is_not_nothing() {
+        assert!(!read("", 3131, true).is_seen);
+        assert!(!read("Welcome to app-1\n", 3131, true).is_seen);
+        assert!(read(TCP, 3131, true).is_seen);
+    }
+
+    #[test]
+    fn who_listens_where_is_told_apart() {
+        assert_eq!(read(TCP, 3131, true).listens, Listens::Everybody);
+        assert_eq!(read(TCP6, 3131, true).listens, Listens::Everybody);
+        assert_eq!(read(TCP, 8080, true).listens, Listens::Nobody);
+        let inside = TCP.replace("00000000:0C3B", "0100007F:0C3B");
+        assert_eq!(read(&inside, 3131, true).listens, Listens::Loopback);
+        let mapped = TCP6.replace(
+            "00000000000000000000000000000000:0C3B",
+            "00000000000000000000000001000000:0C3B",
+        );
+        assert_eq!(read(&mapped, 3131, true).listens, Listens::Loopback);
     }
 }

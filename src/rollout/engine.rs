@@ -12,7 +12,7 @@ use super::{
     journal::{Direction, Event, Mark, Outcome, Owner, Run},
     narrate,
     plan::{self, Fleet, Planned, Refusal, Wanted},
-    port::{HostName, Journal, Narrator, Ports, Release, Remote, Weight},
+    port::{Fault, HostName, Journal, Narrator, Ports, Release, Remote, Weight},
     report::Report,
     resume::Failed,
     step::{StepError, Work},
@@ -43,6 +43,8 @@ pub enum Error {
     Pull {
         host: HostName,
         reference: String,
+        /// What the author of the job has to mend.
+        code: Option<JobCode>,
         #[source]
         source: Source,
     },
@@ -61,10 +63,13 @@ pub enum Error {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
+            Error::Pull {
+                code: Some(code), ..
+            } => Self::build(code, error),
             Error::Refused(_)
             | Error::Balancer { .. }
             | Error::Host { .. }
-            | Error::Pull { .. }
+            | Error::Pull { code: None, .. }
             | Error::Journal { .. }
             | Error::Stopped => Self::system(error),
             Error::StillStuck { .. } => Self::build(JobCode::Stuck, error),
@@ -336,6 +341,7 @@ async fn pull_on<P: Ports>(world: &World<P>, release: &Release, host: &str) -> R
             return Err(Error::Pull {
                 host: host.into(),
                 reference: release.reference(),
+                code: error.code(),
                 source: error.into(),
             });
         }

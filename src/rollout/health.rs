@@ -11,7 +11,7 @@ const LOOP: u64 = 3;
 /// What should be running.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Expected<'a> {
-    /// The new release. It must have a HEALTHCHECK, or nothing could say that it is healthy.
+    /// The new release.
     Release(&'a Release),
     /// The container of before, with or without a HEALTHCHECK, as it was.
     Previous(&'a Container),
@@ -26,11 +26,9 @@ impl Expected<'_> {
         }
     }
 
-    fn may_lack_check(&self) -> bool {
-        match self {
-            Self::Release(_) => false,
-            Self::Previous(previous) => previous.health == Health::None,
-        }
+    /// True when it has to answer a probe from outside, too.
+    pub(crate) fn is_probed(&self) -> bool {
+        matches!(self, Self::Release(_))
     }
 }
 
@@ -61,16 +59,34 @@ pub(crate) struct Proof<'a> {
     /// Container, restarts, and since when it has been healthy.
     seen: Option<(String, u64, Option<Duration>)>,
     first_restarts: Option<u64>,
+    may_lack_check: bool,
 }
 
 impl<'a> Proof<'a> {
+    /// What should be running, and how long it has to stay healthy. A release must have a
+    /// HEALTHCHECK, or nothing could say that it is healthy.
     pub(crate) fn new(expected: Expected<'a>, hold: Duration) -> Self {
+        let may_lack_check = match expected {
+            Expected::Release(_) => false,
+            Expected::Previous(previous) => previous.health == Health::None,
+        };
         Self {
             expected,
             hold,
             seen: None,
             first_restarts: None,
+            may_lack_check,
         }
+    }
+
+    /// A probe from outside says enough where the release has no HEALTHCHECK.
+    pub(crate) fn with_probe(mut self, has_probe: bool) -> Self {
+        self.may_lack_check |= has_probe;
+        self
+    }
+
+    pub(crate) fn expected(&self) -> &Expected<'a> {
+        &self.expected
     }
 
     /// Accepts a container at its first healthy look from now on.
@@ -100,9 +116,9 @@ impl<'a> Proof<'a> {
         }
         let is_healthy = match container.health {
             Health::Healthy => true,
-            Health::None => self.expected.may_lack_check(),
+            Health::None => self.may_lack_check,
             Health::Starting | Health::Unhealthy => false,
-        };
+        } && container.is_running;
         // Another container, or one more restart, and the time of being healthy begins anew.
         let since = self
             .seen
@@ -134,12 +150,12 @@ impl<'a> Proof<'a> {
         if restarts >= LOOP {
             return Some(format!("its container keeps restarting ({restarts} times)"));
         }
-        if !container.is_running && restarts == 0 {
+        if !container.is_running && !container.is_paused && restarts == 0 {
             return Some("its container has exited".into());
         }
         match container.health {
             Health::Unhealthy => Some("its health check says unhealthy".into()),
-            Health::None if !self.expected.may_lack_check() => {
+            Health::None if !self.may_lack_check => {
                 Some("it has no HEALTHCHECK, so nothing can say that it is healthy".into())
             }
             Health::None | Health::Starting | Health::Healthy => None,
@@ -167,6 +183,7 @@ mod tests {
                 image: "sha256:image".into(),
                 digests: vec!["harbor/app@sha256:new".into()],
                 is_running: true,
+                is_paused: false,
                 health,
                 restarts,
             }),
@@ -232,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_become_healthy_fails_at_once() {
+    fn what_cannot_become_healthy_fails_at_once_and_a_pause_is_waited_out() {
         use Health::{Healthy, None, Unhealthy};
         check(
             &[survey(Unhealthy, 0, "a")],
@@ -249,6 +266,12 @@ mod tests {
                 r#"Failed("it has no HEALTHCHECK, so nothing can say that it is healthy")"#,
             ),
         );
+        let mut paused = survey(Healthy, 0, "a");
+        if let Some(container) = &mut paused.container {
+            (container.is_running, container.is_paused) = (false, true);
+        }
+        let healthy = || survey(Healthy, 0, "a");
+        check(&[paused, healthy(), healthy(), healthy()], (3, "Proven"));
         let mut exited = survey(Healthy, 0, "a");
         if let Some(container) = &mut exited.container {
             container.is_running = false;

@@ -68,6 +68,7 @@ mod tests {
             image: "sha256:1".into(),
             digests: vec!["harbor/app@sha256:0123456789abcdef".into()],
             is_running: true,
+            is_paused: false,
             health: Health::Healthy,
             restarts: 0,
         };

@@ -211,6 +211,7 @@ fn as_deployed(release: &Release) -> Container {
         image: String::new(),
         digests: vec![release.reference()],
         is_running: true,
+        is_paused: false,
         health: Health::Healthy,
         restarts: 0,
     }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::journal::Event;
 pub use super::state::{Container, Health, HostName, Pool, Release, Survey, Weight};
+use crate::failure::JobCode;
 
 /// The set of ports that one world brings: what the engine is generic over.
 pub trait Ports {
@@ -28,6 +29,11 @@ pub trait Ports {
 pub trait Fault: std::error::Error + Send + Sync + 'static {
     /// Whether the same call may succeed later. The adapter itself tries once.
     fn retry(&self) -> Retry;
+
+    /// What the author of the job has to mend; `None` for a fault of host or network.
+    fn code(&self) -> Option<JobCode> {
+        None
+    }
 }
 
 /// Whether a call that failed is worth another try.
@@ -63,13 +69,20 @@ pub trait Remote {
     async fn survey(&self) -> Result<Survey, Self::Error>;
 
     /// Makes the release's image local, by digest, and asks the host's engine whether it has
-    /// exactly that digest: success is proof. `say` hears of progress every few seconds.
+    /// exactly that digest: success is proof. Whatever would stop the rollout later on this host is
+    /// found here, before any weight moves. The image stays, and so does the one that runs: no
+    /// cleaning up on the host takes them. `say` hears of progress every few seconds.
     async fn pull(&self, release: &Release, say: &dyn Fn(&str)) -> Result<(), Self::Error>;
 
     /// Counts established connections to the service, where Docker's NAT leaves them: in the
-    /// container's own network namespace. Zero when that container does not run. The balancer's
-    /// and the engine's own probes, which come and go, are better left out.
+    /// container's own network namespace. Zero when that container does not run; an error where they
+    /// cannot be seen. The balancer's and the engine's own probes, which come and go, are better left
+    /// out.
     async fn connections(&self, container: &str) -> Result<u64, Self::Error>;
+
+    /// Looks whether requests from outside are answered: its own health check sees the container
+    /// from inside.
+    async fn probe(&self, container: &str) -> Result<(), Self::Error>;
 
     /// Makes compose run `reference` (anything that Docker can name and that is local), detached
     /// from the connection, and waits until compose has ended. `attempt` names it (a file name's

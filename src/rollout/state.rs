@@ -82,7 +82,10 @@ pub struct Container {
     pub image: String,
     /// `repository@sha256:…` of the image it runs, as far as the host knows.
     pub digests: Vec<String>,
+    /// False also while it is paused or between two starts.
     pub is_running: bool,
+    #[serde(default)]
+    pub is_paused: bool,
     pub health: Health,
     pub restarts: u64,
 }

@@ -22,6 +22,9 @@ use crate::failure;
 /// Between two looks at weights or connections.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// How long a healthy container may need until it answers from outside.
+const PROBE: Duration = Duration::from_secs(20);
+
 /// Why a step did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StepError {
@@ -293,8 +296,36 @@ impl<P: Ports> Work<'_, P> {
         Ok(())
     }
 
-    /// Watches a host's container until it has been healthy for long enough.
-    pub(super) async fn prove(&self, host: &str, mut proof: Proof<'_>) -> Result<(), StepError> {
+    /// Watches a host's container until it has been healthy for long enough; a new release is asked
+    /// from outside then.
+    pub(super) async fn prove(&self, host: &str, proof: Proof<'_>) -> Result<(), StepError> {
+        let is_probed = proof.expected().is_probed();
+        let proof = proof.with_probe(is_probed && self.settings.has_probe);
+        let container = self.watch(host, proof).await?;
+        if is_probed {
+            self.probe(host, &container).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks a healthy container from outside; one that has just started may need a moment.
+    async fn probe(&self, host: &str, container: &str) -> Result<(), StepError> {
+        let Some(remote) = self.world.remote(host) else {
+            return Err(unknown(host));
+        };
+        let awaited = Awaited::of(host, "is asked from outside");
+        let probe = async || remote.probe(container).await;
+        // It is healthy: a wish to stop does not turn it back at the last moment.
+        let patience = Patience::SETTLE.within(PROBE);
+        match self.world.retry(patience, awaited, probe).await {
+            Ok(()) => Ok(()),
+            Err(GaveUp::Stopped) => Err(StepError::Cancelled),
+            Err(GaveUp::Failed(error)) => Err(unwell(host, failure::chain(&error))),
+        }
+    }
+
+    /// Watches a host's container until it has been healthy for long enough; its id.
+    async fn watch(&self, host: &str, mut proof: Proof<'_>) -> Result<String, StepError> {
         let world = self.world;
         let Some(remote) = world.remote(host) else {
             return Err(unknown(host));
@@ -310,15 +341,20 @@ impl<P: Ports> Work<'_, P> {
             if self.is_hurried() {
                 proof.hurry();
             }
+            let mut id = String::new();
             let verdict = match seen {
-                Ok(survey) => proof.look(&survey, now),
+                Ok(survey) => {
+                    let verdict = proof.look(&survey, now);
+                    id = survey.container.map(|it| it.id).unwrap_or_default();
+                    verdict
+                }
                 Err(error) if error.retry() != Retry::Never && now < deadline => proof.lose_sight(),
                 Err(error) => return Err(failed_on(host, "watching its health", error)),
             };
             let limit = match verdict {
                 health::Verdict::Proven => {
                     world.say(host, &format!("healthy in {waited}"));
-                    return Ok(());
+                    return Ok(id);
                 }
                 health::Verdict::Failed(why) => return Err(unwell(host, why)),
                 health::Verdict::Wait { limit } => limit,

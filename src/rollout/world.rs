@@ -101,6 +101,8 @@ pub(crate) struct Settings {
     /// The environment's name, for people.
     pub environment: String,
     pub rollout: Rollout,
+    /// Whether hosts are asked over HTTP, so that a release needs no HEALTHCHECK.
+    pub has_probe: bool,
     /// Releases known from before, so that a digest can be called by its version.
     pub versions: Vec<Release>,
 }
@@ -110,6 +112,7 @@ impl Settings {
         Self {
             environment: environment.name.clone(),
             rollout: environment.rollout.clone(),
+            has_probe: environment.probe.is_some(),
             versions,
         }
     }

@@ -7,6 +7,7 @@
 mod connection;
 mod contract;
 mod fixture;
+mod probe;
 mod pull;
 mod switch;
 mod watch;
@@ -23,7 +24,13 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // The hosts are shared, and most tests change them.
     arguments.test_threads = Some(1);
-    let fleet = [watch::TESTS, pull::TESTS, switch::TESTS, connection::TESTS];
+    let fleet = [
+        watch::TESTS,
+        probe::TESTS,
+        pull::TESTS,
+        switch::TESTS,
+        connection::TESTS,
+    ];
     trial::run(
         &arguments,
         Fixture::boot,

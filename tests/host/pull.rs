@@ -15,6 +15,7 @@ testbed::tests![
     without_an_account_the_registry_refuses,
     a_release_is_pulled_by_digest_and_no_credential_stays,
     a_missing_image_is_the_author_s_fault,
+    what_was_pulled_and_what_runs_survive_cleaning_up,
     a_full_disk_is_named,
 ];
 
@@ -58,6 +59,31 @@ fn a_missing_image_is_the_author_s_fault(fixture: &Fixture) {
     assert_eq!(Failure::from(error).class(), Class::Build);
 }
 
+fn what_was_pulled_and_what_runs_survive_cleaning_up(fixture: &Fixture) {
+    let host = fixture.host("app-2");
+    let remote = fixture.remote("app-2");
+    let releases = ["v1.0.2", "v1.0.3", "v1.0.4"].map(|version| fixture.release(version));
+    for release in &releases {
+        run(remote.pull(release, &|_| ())).unwrap();
+    }
+    host.exec("docker image prune -f").unwrap();
+    let tags = host
+        .exec("docker images --format '{{.Repository}}:{{.Tag}}' dockmaster-keep")
+        .unwrap();
+    assert_eq!(tags.lines().count(), 3, "{tags}");
+    let is_there = |reference: &str| {
+        let look =
+            format!("docker image inspect {reference} >/dev/null 2>&1 && echo yes || echo no");
+        host.exec(&look).unwrap().trim() == "yes"
+    };
+    assert!(is_there(&releases[2].reference()));
+    assert!(is_there(&releases[1].reference()));
+    assert!(
+        !is_there(&releases[0].reference()),
+        "nobody needs it any more"
+    );
+}
+
 fn a_full_disk_is_named(fixture: &Fixture) {
     // Nothing compresses it, so every layer is as large as it says.
     let directory = fixture.infrastructure.machine.directory("large").unwrap();
@@ -66,7 +92,7 @@ fn a_full_disk_is_named(fixture: &Fixture) {
     let base = &fixture.infrastructure.images.application_base;
     fs::write(
         directory.join("Dockerfile"),
-        format!("FROM {base}\nCOPY noise /noise\n"),
+        format!("FROM {base}\nCOPY noise /noise\nHEALTHCHECK CMD true\n"),
     )
     .unwrap();
     let release = fixture.push(&directory, "v1.0.1-large");

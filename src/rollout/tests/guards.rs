@@ -129,6 +129,7 @@ fn container(version: &str) -> Container {
         image: version.into(),
         digests: vec![release(version).reference()],
         is_running: true,
+        is_paused: false,
         health: Health::Healthy,
         restarts: 0,
     }

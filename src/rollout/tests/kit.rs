@@ -3,7 +3,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     rc::Rc,
     time::Duration,
 };
@@ -135,11 +135,14 @@ pub(super) struct Sim {
     /// When each line was said.
     pub(super) said_at: RefCell<Vec<Duration>>,
     pub(super) manners: RefCell<BTreeMap<String, Manner>>,
+    /// What is healthy and does not answer from outside.
+    pub(super) deaf: RefCell<BTreeSet<String>>,
     pub(super) calls: RefCell<Vec<String>>,
     /// What breaks, and at which call.
     pub(super) faults: RefCell<Vec<(usize, Break)>>,
     pub(super) rollout: RefCell<Rollout>,
     pub(super) has_balancer: Cell<bool>,
+    pub(super) has_probe: Cell<bool>,
     pub(super) has_fired: Cell<bool>,
     pub(super) violations: RefCell<Vec<String>>,
     pub(super) originals: BTreeMap<HostName, u8>,
@@ -188,10 +191,12 @@ impl Sim {
             journal: RefCell::default(),
             lines: RefCell::default(),
             manners: RefCell::default(),
+            deaf: RefCell::default(),
             calls: RefCell::default(),
             faults: RefCell::default(),
             rollout: RefCell::default(),
             has_balancer: Cell::new(true),
+            has_probe: Cell::new(false),
             has_fired: Cell::default(),
             violations: RefCell::default(),
             originals,
@@ -263,6 +268,7 @@ impl Sim {
             image: format!("image of {}", container.reference),
             digests: vec![container.reference.clone()],
             is_running,
+            is_paused: false,
             health,
             restarts: container.restarts,
         }
@@ -563,6 +569,7 @@ impl Sim {
         Settings {
             environment: "production".into(),
             rollout: self.rollout.borrow().clone(),
+            has_probe: self.has_probe.get(),
             versions: vec![release("v1"), release("v2"), release("v3")],
         }
     }
@@ -778,6 +785,17 @@ impl Remote for SimRemote {
             .drained_at
             .saturating_sub(self.0.now.get());
         self.0.answer(effect, left.as_secs().min(3)).await
+    }
+
+    async fn probe(&self, container: &str) -> Result<(), SimError> {
+        let effect = self.0.call("probe", &self.1).await?;
+        let hosts = self.0.hosts.borrow().clone();
+        let is_deaf =
+            |it: &SimContainer| it.id == container && self.0.deaf.borrow().contains(&it.reference);
+        if hosts[&self.1].container.as_ref().is_some_and(is_deaf) {
+            return Err(SimError { retry: Retry::SOON });
+        }
+        self.0.answer(effect, ()).await
     }
 
     async fn switch(&self, attempt: &str, reference: &str) -> Result<(), SimError> {

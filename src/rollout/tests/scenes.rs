@@ -112,6 +112,28 @@ fn a_release_without_a_health_check_gets_no_requests() {
 }
 
 #[test]
+fn a_release_that_a_probe_asks_needs_no_health_check() {
+    let sim = three();
+    sim.behave("v2", Manner::Uncheckable);
+    sim.has_probe.set(true);
+    let report = sim.roll_out("v2").unwrap().unwrap();
+    check(&sim);
+    assert_eq!(report.outcome, Outcome::Done);
+}
+
+#[test]
+fn a_healthy_release_that_does_not_answer_from_outside_gets_no_requests() {
+    let sim = three();
+    sim.deaf.borrow_mut().insert(release("v2").reference());
+    let report = sim.roll_out("v2").unwrap().unwrap();
+    check(&sim);
+    assert_eq!(report.outcome, Outcome::Undone);
+    assert_eq!(sim.runs("app-2").as_deref(), Some("v1"));
+    let why = "app-1 does not become healthy: busy";
+    assert!(report.summary.contains(why), "{}", report.summary);
+}
+
+#[test]
 fn a_host_that_cannot_go_back_stays_out_and_the_next_release_brings_it_in() {
     let sim = three();
     sim.behave("v2", Manner::UnhealthyAfter(5));

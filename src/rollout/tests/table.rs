@@ -17,6 +17,7 @@ fn container(version: &str, health: Health) -> Container {
         image: format!("image of {version}"),
         digests: vec![release(version).reference()],
         is_running: true,
+        is_paused: false,
         health,
         restarts: 0,
     }
