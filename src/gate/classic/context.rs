@@ -125,7 +125,8 @@ impl Context {
         let is_complete = match self.state {
             State::End => true,
             State::Header => self.block.is_empty() && self.before.is_empty(),
-            State::Data { .. } => false,
+            // `docker build -f -` leaves out what would fill up its last file.
+            State::Data { left, to, .. } => left == 0 && !matches!(to, To::Before(_)),
         };
         if !is_complete {
             return Err("the build context is cut off: send it again".to_owned());
@@ -177,7 +178,19 @@ impl Context {
         write(&mut out, head, IGNORE, &ignored)?;
         write(&mut out, header(), name, dockerfile)?;
         out.extend_from_slice(&[0; 2 * BLOCK]);
-        Ok(out.into())
+        Ok([vec![0; self.unfilled()], out].concat().into())
+    }
+
+    /// What the last file that was passed on still lacks.
+    fn unfilled(&self) -> usize {
+        match self.state {
+            State::Data {
+                padding,
+                to: To::Out,
+                ..
+            } => usize::try_from(padding).unwrap_or_default(),
+            State::Data { .. } | State::Header | State::End => 0,
+        }
     }
 
     fn held(&self, path: &str) -> Option<&Held> {

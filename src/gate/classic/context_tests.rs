@@ -144,6 +144,20 @@ fn the_last_of_two_counts_and_a_small_name_if_there_is_no_other() {
 }
 
 #[test]
+fn an_archive_may_end_where_its_last_file_does() {
+    let files = |last| [("Dockerfile", "FROM a"), ("x", "1"), last];
+    for (files, end) in [
+        (files(("y", "22")), 3 * 1024 - 510),
+        (files(("y", "22")), 3 * 1024 - 100),
+        (files((".dockerignore", "a\n")), 3 * 1024 - 510),
+    ] {
+        let whole = passed(&archive(&files), "", 100).unwrap();
+        let cut = passed(&archive(&files)[..end], "", 100).unwrap();
+        assert_eq!(cut, whole);
+    }
+}
+
+#[test]
 fn what_is_no_context_is_refused_in_words() {
     let refused = |bytes: &[u8], words: &str| {
         let why = passed(bytes, "", 100).unwrap_err();
@@ -154,7 +168,11 @@ fn what_is_no_context_is_refused_in_words() {
         "Cannot locate specified Dockerfile: Dockerfile",
     );
     refused(&[b'F'; 600], "not a tar archive");
-    refused(&archive(&[("Dockerfile", "FROM a")])[..700], "cut off");
+    refused(&archive(&[("Dockerfile", "FROM a")])[..517], "cut off");
+    refused(
+        &archive(&[("Dockerfile", "FROM a"), ("a", "1")])[..1536],
+        "cut off",
+    );
     refused(&link("Dockerfile", "x"), "is a link");
     let large = "x".repeat(1024 * 1024 + 1);
     refused(&archive(&[("Dockerfile", &large)]), "larger than 1 MiB");
