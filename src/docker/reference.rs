@@ -203,7 +203,7 @@ fn is_tag(text: &str) -> bool {
         && text.bytes().all(|byte| word(byte) || b".-".contains(&byte))
 }
 
-fn is_digest(text: &str) -> bool {
+pub(crate) fn is_digest(text: &str) -> bool {
     text.strip_prefix("sha256:")
         .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(is_hex))
 }

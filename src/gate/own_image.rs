@@ -95,24 +95,40 @@ impl Own {
     /// The full id of the job's own image with this id, or with this beginning of one. What the
     /// operator shares counts where it has its name.
     async fn by_id(&self, text: &str) -> Result<Option<String>, Denied> {
+        let digits = |id: &str| id.strip_prefix("sha256:").unwrap_or(id).to_owned();
+        let whole = format!("sha256:{}", digits(text));
+        if reference::is_digest(&whole) && self.is_named(&whole).await? {
+            return Ok(Some(whole));
+        }
         let mut all = Vec::new();
         for image in self.list_images().await? {
-            let is_shared = texts(&image["RepoTags"])
-                .iter()
-                .any(|name| self.is_shared(name));
             if let Some(id) = image["Id"].as_str()
-                && (is_shared || !self.own_names(&image).is_empty())
+                && self.may_read(&image)
             {
                 all.push(id.to_owned());
             }
         }
-        let digits = |id: &str| id.strip_prefix("sha256:").unwrap_or(id).to_owned();
         let known: Vec<String> = all.iter().map(|id| digits(id)).collect();
         let found = find(
             &digits(text),
             known.iter().map(|id| (id.as_str(), Vec::new())),
         );
         Ok(found.map(|id| format!("sha256:{id}")))
+    }
+
+    /// Whether the image with this whole id has a name by which the job may read it. The list of all
+    /// images would tell it too, but an engine with containerd's store takes long for one of hundreds.
+    async fn is_named(&self, id: &str) -> Result<bool, Denied> {
+        let before = self.host.lent()?;
+        let target = format!("/images/{id}/json");
+        let mut image = self.engine.call(Method::GET, &target, None).await?.value;
+        self.without_lent(std::slice::from_mut(&mut image), before)?;
+        Ok(image["Id"] == id && self.may_read(&image))
+    }
+
+    fn may_read(&self, image: &Value) -> bool {
+        let names = texts(&image["RepoTags"]);
+        names.iter().any(|name| self.is_shared(name)) || !self.own_names(image).is_empty()
     }
 
     /// The images of the job's.
