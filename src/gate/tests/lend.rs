@@ -37,6 +37,9 @@ async fn a_push_has_the_real_name_and_gives_it_back() {
         let answer = fixture.ask(PUSH, "").await;
         assert!(answer.0 == 200 && answer.1.contains(DIGEST), "{}", answer.1);
         assert_eq!(fixture.pushed()[0].digest, DIGEST);
+        let asked = fixture.asked();
+        let is_nobody = |line: &String| line.contains("/push") && line.ends_with(" as e30=");
+        assert!(asked.iter().any(is_nobody), "{asked:?}");
         let changes = fixture.changes();
         let tagged = |line: &String| line.contains("repo=docker.io%2Flibrary%2Fapp&tag=1");
         assert!(changes.iter().any(tagged), "{changes:?}");
