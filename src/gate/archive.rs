@@ -100,7 +100,10 @@ fn renamed(path: &str, bytes: &[u8], rename: Rename<'_>) -> Result<Value, Denied
             image_names(image.as_object_mut().ok_or_else(odd)?, rename)?;
         }
     } else {
-        let images = list.get_mut("manifests").and_then(Value::as_array_mut);
+        let mut images = list.get_mut("manifests").and_then(Value::as_array_mut);
+        if let Some(images) = &mut images {
+            images.retain(|image| !is_attached(&image["annotations"]));
+        }
         for image in images.into_iter().flatten() {
             let image = image.as_object_mut().ok_or_else(odd)?;
             let notes = image
@@ -137,9 +140,16 @@ fn image_names(image: &mut Map<String, Value>, rename: Rename<'_>) -> Result<(),
     Ok(())
 }
 
+const NAME: &str = "io.containerd.image.name";
+
+/// Whether an entry of an index is no image, but what engines from 29 on hold beside one: what was said of it by
+/// whoever made the same, be it another job.
+fn is_attached(notes: &Value) -> bool {
+    notes[NAME].is_null() && !notes["io.containerd.manifest.subject"].is_null()
+}
+
 /// The name of an image in an index; without it, a reference could count as one.
 fn annotation(notes: &mut Map<String, Value>, rename: Rename<'_>) -> Result<(), Denied> {
-    const NAME: &str = "io.containerd.image.name";
     let name = notes.remove(NAME);
     notes.remove("org.opencontainers.image.ref.name");
     let name = match &name {
@@ -232,6 +242,16 @@ mod tests {
             r#"{"manifests":[{"annotations":{"io.containerd.image.name":"mine/b:1"}}]}"#
         );
         assert_eq!(files[2].1, "layer");
+    }
+
+    #[test]
+    fn what_others_said_of_the_same_image_is_left_out() {
+        let index = r#"{"manifests":[{"annotations":{"io.containerd.image.name":"b:1"}},{"annotations":{"io.containerd.manifest.subject":"sha256:1"},"digest":"sha256:2"}]}"#;
+        let files = rewritten(&[("index.json", index)]).unwrap();
+        assert_eq!(
+            files[0].1,
+            r#"{"manifests":[{"annotations":{"io.containerd.image.name":"mine/b:1"}}]}"#
+        );
     }
 
     #[test]
