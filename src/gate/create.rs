@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use hyper::Response;
+use hyper::header::{HeaderMap, USER_AGENT};
 use serde_json::{Value, json};
 
 use super::alias;
@@ -28,6 +29,9 @@ impl Handler {
         call.route.query.set("name", self.own.alias.inner(&name));
         let outgoing = call.to("")?;
         let mut creation = container::read(&call.asked.small().await?)?;
+        if creation.is_published && needs_ports(&call.asked.headers) {
+            return Err(Denied::forbidden(NO_PORTS));
+        }
         creation.hold(&self.own.scope.ceiling);
         let making = Arc::clone(&self.making).read_owned().await;
         let made = tokio::spawn(async move {
@@ -103,6 +107,17 @@ impl Handler {
             }
         })
     }
+}
+
+const NO_PORTS: &str = "Testcontainers looks for published ports on the host, and a job has none there: name the \
+     container under services: in .gitlab-ci.yml and reach it by its name, or use Testcontainers for Python";
+
+/// Whether a client can do nothing with a container whose ports are not on the host. Testcontainers for Python can: it
+/// has a mode in which it asks for the container's own address.
+fn needs_ports(headers: &HeaderMap) -> bool {
+    let agent = headers.get(USER_AGENT);
+    let is_python = agent.is_some_and(|it| it.as_bytes().starts_with(b"tc-python/"));
+    headers.contains_key("x-tc-sid") && !is_python
 }
 
 /// Clients read "not found" here as a missing image, and pull it.

@@ -38,6 +38,8 @@ pub(crate) struct Creation {
     pub mounts: Vec<Mount>,
     /// Settings for each network to join, by the name the client wrote.
     pub endpoints: Vec<(String, Map<String, Value>)>,
+    /// Whether it asks for ports of the host.
+    pub is_published: bool,
     /// What was left out, for the client to print.
     pub warnings: Vec<String>,
     config: Map<String, Value>,
@@ -297,7 +299,8 @@ impl Creation {
     /// A port of the host is nobody's to take; in the job's network every port is reachable anyway.
     fn publishing(&mut self, host: &Map<String, Value>) {
         let asked = |name: &str| host.get(name).is_some_and(|value| !json::is_unset(value));
-        if asked("PortBindings") || asked("PublishAllPorts") {
+        self.is_published = asked("PortBindings") || asked("PublishAllPorts");
+        if self.is_published {
             self.warnings.push(
                 "dockmaster: ports are not published on the host; reach the container by its name \
                  in the job's network"

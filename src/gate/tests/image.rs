@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::daemon::{Answers, Fixture, PULLED};
+use crate::gate::HostNames;
 
 const MINE: &str = "sha256:1111111111111111111111111111111111111111111111111111111111111111";
 const THEIRS: &str = "sha256:2222222222222222222222222222222222222222222222222222222222222222";
@@ -130,6 +131,17 @@ async fn a_job_names_freely_and_nobody_else_s_name_moves() {
     for name in ["host%3A1", "127.0.0.1__5000%2Fx%3Alatest"] {
         assert!(build.contains(&format!("t={prefix}{name}")), "{build}");
     }
+}
+
+#[tokio::test]
+async fn a_name_for_the_length_of_a_push_opens_no_image_by_its_id() {
+    let fixture = fixture(vec![]);
+    let names = HostNames::new(&fixture.engine(), fixture.state());
+    let lent = names.lend("docker.io/library/shared:9", THEIRS);
+    let lent = lent.await.unwrap();
+    let answer = fixture.ask(&format!("GET /images/{THEIRS}/json"), "").await;
+    check(&answer, 404, "No such image");
+    lent.give_back().await.unwrap();
 }
 
 #[tokio::test]
@@ -270,6 +282,26 @@ async fn a_container_is_made_by_a_private_name() {
             .unwrap();
         assert!(made.contains(&private(&fixture, private_name)), "{made}");
     }
+}
+
+#[tokio::test]
+async fn testcontainers_that_need_ports_of_the_host_hear_what_to_do_instead() {
+    let fixture = fixture(vec![("POST /containers/create", json!({ "Id": "1" }))]);
+    let published = r#"{"Image":"app:1","HostConfig":{"PublishAllPorts":true}}"#;
+    for (agent, body, status) in [
+        ("tc-java/1.21.4", published, 403),
+        ("tc-python/4.15.0", published, 200),
+        ("tc-java/1.21.4", r#"{"Image":"app:1"}"#, 200),
+    ] {
+        let request = format!(
+            "POST /containers/create HTTP/1.1\r\nx-tc-sid: 1\r\nUser-Agent: {agent}\r\nX-A: b"
+        );
+        let answer = fixture.ask(&request, body).await;
+        let words = if status == 403 { "under services:" } else { "" };
+        check(&answer, status, words);
+    }
+    let plain = fixture.ask("POST /containers/create", published).await;
+    check(&plain, 200, "ports are not published on the host");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! One phase in a container: the helper's by `exec`, the user's by starting their container.
 
-use std::{fs, path::Path, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use futures_util::StreamExt;
 use tokio::{select, time};
@@ -127,6 +127,7 @@ impl DockerJob<'_> {
         if self.lane.docker_api == DockerApi::Gate {
             let given = &call.job_environ;
             environ.extend(accounts::variables(&self.context.config, job, given)?);
+            environ.extend(direct(given));
         }
         let container = Container {
             environ,
@@ -179,5 +180,25 @@ impl DockerJob<'_> {
         }
         self.engine.stop(container, GRACE).await?;
         Ok(self.engine.wait(container).await?)
+    }
+}
+
+/// Testcontainers for Python then connects to the address of a container itself: no port of the host is a job's.
+fn direct(given: &BTreeMap<String, String>) -> Option<String> {
+    let name = "TESTCONTAINERS_CONNECTION_MODE";
+    (!given.contains_key(name)).then(|| format!("{name}=bridge_ip"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_author_says_of_testcontainers_counts() {
+        let told = Some("TESTCONTAINERS_CONNECTION_MODE=bridge_ip".to_owned());
+        assert_eq!(direct(&BTreeMap::new()), told);
+        let given = ("TESTCONTAINERS_CONNECTION_MODE", "docker_host");
+        let given = [given].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(direct(&given.into()), None);
     }
 }
