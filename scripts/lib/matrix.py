@@ -14,6 +14,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 CALLS = os.path.join(HERE, "../../tests/golden/gate/calls")
 REGISTRY = "127.0.0.1:5099"
+ENGINES = ["20.10", "26.1", "26.1+containerd", "28.5", "28.5+containerd", "29"]
 # Name, release ("" is this machine), section, command of the compose client.
 CLIENTS = [
     ("docker 20.10", "", "docker", ""),
@@ -26,7 +27,10 @@ CLIENTS = [
     ("compose 2.40", "forky", "compose", "docker compose"),
     ("docker-py 7.1", "trixie", "python", ""),
     ("docker-py 7.2", "forky", "python", ""),
+    ("testcontainers 4.15", "forky", "container", ""),
 ]
+# A client that says so of a call does not know it, or knows that the engine does not.
+UNKNOWN = ["unknown flag: --", "unknown command", "requires API version", "unsupported frontend capability", "Compose does not support"]
 PRELUDE = """
 up() { docker run -d --name "$N" "$@" "$B" sleep 100 >/dev/null; }
 dock() { docker build -t "$N:1" "$@" context; }
@@ -44,6 +48,7 @@ def files(base):
         "context/Dockerfile": f"FROM {base}\nARG A=0\nRUN true\nCOPY hello /\n",
         "context/Dockerfile.two": f"FROM {base} AS one\nRUN echo 1 >/tmp/one\nFROM {base}\nCOPY --from=one /tmp/one /one\nCOPY hello /\n",
         "context/Dockerfile.secret": f"FROM {base}\nRUN --mount=type=secret,id=s test -s /run/secrets/s\n",
+        "context/Dockerfile.ssh": f'FROM {base}\nRUN --mount=type=ssh test -S "$SSH_AUTH_SOCK"\n',
         "context/Dockerfile.other": f"FROM {base}\nCOPY --from=other hello /other\n",
         "context/hello": "hello\n",
         "context/docker-bake.hcl": 'variable "N" {}\ntarget "default" {\n  tags = ["${N}:1"]\n}\n',
@@ -56,6 +61,7 @@ def files(base):
         "ipam.yml": head + service + "    networks: [n]\nnetworks:\n  n:\n    ipam: {config: [{subnet: 10.213.8.0/24}]}\n",
         "profile.yml": head + service + test + "    command: 'true'\n    profiles: [more]\n",
         "secret.yml": head + service + "    secrets: [s]\nsecrets:\n  s: {file: ./secret}\n",
+        "config.yml": head + service + "    configs: [{source: c, target: /etc/conf}]\nconfigs:\n  c: {file: ./secret}\n",
         "secret": "secret\n",
         "build.yml": head + "services:\n  app:\n    build: context\n    command: sleep 100\n",
         "port.yml": head + service + "    ports: ['8080:80']\n",
@@ -75,8 +81,22 @@ def calls():
     return found
 
 
+def job_image(root):
+    """An image for the job's own container, with what its programs need of a root file system beside /usr."""
+    subprocess.run(
+        f"cd {root} && tar -c bin sbin lib lib64 etc | docker import - matrix-job:1", shell=True, check=True, stdout=subprocess.DEVNULL)
+    return "matrix-job:1"
+
+
 def command(release, work, folder, snippet, section):
     """The call in the client's own root file system, where the gate's folder has its own path."""
+    if section == "container":
+        # Beside the job's other containers, as its script is.
+        mounts = [f"{folder['socket']}:/var/run/docker.sock", f"{work}/{release}/usr:/usr:ro", f"{work}/python:/python:ro"]
+        return ["docker", "run", "--rm", "--network", folder["network"], *(f"-v{mount}" for mount in mounts), "-eB", "-eN", "-ePYTHONPATH=/python",
+                # dockmaster gives the first; the image of the second is in no registry here.
+                "-eTESTCONTAINERS_CONNECTION_MODE=bridge_ip", "-eTESTCONTAINERS_RYUK_DISABLED=true",
+                job_image(os.path.join(work, release)), "python3", "-c", "from os import environ as e; B, N = e['B'], e['N']\n" + snippet]
     if section == "python":
         inner = ["python3", "-c", PYTHON + snippet]
     else:
@@ -113,7 +133,7 @@ def run(engine, binary, work):
         folder["socket"] = between
         time.sleep(0.5)
     passed, failed = {}, []
-    only = os.environ.get("DOCKMASTER_MATRIX_CLIENTS", "")
+    only, only_call = (os.environ.get(f"DOCKMASTER_MATRIX_{what}", "") for what in ("CLIENTS", "CALLS"))
     for number, (client, release, section, compose) in enumerate(CLIENTS):
         if only and only not in client:
             continue
@@ -127,21 +147,22 @@ def run(engine, binary, work):
         if not os.path.lexists(os.path.join(place, "link")):
             os.symlink("real", os.path.join(place, "link"))
         for index, (kind, name, snippet) in enumerate(calls()):
-            if kind != section:
+            if kind != section or only_call not in name:
                 continue
             variables = {
                 "DOCKER_HOST": "unix://" + folder["socket"], "DOCKER_CONFIG": f"/builds/c{number}/.docker", "B": folder["base"],
                 "N": f"dmcall{number}x{index}", "R": REGISTRY, "W": f"/builds/c{number}", "C": compose, "HOME": "/tmp",
                 "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
             }
+            if section == "container":
+                variables["DOCKER_HOST"] = "unix:///var/run/docker.sock"
             asked = command(release, work, folder, snippet, section)
             try:
                 done = subprocess.run(asked, env=variables, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
                 code, words = done.returncode, (done.stdout + done.stderr).decode(errors="replace")
             except subprocess.TimeoutExpired:
                 code, words = 124, "it took more than a minute"
-            if "unknown flag: --" in words or "unknown command" in words:
-                # The client itself does not know this call yet.
+            if code != 0 and any(text in words for text in UNKNOWN):
                 continue
             passed[client][0] += code == 0
             passed[client][1] += 1
@@ -149,12 +170,12 @@ def run(engine, binary, work):
                 failed.append([client, name, words.strip()[-400:]])
             # After each call: a run that is cut off tells what it came to.
             json.dump({"engine": engine, "passed": passed, "failed": failed}, open(f"{work}/results/{engine}.json", "w"), indent=1)
-            subprocess.run(["docker", "-H", variables["DOCKER_HOST"], "rm", "-fv", variables["N"]], capture_output=True)
+            subprocess.run(["docker", "-H", "unix://" + folder["socket"], "rm", "-fv", variables["N"]], capture_output=True)
     if recorder:
         recorder.kill()
         recorder.wait()
     gate.stdin.close()
-    gate.wait(60)
+    gate.wait(600)
     registry.kill()
     registry.wait()
 
@@ -167,16 +188,22 @@ def serve_registry(temp):
 
 
 def table(folder):
-    results = [json.load(open(path)) for path in sorted(glob.glob(folder + "/*.json"))]
+    found = {r["engine"]: r for r in (json.load(open(path)) for path in glob.glob(folder + "/*.json"))}
+    results = [found[engine] for engine in ENGINES if engine in found]
     print("| client | " + " | ".join(r["engine"] for r in results) + " |")
     print("|---|" + "---|" * len(results))
     for client, *_ in CLIENTS:
-        cells = [r["passed"].get(client) for r in results]
-        if any(cells):
-            print(f"| {client} | " + " | ".join(f"{c[0]}/{c[1]}" if c else "–" for c in cells) + " |")
+        row([client] + [r["passed"].get(client) for r in results])
+    row(["all"] + [[sum(cell[n] for cell in r["passed"].values()) for n in (0, 1)] for r in results])
     for result in results:
         for client, name, words in result["failed"]:
             print(f"\n{result['engine']}: {client}: {name}\n    " + words.replace("\n", "\n    "), file=sys.stderr)
+
+
+def row(cells):
+    name, *cells = cells
+    if any(cells):
+        print(f"| {name} | " + " | ".join(f"{c[0]} of {c[1]}" if c else "–" for c in cells) + " |")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,26 @@
 #!/bin/sh
-# nested-engine.sh ROOT STATE WORK REPOSITORY CONFIG COMMAND…: in new namespaces, starts the Docker Engine of another root
-# file system, runs the command beside it, and ends with its code. WORK and REPOSITORY are at their own paths there, and
-# this machine's own root file system, with its clients, at /matrix.
+# nested-engine.sh ROOT STATE WORK REPOSITORY STORE COMMAND…: in new namespaces, starts the Docker Engine of another root
+# file system, or a second one of this machine (/), runs the command beside it, and ends with its code. STORE is overlay2 or
+# containerd. WORK and REPOSITORY are at their own paths there, and this machine's own root file system, with its
+# clients, at /matrix.
 set -eu
-root=$1 state=$2 work=$3 repository=$4 config=$5
+root=$1 state=$2 work=$3 repository=$4 store=$5
 shift 5
 mount --make-rprivate /
 ip link set lo up
-mount --bind "$root" "$root"
+if [ "$root" = / ]; then
+    # What the second one writes is gone with it.
+    layer=$state/layer
+    mkdir -p "$layer"
+    mount -t tmpfs tmpfs "$layer"
+    mkdir "$layer/upper" "$layer/work" "$layer/root"
+    root=$layer/root
+    mount -t overlay overlay -o "lowerdir=/,upperdir=$layer/upper,workdir=$layer/work" "$root"
+    mkdir -p "$root/matrix"
+else
+    mkdir -p "$root/matrix"
+    mount --bind "$root" "$root"
+fi
 mount --bind / "$root/matrix"
 mount -t proc proc "$root/proc"
 for folder in tmp run; do mount -t tmpfs tmpfs "$root/$folder"; done
@@ -24,9 +37,11 @@ pivot_root . mnt
 umount -l /mnt
 # What the gate mounts must be seen by the engine's containers.
 mount --make-rshared /
-mkdir -p /etc/docker
-printf '%s\n' "$config" >/etc/docker/daemon.json
-dockerd --cgroup-parent=/docker/matrix >/tmp/dockerd.log 2>&1 &
+is_containerd=false driver=overlay2
+[ "$store" = overlay2 ] || { is_containerd=true; driver=overlayfs; }
+# Not in /etc: two engines may share a root file system.
+printf '{"features": {"containerd-snapshotter": %s}, "storage-driver": "%s"}\n' "$is_containerd" "$driver" >/run/daemon.json
+PATH=$state/bin:$PATH dockerd --config-file /run/daemon.json --cgroup-parent=/docker/matrix >/tmp/dockerd.log 2>&1 &
 engine=$!
 tries=0
 until docker version >/dev/null 2>&1; do

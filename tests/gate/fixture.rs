@@ -195,6 +195,11 @@ impl Job {
         self.folder.path().join("docker.sock")
     }
 
+    /// The network of the job's own container.
+    pub(crate) fn network(&self) -> &str {
+        &self.scope.network
+    }
+
     /// The job's workspace on the host.
     pub(crate) fn workspace(&self) -> PathBuf {
         let inspected = docker(&[

@@ -11,6 +11,7 @@ pub(crate) fn serve(told: &Path) -> ExitCode {
     let job = Jobs::default().open("matrix");
     let text = serde_json::json!({
         "socket": job.socket(), "base": job.base, "workspace": job.workspace(),
+        "network": job.network(),
     });
     // In one move, so that nobody reads a half.
     let half = told.with_extension("half");
