@@ -267,7 +267,7 @@ impl Job {
         String::from_utf8_lossy(&answer).into_owned()
     }
 
-    /// What carries the job's label, whatever it is.
+    /// What the job made, whatever it is, but for its own name of the image that was there before it.
     pub(crate) fn labelled(&self) -> String {
         let things = format!("label={}={}", self.label.0, self.label.1);
         let found = ["ps -aq", "network ls -q", "volume ls -q"].map(|list| {
@@ -275,7 +275,9 @@ impl Job {
             arguments.extend(["--filter", &things]);
             docker(&arguments).good().stdout
         });
-        found.concat() + &self.private_names().concat()
+        let mut images = self.private_names();
+        images.retain(|name| !name.ends_with(&self.base));
+        found.concat() + &images.concat()
     }
 
     /// What the ledger has.
