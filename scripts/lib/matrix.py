@@ -126,18 +126,23 @@ def run(engine, binary, work):
         time.sleep(0.1)
     folder = json.load(open(told))
     recorder = None
-    if kept := os.environ.get("DOCKMASTER_RECORD"):
+    if recorded := os.environ.get("DOCKMASTER_RECORD"):
         # The requests of every client, as material for tests/golden/gate/requests.
         between = folder["socket"] + ".recorder"
-        recorder = subprocess.Popen([sys.executable, os.path.join(HERE, "record-requests.py"), between, folder["socket"], kept])
+        recorder = subprocess.Popen([sys.executable, os.path.join(HERE, "record-requests.py"), between, folder["socket"], recorded])
         folder["socket"] = between
         time.sleep(0.5)
-    passed, failed = {}, []
-    only, only_call = (os.environ.get(f"DOCKMASTER_MATRIX_{what}", "") for what in ("CLIENTS", "CALLS"))
+    only = os.environ.get("DOCKMASTER_MATRIX_CLIENTS", "")
+    only_call = os.environ.get("DOCKMASTER_MATRIX_CALLS", "")
+    kept = f"{work}/results/{engine}.json"
+    # What is not run again stays.
+    before = json.load(open(kept)) if only and os.path.exists(kept) else {"passed": {}, "failed": []}
+    passed, failed = before["passed"], before["failed"]
     for number, (client, release, section, compose) in enumerate(CLIENTS):
-        if only and only not in client:
+        if only and client not in only.split(","):
             continue
         passed[client] = [0, 0]
+        failed = [one for one in failed if one[0] != client]
         place = os.path.join(folder["workspace"], f"c{number}")
         for name, text in files(folder["base"]).items():
             path = os.path.join(place, name)
@@ -169,7 +174,7 @@ def run(engine, binary, work):
             if code != 0:
                 failed.append([client, name, words.strip()[-400:]])
             # After each call: a run that is cut off tells what it came to.
-            json.dump({"engine": engine, "passed": passed, "failed": failed}, open(f"{work}/results/{engine}.json", "w"), indent=1)
+            json.dump({"engine": engine, "passed": passed, "failed": failed}, open(kept, "w"), indent=1)
             subprocess.run(["docker", "-H", "unix://" + folder["socket"], "rm", "-fv", variables["N"]], capture_output=True)
     if recorder:
         recorder.kill()
