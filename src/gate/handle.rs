@@ -119,6 +119,7 @@ impl Handler {
             Act::ContainerCreate => self.create(call).await,
             Act::ContainerRename => self.rename(call).await,
             Act::ContainerDelete => self.delete(call).await,
+            Act::ExecCreate => self.make_exec(call).await,
             Act::Exec => {
                 self.own.exec(&name).await?;
                 self.pass(call, &name).await
@@ -209,6 +210,16 @@ impl Handler {
         let name = self.own.alias.inner(name);
         call.route.query.set("name", name);
         self.pass(call, &id).await
+    }
+
+    async fn make_exec(&self, call: Call) -> Result<Response<Body>, Denied> {
+        let id = self.own.container(&call.route.name).await?;
+        let body = call.json().await?;
+        let (response, made) = call.to(&id)?.json(&body).ask(self.engine()).await?;
+        if let Some(exec) = made["Id"].as_str() {
+            self.own.remember_exec(exec);
+        }
+        Ok(response)
     }
 
     async fn delete(&self, mut call: Call) -> Result<Response<Body>, Denied> {

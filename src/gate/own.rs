@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hyper::Method;
 use serde_json::{Value, json};
@@ -33,7 +33,11 @@ pub(crate) struct Own {
     /// What the engine calls the things that the job names.
     pub(super) alias: Alias,
     containers: Mutex<BTreeSet<String>>,
+    execs: Mutex<BTreeSet<String>>,
 }
+
+/// So many execs are remembered; more are asked for again.
+const EXECS: usize = 1000;
 
 impl Own {
     pub(crate) fn new(engine: &Path, scope: Scope) -> Self {
@@ -43,6 +47,7 @@ impl Own {
             engine: Daemon::new(engine),
             scope,
             containers: Mutex::default(),
+            execs: Mutex::default(),
         }
     }
 
@@ -72,11 +77,28 @@ impl Own {
         self.lock().insert(id.to_owned());
     }
 
+    /// Keeps the id of an exec that was just made in a container of the job's: its start is what the
+    /// client waits for next.
+    pub(crate) fn remember_exec(&self, id: &str) {
+        let mut execs = self.known_execs();
+        if execs.len() >= EXECS {
+            execs.clear();
+        }
+        execs.insert(id.to_owned());
+    }
+
+    fn known_execs(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.execs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// An exec in a container of the job's.
     pub(crate) async fn exec(&self, id: &str) -> Result<(), Denied> {
         let missing = || Denied::missing(format!("No such exec instance: {id}"));
         if id.len() != 64 || !reference::is_id(id) {
             return Err(missing());
+        }
+        if self.known_execs().contains(id) {
+            return Ok(());
         }
         let exec = self
             .engine

@@ -95,6 +95,7 @@ pub(crate) enum Act {
     ContainerRename,
     ContainerDelete,
     /// On an exec in a container of the job's.
+    ExecCreate,
     Exec,
     /// A look at a network of the job's.
     Network,
@@ -218,7 +219,7 @@ pub(crate) static TABLE: &[Row] = rows! {
     PUT    "/containers/{name}/archive" [
         "path": Text, "noOverwriteDirNonDir": Flag, "copyUIDGID": Flag,
     ] Archive => Container;
-    POST   "/containers/{name}/exec"    [] Json(object::exec) => Container;
+    POST   "/containers/{name}/exec"    [] Json(object::exec) => ExecCreate;
     DELETE "/containers/{name}"         ["v": Flag, "force": Flag, "link": Unset] Nothing => ContainerDelete;
 
     GET    "/exec/{name}/json"          [] Nothing => Exec;

@@ -145,8 +145,7 @@ fn a_look_at_what_no_job_has_finds_nothing() {
 }
 
 const CONTAINER_ACTS: &[&str] = &[
-    "start", "stop", "restart", "kill", "wait", "resize", "pause", "unpause", "attach", "exec",
-    "update",
+    "start", "stop", "restart", "kill", "wait", "resize", "pause", "unpause", "attach", "update",
 ];
 
 /// Acts on many things at once.
@@ -231,6 +230,7 @@ fn oracle(method: &str, segments: &[&str]) -> Option<Act> {
                 }
                 ("GET" | "HEAD" | "PUT", "containers", "archive") => Act::Container,
                 ("POST", "containers", act) if CONTAINER_ACTS.contains(&act) => Act::Container,
+                ("POST", "containers", "exec") => Act::ExecCreate,
                 ("GET", "exec", "json") => Act::Exec,
                 ("POST", "exec", "resize" | "start") => Act::Exec,
                 ("GET", "networks", "") if last.is_empty() => Act::Network,
