@@ -11,6 +11,7 @@ use super::{
     engine::Engine,
     fault::{EngineError, failed},
     limit::Setting,
+    tenant::Tenant,
 };
 use crate::{failure::Failure, sys::cgroup::Hierarchies};
 
@@ -84,6 +85,22 @@ impl Engine {
 }
 
 impl Group {
+    /// The group for builds of a tenant: of the same kind as that of a job, which the engine calls so. `mark` keeps
+    /// it from the group of another installation on this host.
+    pub(crate) fn of_builds(job: &str, tenant: &Tenant, mark: &str) -> Result<Self, GroupError> {
+        let is_slice = name_of(job).is_some();
+        let trees = Hierarchies::look().map_err(GroupError::Look)?;
+        Ok(Self {
+            name: format!("builds-{}-{mark:.8}", tenant.key()),
+            is_slice,
+            is_unified: !trees.is_in_first(&place(job)),
+        })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// What the engine is told.
     pub(crate) fn parent(&self) -> String {
         if self.is_slice {
@@ -93,20 +110,16 @@ impl Group {
         }
     }
 
-    /// Where it is in the kernel's trees.
-    fn place(&self) -> String {
-        if self.is_slice {
-            format!("{SLICES}/{}", slice(&self.name))
-        } else {
-            path(&self.name)
-        }
+    /// Where it is in the kernel's trees. `BuildKit` takes a path, whatever makes the engine's own groups.
+    pub(crate) fn place(&self) -> String {
+        place(&self.parent())
     }
 
     /// Makes it with these settings. What this host lacks and nobody asked for comes back as text.
     pub(crate) async fn make(&self, settings: &[Setting]) -> Result<Vec<String>, GroupError> {
         let trees = Hierarchies::look().map_err(GroupError::Look)?;
         let mut lacks = Vec::new();
-        if self.is_slice {
+        if self.is_slice && !self.stands(&trees, settings) {
             self.make_slice(settings).await?;
         }
         for setting in settings {
@@ -139,6 +152,16 @@ impl Group {
         Hierarchies::check(&folder, setting.file, &setting.value)
     }
 
+    /// Whether it is there already, with these settings.
+    fn stands(&self, trees: &Hierarchies, settings: &[Setting]) -> bool {
+        let place = self.place();
+        let is_set = |setting: &Setting| {
+            let folder = trees.folder(self.is_unified, setting.controller, &place);
+            folder.is_some_and(|it| Hierarchies::check(&it, setting.file, &setting.value).is_ok())
+        };
+        settings.iter().all(is_set)
+    }
+
     async fn make_slice(&self, settings: &[Setting]) -> Result<(), GroupError> {
         let slice = slice(&self.name);
         let properties = settings.iter().filter_map(|it| it.property.as_deref());
@@ -152,11 +175,7 @@ impl Group {
 
     /// How often the kernel killed a process of the job because its memory was used up.
     pub(crate) fn kills(parent: &str) -> Option<u64> {
-        let place = match name_of(parent) {
-            Some(_) => format!("{SLICES}/{parent}"),
-            None => parent.to_owned(),
-        };
-        Hierarchies::look().ok()?.kills(&place)
+        Hierarchies::look().ok()?.kills(&place(parent))
     }
 }
 
@@ -189,6 +208,14 @@ pub(crate) fn all() -> Result<BTreeSet<String>, GroupError> {
         names.extend(name_of(&slice));
     }
     Ok(names)
+}
+
+/// Where a group is that the engine calls so.
+fn place(parent: &str) -> String {
+    match name_of(parent) {
+        Some(_) => format!("{SLICES}/{parent}"),
+        None => parent.to_owned(),
+    }
 }
 
 fn path(name: &str) -> String {
@@ -240,5 +267,29 @@ mod tests {
         assert_eq!(slice, "dockmaster-p42_j7_ab12cd.99_1234.slice");
         assert_eq!(name_of(&slice), Some(group(true).name));
         assert_eq!(group(true).place(), format!("/dockmaster.slice/{slice}"));
+    }
+
+    #[test]
+    fn the_group_for_builds_of_a_tenant_has_one_place_and_is_no_job_s() {
+        let tenant = Tenant::new("gitlab.example.com", 42, true);
+        for (job, start) in [
+            (
+                "/dockmaster/p42-j7-ab12cd.99-1234",
+                "/dockmaster/builds-p42-protected-",
+            ),
+            (
+                "dockmaster-p42_j7_ab12cd.99_1234.slice",
+                "/dockmaster.slice/dockmaster-builds_p42_protected_",
+            ),
+        ] {
+            let group = Group::of_builds(job, &tenant, "0a1b2c3d4e5f").unwrap();
+            assert!(group.place().starts_with(start), "{}", group.place());
+            // The groups of jobs have a dot.
+            assert!(group.name().ends_with("-0a1b2c3d") && !group.name().contains('.'));
+            assert_eq!(group.is_slice, name_of(job).is_some());
+            let other = Tenant::new("gitlab.example.com", 42, false);
+            let other = Group::of_builds(job, &other, "0a1b2c3d4e5f").unwrap();
+            assert_ne!(group.place(), other.place());
+        }
     }
 }

@@ -20,6 +20,7 @@ use crate::docker::reference::Reference;
 pub(crate) struct Held<'a> {
     unnamed: String,
     word: String,
+    group: Option<&'a str>,
     prefixes: Vec<String>,
     is_frontend: Box<dyn Fn(&str) -> bool + Send + Sync + 'a>,
     seal: Box<dyn Fn(&str) -> String + Send + Sync + 'a>,
@@ -30,6 +31,7 @@ impl Held<'_> {
         Realm {
             unnamed: &self.unnamed,
             word: &self.word,
+            group: self.group,
             prefixes: &self.prefixes,
             is_frontend: &self.is_frontend,
             seal: &self.seal,
@@ -45,6 +47,7 @@ impl Own {
         Held {
             unnamed: self.unnamed(),
             word: self.seal("build", ""),
+            group: self.scope.build_group.as_deref(),
             prefixes: names.prefixes().map(str::to_owned).to_vec(),
             is_frontend: Box::new(move |name| {
                 Reference::parse(name).is_ok_and(|name| name.is_allowed(globs))

@@ -41,6 +41,9 @@ pub struct Scope {
     /// Globs of images that may read Dockerfiles in place of the engine.
     pub frontends: Vec<String>,
     pub cgroup_parent: Option<String>,
+    /// The group in which steps of `BuildKit` run; always the same one for a tenant, for it is part of
+    /// each step's cache key.
+    pub build_group: Option<String>,
     /// The most that a container of the job gets.
     pub ceiling: Ceiling,
     /// Folders that the job and its containers share.

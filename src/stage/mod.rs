@@ -7,8 +7,8 @@ mod deploy;
 mod docker;
 
 pub use docker::job_scope;
-pub(crate) use docker::sweep_groups;
 pub(crate) use docker::{Marker, trim_layers};
+pub(crate) use docker::{sweep_builds, sweep_groups};
 
 use std::path::PathBuf;
 

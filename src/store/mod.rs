@@ -6,6 +6,7 @@
 mod chain;
 mod flaw;
 mod host_secret;
+mod in_use;
 mod journal;
 mod lease;
 pub mod ledger;
@@ -15,6 +16,7 @@ mod slots;
 
 pub use flaw::Flaw;
 pub use host_secret::host_secret;
+pub(crate) use in_use::InUse;
 pub use journal::{History, RunFile, Runs};
 pub use lease::{Holder, Lease, LeaseError, Patience};
 pub use ledger::Ledger;

@@ -61,6 +61,13 @@ impl Hierarchies {
         Some(found.root.join(group.trim_start_matches('/')))
     }
 
+    /// Whether a group is in a tree of the first version.
+    pub(crate) fn is_in_first(&self, group: &str) -> bool {
+        let group = group.trim_start_matches('/');
+        let mut first = self.0.iter().filter(|known| !known.is_unified);
+        first.any(|known| known.root.join(group).exists())
+    }
+
     /// Makes a group below a parent of ours, and hands it this controller.
     pub(crate) fn make(&self, is_unified: bool, controller: &str, group: &str) -> io::Result<()> {
         let folder = self

@@ -53,7 +53,7 @@ pub(crate) async fn gc(program: &Path, config: &Path) -> Result<Swept, Failure> 
     found.noted_jobs(&config).await;
     // After the folders of dead jobs, which say what is alive.
     found.robots(&config).await;
-    found.groups().await;
+    found.groups(&config).await;
     found.sandboxes(program, &config).await;
     found.brokers(&config);
     // Last: what a dead job held is free now.
@@ -160,9 +160,15 @@ impl Found {
         self.failures.extend(failures);
     }
 
-    async fn groups(&mut self) {
+    async fn groups(&mut self, config: &Config) {
         let (removed, failures) = stage::sweep_groups().await;
         self.jobs.extend(removed);
+        self.failures.extend(failures);
+        let (removed, failures) = stage::sweep_builds(config).await;
+        let lines = removed
+            .iter()
+            .map(|name| format!("removed the control group {name}, which no job uses"));
+        self.others.extend(lines);
         self.failures.extend(failures);
     }
 

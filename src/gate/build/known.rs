@@ -18,6 +18,8 @@ pub(crate) struct Realm<'a> {
     /// A word that only this tenant's builds have. It stands in the cache key of each step as the
     /// name of a host, and before the name of each cache mount.
     pub(crate) word: &'a str,
+    /// The control group of this tenant's steps.
+    pub(crate) group: Option<&'a str>,
     /// Names of images that begin like this are the job's own, as the engine has them.
     pub(crate) prefixes: &'a [String],
     /// Which images may read Dockerfiles in place of the engine itself.

@@ -161,6 +161,10 @@ impl<'a, S: Speak> Options<'a, S> {
         let hosts = self.hosts.join(",");
         self.keep("add-hosts", &hosts);
         self.keep(CACHE_MOUNTS, &self.realm.namespace());
+        // Engines before 23.0 do not know it.
+        if let Some(group) = self.realm.group {
+            self.keep("cgroup-parent", group);
+        }
         (self.kept, self.recipe)
     }
 

@@ -72,6 +72,7 @@ impl Fixture {
             subnets: vec!["10.213.0.0/16".parse().unwrap()],
             ceiling: Ceiling::default(),
             cgroup_parent: Some("/jobs/7".to_owned()),
+            build_group: None,
             workspaces: vec![Workspace {
                 path: "/builds".to_owned(),
                 volume: "job-builds".to_owned(),

@@ -48,6 +48,7 @@ fn judged(definition: &[u8]) -> Result<(), String> {
     let realm = Realm {
         unnamed: "",
         word: "00",
+        group: None,
         prefixes: &prefixes,
         is_frontend: &|_| false,
         seal: &|_| String::new(),

@@ -34,6 +34,7 @@ fn judged(method: Method, parts: &[Vec<u8>]) -> Result<(Build, Vec<u8>), Denied>
     let realm = Realm {
         unnamed: "dockmaster-00.invalid/dockmaster-kept:1",
         word: "00",
+        group: Some("/dockmaster/builds-00"),
         prefixes: &prefixes,
         is_frontend: &|name| name == "docker/dockerfile:1",
         seal: &|_| "0123456789abcdef".to_owned(),
@@ -47,6 +48,7 @@ fn forced(number: u8) -> Vec<u8> {
     [
         pair(number, "add-hosts", "dockmaster-00.invalid=127.0.0.1"),
         pair(number, "build-arg:BUILDKIT_CACHE_MOUNT_NS", "dockmaster-00"),
+        pair(number, "cgroup-parent", "/dockmaster/builds-00"),
         pair(number, "image-resolve-mode", "local"),
         pair(number, "dockerfilekey", "dockerfile-0123456789abcdef"),
     ]
@@ -127,6 +129,7 @@ fn formed(query: &Query) -> Query {
     let realm = Realm {
         unnamed: "dockmaster-00.invalid/dockmaster-kept:1",
         word: "00",
+        group: None,
         prefixes: &prefixes,
         is_frontend: &|_| false,
         seal: &|_| "0123456789abcdef".to_owned(),

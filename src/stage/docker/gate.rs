@@ -2,6 +2,7 @@
 
 use super::{
     accounts,
+    builds::Builds,
     job::DockerJob,
     scope::{job_scope, layers},
 };
@@ -17,8 +18,11 @@ use crate::{
 const SOCKET: &str = "/var/run/docker.sock";
 
 impl DockerJob<'_> {
-    /// Opens the job's gate, if its lane has one.
-    pub(super) fn open_gate(&self, helper: &Object) -> Result<Option<Gate>, Failure> {
+    /// Opens the job's gate, if its lane has one, with the group of its builds.
+    pub(super) async fn open_gate(
+        &self,
+        helper: &Object,
+    ) -> Result<Option<(Gate, Option<Builds>)>, Failure> {
         if self.lane.docker_api == DockerApi::None {
             return Ok(None);
         }
@@ -28,8 +32,10 @@ impl DockerJob<'_> {
         let mut scope = job_scope(&self.context.config, self.lane, &self.context.job, slot)?;
         let group = helper.label(name::GROUP);
         scope.cgroup_parent = (!group.is_empty()).then(|| group.to_owned());
+        let builds = self.hold_builds(helper).await?;
+        scope.build_group = builds.as_ref().map(|builds| builds.place.clone());
         let gate = Gate::bind(folder.socket(), scope, self.engine.socket())?;
-        Ok(Some(gate))
+        Ok(Some((gate, builds)))
     }
 
     /// What the job's container needs in order to reach the gate. The socket is there before the

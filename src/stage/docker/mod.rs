@@ -1,6 +1,7 @@
 //! The docker lane's recipes: prepare, run, cleanup.
 
 mod accounts;
+mod builds;
 mod cleanup;
 mod dind;
 mod gate;
@@ -14,6 +15,7 @@ mod run;
 mod scope;
 mod services;
 
+pub(crate) use builds::sweep_builds;
 pub(super) use cleanup::cleanup;
 pub(crate) use gate::trim_layers;
 pub(crate) use limit::sweep_groups;

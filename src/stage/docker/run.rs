@@ -69,14 +69,14 @@ impl DockerJob<'_> {
     }
 
     async fn run_in_build(&self, script: Vec<u8>) -> Result<(), Failure> {
-        let gate = self.open_gate(self.helper()?)?;
+        let gate = self.open_gate(self.helper()?).await?;
         let container = match self.container(Role::Build) {
             Some(found) => found.id.clone(),
             None => self.create_build().await?,
         };
         let result = self.run_container(&container, script).await;
         let closed = match gate {
-            Some(gate) => gate.close().await.map_err(Failure::from),
+            Some((gate, _builds)) => gate.close().await.map_err(Failure::from),
             None => Ok(()),
         };
         // What the script ended with comes first.

@@ -60,6 +60,7 @@ pub fn job_scope(
         secret,
         frontends: lane.build_frontends.clone(),
         cgroup_parent: None,
+        build_group: None,
         ceiling: super::limit::ceiling(lane),
         workspaces: vec![
             workspace(&lane.builds_dir, "builds"),
