@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod apart;
+mod builds;
 mod docker_lane;
+mod firewall;
 mod fixture;
 mod gc;
 mod harbor;
@@ -16,6 +19,9 @@ use fixture::Fixture;
 use testbed::trial::{self, Arguments};
 
 fn main() -> ExitCode {
+    if let Some(name) = std::env::var_os(apart::INSIDE) {
+        return apart::inside(&name);
+    }
     let mut arguments = Arguments::from_args();
     // Tests of the fleet wait for each other, and rollouts mostly wait: one goes on beside jobs of the docker lane.
     arguments.test_threads.get_or_insert(3);
@@ -23,6 +29,8 @@ fn main() -> ExitCode {
         pipeline::TESTS,
         docker_lane::TESTS,
         limit::TESTS,
+        builds::TESTS,
+        firewall::TESTS,
         rollout::TESTS,
         gc::TESTS,
         harbor::TESTS,

@@ -2,6 +2,7 @@
 
 pub mod application;
 pub mod client;
+pub mod workshop;
 
 use std::{net::IpAddr, path::Path, sync::Arc, time::Duration};
 

@@ -246,33 +246,14 @@ impl Installation {
             }
             None => None,
         };
-        let harbor_account = match &site.harbor_account {
-            Some((username, password)) => {
-                let account = serde_json::json!({ "username": username, "password": password });
-                let path = self.secret("harbor.json", account.to_string().as_bytes())?;
-                // The driver's, which is root, and not the broker's.
-                chown(&path, Some(0), Some(0))?;
-                Some(path)
-            }
-            None => None,
-        };
         self.edit(|config| {
-            set_path(
-                &mut config["registry"],
-                "account",
-                harbor_account.as_deref(),
-            );
-            for (project, name) in &site.push {
-                let names: toml_edit::Array = [name].into_iter().collect();
-                config["registry"]["push"][&project.to_string()] = value(names);
-            }
-            config["registry"]["host"] = value(&site.registry);
             set_path(
                 &mut config["registry"],
                 "pull-account",
                 pull_account.as_deref(),
             );
         })?;
+        self.registry(&site.registry, site.harbor_account.as_ref(), &site.push)?;
         let account = site
             .balancer
             .as_ref()
@@ -289,6 +270,45 @@ impl Installation {
             set_balancer(&mut file["balancer"], site.balancer.as_ref());
             set_path(&mut file["balancer"], "account", account.as_deref());
             file["hosts"] = hosts(&site.hosts);
+        })
+    }
+
+    /// Says which registry jobs push to, with the account that makes theirs, and which Harbor projects
+    /// each project pushes to.
+    pub fn registry(
+        &self,
+        host: &str,
+        account: Option<&(String, String)>,
+        push: &[(i64, String)],
+    ) -> Result<()> {
+        let account = match account {
+            Some((username, password)) => {
+                let account = serde_json::json!({ "username": username, "password": password });
+                let path = self.secret("harbor.json", account.to_string().as_bytes())?;
+                // The driver's, which is root, and not the broker's.
+                chown(&path, Some(0), Some(0))?;
+                Some(path)
+            }
+            None => None,
+        };
+        self.edit(|config| {
+            config["registry"]["host"] = value(host);
+            set_path(&mut config["registry"], "account", account.as_deref());
+            for (project, name) in push {
+                let names: toml_edit::Array = [name].into_iter().collect();
+                config["registry"]["push"][&project.to_string()] = value(names);
+            }
+        })
+    }
+
+    /// Runs jobs behind a firewall that lets these ports of the host through. The host must be this
+    /// installation's alone.
+    pub fn firewall(&self, host_ports: &[u16]) -> Result<()> {
+        self.edit(|config| {
+            let network = &mut config["lanes"]["docker"]["network"];
+            network["firewall"] = value(true);
+            let ports = host_ports.iter().copied().map(i64::from);
+            network["host-ports"] = value(ports.collect::<toml_edit::Array>());
         })
     }
 

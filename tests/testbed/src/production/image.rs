@@ -20,7 +20,7 @@ pub const ALPINE: &str = "alpine:latest";
 pub const DOCKER: &str = "docker:latest";
 
 /// Part of each image's tag: raise it when a recipe changes.
-const RECIPE: &str = "1";
+pub(crate) const RECIPE: &str = "1";
 
 const PATH: &str = "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -34,19 +34,8 @@ pub struct Images {
 }
 
 pub fn prepare(machine: &Machine) -> Result<Images> {
-    let lock = File::create("/run/dockmaster-testbed/images")?;
-    lock.lock().context("cannot lock the making of images")?;
-    let alpine = ensure(
-        machine,
-        "alpine",
-        RECIPE,
-        &["CMD [\"/bin/sh\"]"],
-        rootfs::alpine,
-    )?;
-    lend(&alpine, ALPINE)?;
-    let entrypoint = ["ENTRYPOINT [\"docker-entrypoint.sh\"]", "CMD [\"sh\"]"];
-    let client = ensure(machine, "docker", RECIPE, &entrypoint, rootfs::docker)?;
-    lend(&client, DOCKER)?;
+    let lock = lock()?;
+    make_images_of_jobs(machine)?;
     let node = machine::program("stand-in-node")?;
     let recipe = fingerprint(include_bytes!("../bin/stand-in-node.rs"));
     let base = ensure(
@@ -57,10 +46,37 @@ pub fn prepare(machine: &Machine) -> Result<Images> {
         |root| rootfs::application_base(root, &node),
     )?;
     let host = ensure(machine, "host", RECIPE, &[], rootfs::host)?;
+    drop(lock);
     Ok(Images {
         application_base: labelled(&base)?,
         host,
     })
+}
+
+/// The images of jobs alone: made of what is installed, with no fetching.
+pub fn prepare_jobs(machine: &Machine) -> Result<()> {
+    let _lock = lock()?;
+    make_images_of_jobs(machine)
+}
+
+fn lock() -> Result<File> {
+    let lock = File::create("/run/dockmaster-testbed/images")?;
+    lock.lock().context("cannot lock the making of images")?;
+    Ok(lock)
+}
+
+fn make_images_of_jobs(machine: &Machine) -> Result<()> {
+    let alpine = ensure(
+        machine,
+        "alpine",
+        RECIPE,
+        &["CMD [\"/bin/sh\"]"],
+        rootfs::alpine,
+    )?;
+    lend(&alpine, ALPINE)?;
+    let entrypoint = ["ENTRYPOINT [\"docker-entrypoint.sh\"]", "CMD [\"sh\"]"];
+    let client = ensure(machine, "docker", RECIPE, &entrypoint, rootfs::docker)?;
+    lend(&client, DOCKER)
 }
 
 /// Builds the application's image in `directory` as `name` with the machine's engine.

@@ -1,6 +1,10 @@
 //! Ratios of this driver to plain Docker, measured side by side in one run: absolute times say more about
 //! the machine than about the program.
 
+mod gate;
+mod others;
+mod raw;
+
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -10,13 +14,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::command::DOCKER;
-use crate::gitlab::{Gitlab, Project};
 use crate::image;
-use crate::installation::Installation;
-use crate::machine::Machine;
-use crate::network::Network;
-use crate::runner::Runner;
 use crate::spec::JobBuilder;
+use crate::workshop::Workshop;
+use gate::Roads;
 
 const JOBS: usize = 10;
 const STARTS: usize = 100;
@@ -26,20 +27,21 @@ const LINES: &str =
     "yes 0123456789012345678901234567890123456789012345678901234567890123456789012345678";
 
 /// What is measured with.
-struct Bench {
-    runner: Runner,
-    gitlab: Gitlab,
-    project: Project,
-    installation: Installation,
-    machine: Machine,
-}
+struct Bench(Workshop);
 
-/// Runs all measurements of the dockmaster that the first argument names.
+/// What can be chosen by name.
+const PARTS: [&str; 8] = [
+    "start", "job", "output", "trips", "builds", "push", "context", "others",
+];
+
+/// Runs the measurements of the dockmaster that the first argument names: all, or the parts that follow.
 pub fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
-    let result = arguments
-        .next()
-        .context("usage: bench DOCKMASTER")
-        .and_then(|dockmaster| run(Path::new(&dockmaster)));
+    let dockmaster = arguments.next();
+    let chosen: Vec<String> = arguments.collect();
+    let result = dockmaster
+        .filter(|_| chosen.iter().all(|part| PARTS.contains(&part.as_str())))
+        .with_context(|| format!("usage: bench DOCKMASTER [{}]…", PARTS.join("|")))
+        .and_then(|dockmaster| run(Path::new(&dockmaster), &chosen));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -49,34 +51,30 @@ pub fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
     }
 }
 
-fn run(dockmaster: &Path) -> Result<()> {
-    let machine = Machine::start()?;
-    image::prepare(&machine)?;
-    let network = Network::create()?;
-    let directory = machine.directory("gitlab")?;
-    let gitlab = Gitlab::start(machine.background(), network.gateway, &directory)?;
-    let installation = Installation::new(dockmaster)?;
-    installation.gitlab(gitlab.url())?;
-    let project = gitlab.project(42, "copublic/bench")?;
-    project.commit("Start", |tree| {
-        Ok(fs::write(tree.join("README"), "bench\n")?)
-    })?;
-    let runner = installation.runner()?;
-    let bench = Bench {
-        runner,
-        gitlab,
-        project,
-        installation,
-        machine,
-    };
-    bench.start()?;
-    bench.trivial_job()?;
-    bench.output()
+fn run(dockmaster: &Path, chosen: &[String]) -> Result<()> {
+    let bench = Bench(Workshop::open(dockmaster)?);
+    let roads = Roads::new(&bench)?;
+    for part in PARTS {
+        if !chosen.is_empty() && !chosen.iter().any(|one| one == part) {
+            continue;
+        }
+        match part {
+            "start" => bench.driver(),
+            "job" => bench.trivial_job(),
+            "output" => bench.output(),
+            "builds" => roads.builds(),
+            "push" => roads.push(),
+            "context" => roads.context(),
+            "trips" => roads.round_trips(),
+            _ => others::compare_all(&bench),
+        }?;
+    }
+    Ok(())
 }
 
 impl Bench {
     /// How long the driver takes to start and answer its first question.
-    fn start(&self) -> Result<()> {
+    fn driver(&self) -> Result<()> {
         let folder = self.attempt(&job("start"))?;
         let ours = median(STARTS, || {
             let status = self
@@ -116,8 +114,7 @@ impl Bench {
     }
 
     fn job(&self) -> Result<()> {
-        let queued = self.gitlab.job(&self.project, "master", job("trivial"))?;
-        let outcome = self.runner.run(queued)?;
+        let outcome = self.0.run(job("trivial"))?;
         ensure!(
             outcome.is_success(),
             "the job has failed:\n{}",
@@ -174,8 +171,9 @@ impl Bench {
 
     /// The folder of one attempt, as the runner makes it.
     fn attempt(&self, job: &JobBuilder) -> Result<std::path::PathBuf> {
-        let queued = self.gitlab.job(&self.project, "master", job.clone())?;
+        let queued = self.0.gitlab.job(&self.0.project, "master", job.clone())?;
         let folder = self
+            .0
             .machine
             .directory(&format!("attempt-{}", queued.job.id))?;
         fs::write(folder.join("response.json"), queued.job.to_response()?)?;
@@ -185,9 +183,9 @@ impl Bench {
     fn stage(&self, folder: &Path, words: &[&str]) -> Command {
         let path = format!(
             "{}:/usr/bin:/bin:/usr/sbin",
-            self.installation.root().join("bin").display()
+            self.0.installation.root().join("bin").display()
         );
-        let mut command = self.installation.command(&["--lane", "docker"]);
+        let mut command = self.0.installation.command(&["--lane", "docker"]);
         command
             .args(words)
             .current_dir(folder)
