@@ -30,9 +30,8 @@ pub enum BalancerError {
     },
     #[error("the balancer's answer to {action} is not understood: {why}")]
     Malformed { action: &'static str, why: String },
-    #[error("host {host} ({member}) is not behind the balancer; {group} has: {members}")]
+    #[error("{member} is not behind the balancer; {group} has: {members}")]
     NotMember {
-        host: String,
         member: String,
         group: String,
         members: String,

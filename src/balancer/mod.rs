@@ -8,7 +8,7 @@ use std::pin::Pin;
 
 use crate::{
     config::Environment,
-    rollout::port::{self, Pool, Weight},
+    rollout::port::{self, Member, Pool, Weight},
 };
 pub use error::BalancerError;
 
@@ -44,8 +44,8 @@ impl port::Balancer for Balancer {
         self.0.pool().await
     }
 
-    async fn set_weight(&self, host: &str, weight: Weight) -> Result<(), BalancerError> {
-        self.0.set_weight(host, weight).await
+    async fn set_weight(&self, member: &Member, weight: Weight) -> Result<(), BalancerError> {
+        self.0.set_weight(member, weight).await
     }
 }
 
@@ -55,7 +55,7 @@ type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, BalancerError>> + 'a>
 trait Adapter {
     fn pool(&self) -> Answer<'_, Pool>;
 
-    fn set_weight<'a>(&'a self, host: &'a str, weight: Weight) -> Answer<'a, ()>;
+    fn set_weight<'a>(&'a self, member: &'a Member, weight: Weight) -> Answer<'a, ()>;
 }
 
 impl<B: port::Balancer<Error = BalancerError>> Adapter for B {
@@ -63,8 +63,8 @@ impl<B: port::Balancer<Error = BalancerError>> Adapter for B {
         Box::pin(port::Balancer::pool(self))
     }
 
-    fn set_weight<'a>(&'a self, host: &'a str, weight: Weight) -> Answer<'a, ()> {
-        Box::pin(port::Balancer::set_weight(self, host, weight))
+    fn set_weight<'a>(&'a self, member: &'a Member, weight: Weight) -> Answer<'a, ()> {
+        Box::pin(port::Balancer::set_weight(self, member, weight))
     }
 }
 

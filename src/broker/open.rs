@@ -16,13 +16,17 @@ use crate::{
     host,
     policy::Grant,
     rollout::{
+        debt::Debt,
         engine::{self, Order},
         journal::{Outcome, Owner},
         port::{Cancel, Narrator, Ports, Release, Wish},
         report::Report,
-        world::{Settings, World},
+        world::{Settings, Waited, World},
     },
-    store::{History, Holder, Lease, Ledger, Patience, RunFile, Runs, StoreError, ledger::Wanted},
+    store::{
+        DebtFile, History, Holder, Lease, Ledger, Patience, RunFile, Runs, StoreError,
+        ledger::Wanted,
+    },
 };
 
 /// The real adapters.
@@ -32,6 +36,7 @@ impl Ports for Live {
     type Balancer = Balancer;
     type Remote = host::Host;
     type Journal = RunFile;
+    type Debts = DebtFile;
     type Clock = RealClock;
     type Narrator = Output;
     type Cancel = watch::Receiver<Wish>;
@@ -85,6 +90,7 @@ impl serve::Rollouts for Rollouts<'_> {
         let history = runs.history()?;
         tell_damaged(&history, &world.narrator);
         unknown(history.unknown, &environment.name)?;
+        owed(config, &environment.name)?;
         let settings = Settings::new(environment, history.versions);
         let order = Order {
             journal: runs.journal(&run),
@@ -114,21 +120,36 @@ pub(super) async fn recover(
     let runs = Runs::new(&config.state_dir, name);
     let history = runs.history()?;
     tell_damaged(&history, &output);
-    if history.open.is_empty() {
+    if history.open.is_empty() && owed(config, name)?.is_empty() {
         unknown(history.unknown, name)?;
         return Ok(false);
     }
     let world = world(config, &environment, output, wish)?;
     let settings = Settings::new(&environment, history.versions);
-    let reports = engine::recover(&world, &settings, &history.open).await?;
+    let recovered = engine::recover(&world, &settings, &history.open).await?;
     unknown(history.unknown, name)?;
-    let stuck = reports
-        .into_iter()
-        .find(|report| report.outcome == Outcome::Stuck);
-    match stuck {
-        Some(report) => Err(Failure::build(JobCode::Stuck, report.summary)),
+    let reports = recovered.reports.into_iter();
+    let stuck = reports.filter(|report| report.outcome == Outcome::Stuck);
+    let stuck = stuck.map(|report| report.summary).chain(recovered.owed);
+    match stuck.reduce(|all, next| format!("{all}; {next}")) {
+        Some(summary) => Err(Failure::build(JobCode::Stuck, summary)),
         None => Ok(true),
     }
+}
+
+/// What is owed in an environment. A file that cannot be read is a person's turn: nobody else knows
+/// which weights were taken.
+pub(super) fn owed(config: &Config, environment: &str) -> Result<Debt, Failure> {
+    DebtFile::new(&config.state_dir, environment)
+        .load()
+        .map_err(|error| {
+            let hint = format!(
+                "try: dockmaster rollout status {environment}; when every weight is right, move that file away"
+            );
+            Failure::build(JobCode::Stuck, error)
+                .during("what earlier rollouts owe cannot be read")
+                .hint(hint)
+        })
 }
 
 /// The engine's ports for an environment. Connects to nothing yet.
@@ -146,6 +167,8 @@ pub(super) fn world(
     Ok(World {
         balancer: balancer::open(environment)?,
         hosts,
+        debts: DebtFile::new(&config.state_dir, &environment.name),
+        waited: Waited::default(),
         clock: RealClock::start(),
         narrator,
         cancel,
@@ -199,7 +222,7 @@ fn release(config: &Config, grant: &Grant) -> Result<Release, Failure> {
 
 /// The report's last line is in the log already, but for a rollout that was stopped at once.
 fn told(report: &Report, narrator: &Output) -> Result<(), Failure> {
-    match (report.outcome, report.outcome.code()) {
+    match (report.outcome, report.code()) {
         (Outcome::Done, _) => Ok(()),
         (_, Some(code)) => Err(Failure::build(code, String::new())),
         (_, None) => {

@@ -9,6 +9,7 @@ use crate::{
     config::Config,
     failure::{self, Failure},
     rollout::{
+        debt::Debt,
         journal::{Outcome, Run},
         narrate,
         port::{Container, Health, Narrator, Release, Survey, Weight, Wish},
@@ -51,6 +52,18 @@ pub(super) async fn status(config: &Config, name: &str) -> Result<bool, Failure>
         let text = format!("{why}; its rollout may be open: move the file away when all is right");
         world.narrator.say(&text);
     }
+    match open::owed(config, name) {
+        Ok(debt) => {
+            is_well &= debt.is_empty();
+            for line in told_debt(&debt, name) {
+                world.narrator.say(&line);
+            }
+        }
+        Err(failure) => {
+            is_well = false;
+            world.narrator.say(&failure.to_string());
+        }
+    }
     if let Some(run) = &history.newest {
         is_well &= !run.is_open();
         for line in told_run(run, name) {
@@ -91,9 +104,9 @@ fn told_weight(glance: &Glance, host: &str) -> (bool, String) {
     match &glance.pool {
         None => (true, "no balancer".into()),
         Some(Err(_)) => (false, "weight unknown".into()),
-        Some(Ok(pool)) => match pool.weights.get(host) {
+        Some(Ok(pool)) => match pool.weight(host) {
             None => (false, "not at the balancer".into()),
-            Some(weight) => (*weight != Weight::ZERO, format!("weight {weight}")),
+            Some(weight) => (weight != Weight::ZERO, format!("weight {weight}")),
         },
     }
 }
@@ -138,6 +151,17 @@ fn mixed(glance: &Glance, versions: &[Release]) -> Option<String> {
     (hosts.len() > 1).then(|| told.collect::<Vec<_>>().join("; "))
 }
 
+/// A line for each weight that is owed.
+fn told_debt(debt: &Debt, environment: &str) -> Vec<String> {
+    let owed = debt.owed().map(|owed| {
+        format!(
+            "{} is owed weight {} at {} since run {}; next: dockmaster rollout recover {environment}",
+            owed.host, owed.weight, owed.member, owed.run
+        )
+    });
+    owed.collect()
+}
+
 fn told_run(run: &Run, environment: &str) -> Vec<String> {
     let what = format!(
         "the last rollout, {} by job {}",
@@ -152,6 +176,7 @@ fn told_run(run: &Run, environment: &str) -> Vec<String> {
     };
     let end = match outcome {
         Outcome::Done => "is done",
+        Outcome::Undone if !run.is_begun() => "was never begun",
         Outcome::Undone => "failed and was undone",
         Outcome::Stopped => "was stopped between hosts: deploy again to go on",
         Outcome::Stuck => "was stuck, and a later one took over",
@@ -162,7 +187,10 @@ fn told_run(run: &Run, environment: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rollout::{journal::Event, port::Pool};
+    use crate::rollout::{
+        journal::Event,
+        port::{Member, Pool},
+    };
 
     fn release(version: &str) -> Release {
         Release {
@@ -238,10 +266,16 @@ mod tests {
     #[test]
     fn a_host_without_weight_needs_a_person() {
         let weight = |number| Weight::new(number).unwrap();
+        let member = |server: &str| Member {
+            balancer: "lb-1".into(),
+            group: "rsp-1".into(),
+            server: server.into(),
+            port: 3131,
+        };
         let weights = [("app-1", 100), ("app-2", 0)];
         let pool = Pool {
-            weights: weights.map(|(h, w)| (h.to_owned(), weight(w))).into(),
-            strangers: Vec::new(),
+            own: weights.map(|(h, _)| (h.to_owned(), member(h))).into(),
+            weights: weights.map(|(h, w)| (member(h), weight(w))).into(),
         };
         let (is_well, lines) = told(&glance(Ok(pool), ["v1", "v1"]), &versions());
         assert!(!is_well);

@@ -23,7 +23,8 @@ look() {
     answer "time $(date +%s.%N)"
     answer "free $(df -Pk "$3" | awk 'NR == 2 { print $4 }')"
     lock=$(runs "$2")/lock
-    if [ -e "$lock" ] && ! flock -n "$lock" true; then answer "switching"; fi
+    # Shared, so that onlookers do not take each other for somebody at work.
+    if [ -e "$lock" ] && ! flock -sn "$lock" true; then answer "switching"; fi
 }
 
 # `docker-compose` may be either generation, and so may be missing: it is asked.

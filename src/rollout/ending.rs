@@ -3,35 +3,16 @@
 use std::time::Duration;
 
 use super::{
-    health::is_serving,
-    journal::{Captured, Event, Mark, Outcome, Run, Step},
+    error::StepError,
+    journal::{Direction, Event, Outcome},
     narrate,
-    plan::Fleet,
-    port::{HostName, Narrator, Ports},
+    port::{Clock, Health, HostName, Narrator, Ports},
     report::{self, Report},
-    resume::Failed,
-    step::{StepError, Work},
-    world::Source,
+    step::Work,
+    verdict::{Aim, Seen, Trouble, judge},
+    world::Ticker,
 };
 use crate::failure;
-
-impl<P: Ports> Work<'_, P> {
-    /// The hosts that could not be put right because the balancer could not be read.
-    pub(super) fn given_up(&self, source: &Source) -> Vec<Failed> {
-        let cause = failure::chain(&**source);
-        let is_undoing = self.run.undoing.is_some();
-        let why = |(host, captured): (&HostName, &Captured)| {
-            let state = match captured.mark? {
-                Mark::ADMITTED if is_undoing => format!("still runs {}", self.run.release.version),
-                Mark::ADMITTED => return None,
-                _ => "may be left at weight 0".into(),
-            };
-            let why = format!("{host} {state}: the balancer's weights cannot be read: {cause}");
-            Some((host.clone(), why))
-        };
-        self.run.captured.iter().filter_map(why).collect()
-    }
-}
 
 /// The last look and the last line.
 pub(super) struct Ending {
@@ -45,35 +26,50 @@ impl Ending {
         }
     }
 
+    /// `failed` has better words for what is wrong than a look; it decides nothing.
     pub(super) async fn report<P: Ports>(
         self,
         work: &mut Work<'_, P>,
         error: Option<StepError>,
-        mut failed: Vec<Failed>,
+        failed: Vec<Trouble>,
     ) -> Report {
         work.is_settling = true;
-        // What cannot be seen now is told as unknown: everything that matters was seen before.
-        let looks = work.world.look(work.patience()).await;
-        let fleet = looks.fleet().unwrap_or_default();
-        failed.extend(fallen(&work.run, &fleet, &failed));
-        let rows = report::rows(&work.run, &fleet, &failed, &work.settings.versions);
-        let outcome = outcome(&work.run, &failed, error.as_ref());
+        let seen = work.last_look().await;
+        work.name_members(seen.fleet.pool.as_ref());
+        let aim = match (&work.run.undoing, &error) {
+            (Some(_), _) => Aim::All(Direction::Undo),
+            (None, Some(_)) => Aim::Halt,
+            (None, None) => Aim::All(Direction::Do),
+        };
+        let mut verdict = judge(&work.run, &work.owing.debt(), &seen, aim);
+        for (host, why) in &mut verdict.troubles {
+            if let Some((_, better)) = failed.iter().find(|(name, _)| name == host) {
+                why.clone_from(better);
+            }
+        }
+        let rows = report::rows(
+            &work.run,
+            &seen.fleet,
+            &verdict.troubles,
+            &work.settings.versions,
+        );
         let took = work.world.now().saturating_sub(self.began);
         let mut report = Report {
             run: work.run.id.clone(),
             version: work.run.release.version.clone(),
             reference: work.run.release.reference(),
-            outcome,
+            outcome: verdict.outcome,
+            is_undone: work.run.undoing.is_some(),
             summary: String::new(),
             took,
             hosts: rows,
         };
         report.summary = summary(work, &report, error.as_ref());
-        let event = match outcome {
+        let event = match report.outcome {
             Outcome::Stuck => Event::Stuck {
                 why: report.summary.clone(),
             },
-            Outcome::Done | Outcome::Undone | Outcome::Stopped => Event::Closed {
+            outcome @ (Outcome::Done | Outcome::Undone | Outcome::Stopped) => Event::Closed {
                 outcome,
                 summary: report.summary.clone(),
             },
@@ -88,51 +84,36 @@ impl Ending {
     }
 }
 
-/// The hosts that were put back healthy and that the last look shows otherwise.
-fn fallen(run: &Run, fleet: &Fleet, failed: &[Failed]) -> Vec<Failed> {
-    let is_back = |captured: &Captured| {
-        captured
-            .mark
-            .is_some_and(|mark| mark.step == Step::Admit && mark.is_done)
-    };
-    let is_fallen = |host: &&HostName| {
-        run.captured.get(*host).is_some_and(is_back)
-            && fleet.surveys.get(*host).is_some_and(|s| !is_serving(s))
-            && failed.iter().all(|(name, _)| name != *host)
-    };
-    let why = |host: &HostName| format!("{host} was put back and is not healthy any more");
-    let hosts = run.hosts.iter().filter(is_fallen);
-    hosts.map(|host| (host.clone(), why(host))).collect()
-}
+impl<P: Ports> Work<'_, P> {
+    /// Looks at everything once more. A container that is just starting again is waited for: what it
+    /// is after that is what counts.
+    async fn last_look(&self) -> Seen {
+        let world = self.world;
+        let began = world.now();
+        let deadline = began + self.settings.rollout.healthy_deadline;
+        let mut ticker = Ticker::after(began);
+        loop {
+            let mut seen = world.look(self.patience()).await.seen();
+            seen.may_lack_check = self.settings.has_probe;
+            let now = world.now();
+            let starting = self.starting(&seen);
+            if starting.is_empty() || now >= deadline || self.is_hurried() {
+                return seen;
+            }
+            if ticker.is_due(now) {
+                let text = format!("waits for {}, which is starting", starting.join(", "));
+                world.narrator.say(&text);
+            }
+            world.clock.sleep(Duration::from_secs(1)).await;
+        }
+    }
 
-/// Judges by the journal and the last look: a step's end is written only once it was seen.
-fn outcome(run: &Run, failed: &[Failed], error: Option<&StepError>) -> Outcome {
-    let is_admitted = |captured: &Captured| captured.mark == Some(Mark::ADMITTED);
-    let is_new = |captured: &Captured| {
-        let ran_before = || {
-            captured
-                .previous
-                .as_ref()
-                .is_some_and(|c| c.runs(&run.release))
+    fn starting(&self, seen: &Seen) -> Vec<HostName> {
+        let is_starting = |host: &&HostName| {
+            let container = seen.fleet.container(host);
+            container.is_some_and(|c| c.is_running && c.health == Health::Starting)
         };
-        is_admitted(captured) || (captured.mark.is_none() && ran_before())
-    };
-    if !failed.is_empty() {
-        Outcome::Stuck
-    } else if run.undoing.is_some() {
-        Outcome::Undone
-    } else if error.is_some() {
-        Outcome::Stopped
-    } else if run
-        .hosts
-        .iter()
-        .all(|host| run.captured.get(host).is_some_and(is_new))
-    {
-        Outcome::Done
-    } else if run.captured.values().any(is_admitted) {
-        Outcome::Stopped
-    } else {
-        Outcome::Undone
+        self.run.hosts.iter().filter(is_starting).cloned().collect()
     }
 }
 
@@ -153,7 +134,9 @@ fn summary<P: Ports>(work: &Work<'_, P>, report: &Report, error: Option<&StepErr
             None => format!("{environment} runs what it ran before, {weights}"),
         },
         Outcome::Stopped => {
-            let why = error.map_or("it was cut off".to_owned(), |t| failure::chain(t));
+            let undoing = work.run.undoing.clone();
+            let why = error.map(|error| failure::chain(error)).or(undoing);
+            let why = why.unwrap_or_else(|| "it was cut off".into());
             let new = report.hosts.iter().filter(|row| row.is_new).count();
             format!(
                 "stopped ({why}): {new} of {all} run {version}, the others what they ran before, {weights}"

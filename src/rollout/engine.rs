@@ -8,14 +8,18 @@ use std::{collections::BTreeMap, time::Duration};
 use futures_util::future::join_all;
 
 use super::{
+    debt::Owed,
     ending::Ending,
+    error::StepError,
+    health::is_serving,
     journal::{Direction, Event, Mark, Outcome, Owner, Run},
     narrate,
+    owing::Owing,
     plan::{self, Fleet, Planned, Refusal, Wanted},
-    port::{Fault, HostName, Journal, Narrator, Ports, Release, Remote, Weight},
+    port::{Fault, HostName, Journal, Narrator, Ports, Release, Remote},
     report::Report,
-    resume::Failed,
-    step::{StepError, Work},
+    step::Work,
+    verdict::Trouble,
     world::{Awaited, GaveUp, Patience, Settings, Source, World},
 };
 use crate::{
@@ -53,6 +57,11 @@ pub enum Error {
         #[source]
         source: Source,
     },
+    #[error("what earlier rollouts owe cannot be read, so nothing was begun")]
+    Debts {
+        #[source]
+        source: Source,
+    },
     /// An earlier rollout of the same release is stuck, and trying again changes nothing.
     #[error("an earlier rollout of this very release is {summary}")]
     StillStuck { summary: String },
@@ -72,7 +81,7 @@ impl From<Error> for Failure {
             | Error::Pull { code: None, .. }
             | Error::Journal { .. }
             | Error::Stopped => Self::system(error),
-            Error::StillStuck { .. } => Self::build(JobCode::Stuck, error),
+            Error::StillStuck { .. } | Error::Debts { .. } => Self::build(JobCode::Stuck, error),
         }
     }
 }
@@ -95,14 +104,48 @@ pub struct Earlier<J> {
 /// Nothing was touched yet by this process, so it may be told to stop.
 const RECOVER: Patience = Patience::LOOK.within(Duration::from_mins(1));
 
-/// Puts right what earlier runs left open, newest first.
+/// What a recovery came to.
+#[derive(Debug, Default)]
+pub(crate) struct Recovered {
+    /// One for each run that was open.
+    pub reports: Vec<Report>,
+    /// Hosts of no open run that have their weight back.
+    pub repaid: Vec<HostName>,
+    /// Why others do not: a line each.
+    pub owed: Vec<String>,
+}
+
+/// Puts right what earlier runs left open, newest first, then whatever else is owed.
 pub(crate) async fn recover<P: Ports>(
     world: &World<P>,
     settings: &Settings,
     earlier: &[Earlier<P::Journal>],
-) -> Result<Vec<Report>, Error> {
+) -> Result<Recovered, Error> {
+    let owing = owing(world, settings).await?;
+    recover_all(&owing, settings, earlier).await
+}
+
+async fn owing<'a, P: Ports>(
+    world: &'a World<P>,
+    settings: &Settings,
+) -> Result<Owing<'a, P>, Error> {
+    let owing = Owing::load(world, settings.rollout.propagation).await;
+    owing.map_err(|source| Error::Debts { source })
+}
+
+async fn recover_all<P: Ports>(
+    owing: &Owing<'_, P>,
+    settings: &Settings,
+    earlier: &[Earlier<P::Journal>],
+) -> Result<Recovered, Error> {
+    let world = owing.world;
     let mut reports = Vec::new();
+    let mut settled: Vec<HostName> = Vec::new();
     for Earlier { run, journal } in earlier {
+        if !run.is_begun() {
+            reports.push(never_begun(world, run, journal).await);
+            continue;
+        }
         let title = format!(
             "run {} of job {} was cut off: putting things right first",
             run.id, run.owner.job
@@ -111,6 +154,7 @@ pub(crate) async fn recover<P: Ports>(
             world,
             settings,
             journal,
+            owing,
             run: run.clone(),
             is_settling: true,
         };
@@ -120,8 +164,100 @@ pub(crate) async fn recover<P: Ports>(
         world.narrator.close_section(&section);
         let failed = failed.map_err(unread)?;
         reports.push(Ending::new(&work).report(&mut work, None, failed).await);
+        settled.extend(run.hosts.iter().cloned());
     }
-    Ok(reports)
+    let mut recovered = Recovered {
+        reports,
+        ..Recovered::default()
+    };
+    let rest: Vec<Owed> = owing.debt().owed().cloned().collect();
+    let rest = rest.into_iter().filter(|it| !settled.contains(&it.host));
+    let rest: Vec<Owed> = rest.collect();
+    if !rest.is_empty() {
+        repay(owing, rest, &mut recovered).await?;
+    }
+    Ok(recovered)
+}
+
+/// A run that was cut off before it had written down what it would change has changed nothing.
+async fn never_begun<P: Ports>(world: &World<P>, run: &Run, journal: &P::Journal) -> Report {
+    let version = &run.release.version;
+    let summary = format!(
+        "run {} of {version} was never begun: nothing was touched",
+        run.id
+    );
+    let closed = Event::Closed {
+        outcome: Outcome::Undone,
+        summary: summary.clone(),
+    };
+    // A journal left open is only looked at once more.
+    if let Err(error) = journal.append(&closed).await {
+        let why = failure::chain(&error);
+        let text = format!("the journal cannot be written, going on without it: {why}");
+        world.narrator.say(&text);
+    }
+    world.narrator.say(&paint::bold(&summary));
+    Report {
+        run: run.id.clone(),
+        version: version.clone(),
+        reference: run.release.reference(),
+        outcome: Outcome::Undone,
+        is_undone: false,
+        summary,
+        took: Duration::ZERO,
+        hosts: Vec::new(),
+    }
+}
+
+/// Gives back what is owed to hosts of no open run, where they answer: which release they run is
+/// nobody's business here.
+async fn repay<P: Ports>(
+    owing: &Owing<'_, P>,
+    rest: Vec<Owed>,
+    recovered: &mut Recovered,
+) -> Result<(), Error> {
+    let world = owing.world;
+    let looks = world.look(RECOVER).await;
+    let fleet = looks.fleet().map_err(unread)?;
+    if let Some(pool) = &fleet.pool {
+        owing.forgive(pool).await;
+    }
+    for owed in rest.iter().filter(|owed| owing.is_owed(&owed.member)) {
+        let host = &owed.host;
+        match repay_one(owing, owed, &fleet).await {
+            Ok(()) => recovered.repaid.push(host.clone()),
+            Err(why) => {
+                let text = format!(
+                    "{host} is owed weight {} at {} since run {}: {why}",
+                    owed.weight, owed.member, owed.run
+                );
+                world.narrator.say(&paint::red(&text));
+                recovered.owed.push(text);
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn repay_one<P: Ports>(
+    owing: &Owing<'_, P>,
+    owed: &Owed,
+    fleet: &Fleet,
+) -> Result<(), String> {
+    let own = fleet
+        .pool
+        .as_ref()
+        .and_then(|pool| pool.own.get(&owed.host));
+    if own != Some(&owed.member) {
+        return Err("the environment does not name that member any more".into());
+    }
+    match fleet.surveys.get(&owed.host) {
+        None => return Err("it cannot be looked at".into()),
+        Some(survey) if !is_serving(survey) => return Err("nothing healthy runs there".into()),
+        Some(_) => {}
+    }
+    let given = owing.give_back(&owed.host, &owed.member, owed.weight);
+    given.await.map_err(|error| failure::chain(&error))
 }
 
 /// Rolls a release out over the environment.
@@ -139,7 +275,8 @@ pub(crate) async fn roll_out<P: Ports>(
         narrate::count(hosts, "host")
     );
     world.narrator.say(&paint::bold(&title));
-    let (mut work, hosts) = match Box::pin(prepare(world, settings, order, earlier)).await {
+    let owing = owing(world, settings).await?;
+    let (mut work, hosts) = match Box::pin(prepare(&owing, settings, order, earlier)).await {
         Ok(opened) => opened,
         Err(NotBegun::Current(summary)) => {
             world.narrator.say(&paint::green(&summary));
@@ -156,10 +293,9 @@ pub(crate) async fn roll_out<P: Ports>(
     ending.began = began;
     let error = Box::pin(work.change_all(&hosts)).await.err();
     let failed = match &error {
-        None => Ok(Vec::new()),
+        None => Vec::new(),
         Some(error) => work.turn_back(error).await,
     };
-    let failed = failed.unwrap_or_else(|gave_up| work.given_up(&gave_up.into_source()));
     Ok(ending.report(&mut work, error, failed).await)
 }
 
@@ -178,18 +314,20 @@ impl From<Error> for NotBegun {
 
 /// Everything before the first change: recovers, plans, pulls, and opens the journal.
 async fn prepare<'a, P: Ports>(
-    world: &'a World<P>,
+    owing: &'a Owing<'a, P>,
     settings: &'a Settings,
     order: &'a Order<P::Journal>,
     earlier: &[Earlier<P::Journal>],
 ) -> Result<(Work<'a, P>, Vec<Planned>), NotBegun> {
-    let Inherited { carried, stuck } = inherit(world, settings, order, earlier).await?;
+    let world = owing.world;
+    let stuck = inherit(owing, settings, order, earlier).await?;
+    let debt = owing.debt();
     let wanted = Wanted {
         release: &order.release,
         percent: settings.rollout.min_capacity,
         disk: settings.rollout.min_free_disk,
         hosts: world.names(),
-        carried: &carried,
+        debt: &debt,
     };
     let plan = async || -> Result<_, Error> { Ok(plan::plan(&wanted, &look(world).await?)?) };
     let hosts = plan().await?;
@@ -205,33 +343,22 @@ async fn prepare<'a, P: Ports>(
     pull(world, &order.release, &hosts).await?;
     // Pulling may have taken minutes: what is captured must be what is there now.
     let hosts = plan().await?;
-    let work = open(world, settings, order, &hosts).await?;
+    let work = open(owing, settings, order, &hosts).await?;
     supersede(&order.run, &stuck).await?;
     Ok((work, hosts))
 }
 
-/// What earlier runs leave to this one.
-struct Inherited<'a, J> {
-    /// Weights to give back to hosts that had to be left out.
-    carried: BTreeMap<HostName, Weight>,
-    /// The runs that are still stuck.
-    stuck: Vec<&'a Earlier<J>>,
-}
-
 /// Recovers first. What stays stuck blocks the same release; another one may be the cure, and
-/// takes over the weights of the hosts that had to be left out.
+/// takes over what is owed. The runs that are still stuck are returned.
 async fn inherit<'a, P: Ports>(
-    world: &World<P>,
+    owing: &Owing<'_, P>,
     settings: &Settings,
     order: &Order<P::Journal>,
     earlier: &'a [Earlier<P::Journal>],
-) -> Result<Inherited<'a, P::Journal>, Error> {
-    let mut inherited = Inherited {
-        carried: BTreeMap::new(),
-        stuck: Vec::new(),
-    };
-    let reports = recover(world, settings, earlier).await?;
-    for (report, earlier) in reports.into_iter().zip(earlier) {
+) -> Result<Vec<&'a Earlier<P::Journal>>, Error> {
+    let mut stuck = Vec::new();
+    let recovered = recover_all(owing, settings, earlier).await?;
+    for (report, earlier) in recovered.reports.into_iter().zip(earlier) {
         if report.outcome != Outcome::Stuck {
             continue;
         }
@@ -239,14 +366,9 @@ async fn inherit<'a, P: Ports>(
             let summary = report.summary;
             return Err(Error::StillStuck { summary });
         }
-        inherited.stuck.push(earlier);
-        for row in report.hosts {
-            if let (Some(Weight::ZERO), Some(original)) = (row.weight, row.original) {
-                inherited.carried.entry(row.host).or_insert(original);
-            }
-        }
+        stuck.push(earlier);
     }
-    Ok(inherited)
+    Ok(stuck)
 }
 
 /// Looks at everything; all must answer before anything begins.
@@ -353,7 +475,7 @@ async fn pull_on<P: Ports>(world: &World<P>, release: &Release, host: &str) -> R
 
 /// Writes down what is about to be changed, before anything is.
 async fn open<'a, P: Ports>(
-    world: &'a World<P>,
+    owing: &'a Owing<'a, P>,
     settings: &'a Settings,
     order: &'a Order<P::Journal>,
     hosts: &[Planned],
@@ -368,6 +490,7 @@ async fn open<'a, P: Ports>(
         host: planned.host.clone(),
         weight: planned.weight,
         found: planned.found,
+        member: planned.member.clone(),
         previous: planned.previous.clone(),
     });
     let events: Vec<Event> = std::iter::once(opened).chain(captured).collect();
@@ -382,15 +505,17 @@ async fn open<'a, P: Ports>(
         return Err(Error::Journal { source });
     };
     Ok(Work {
-        world,
+        world: owing.world,
         settings,
         journal: &order.journal,
+        owing,
         run,
         is_settling: false,
     })
 }
 
-/// Ends the earlier runs that are still stuck: their hosts are this run's now.
+/// Ends the earlier runs that are still stuck: this run's journal holds their hosts now, and what is
+/// owed stays owed.
 async fn supersede<J: Journal>(run: &str, stuck: &[&Earlier<J>]) -> Result<(), Error> {
     for Earlier { journal, .. } in stuck {
         let closed = Event::Closed {
@@ -411,6 +536,7 @@ fn untouched<J>(order: &Order<J>, outcome: Outcome, summary: &str) -> Report {
         version: order.release.version.clone(),
         reference: order.release.reference(),
         outcome,
+        is_undone: false,
         summary: summary.into(),
         took: Duration::ZERO,
         hosts: Vec::new(),
@@ -446,12 +572,14 @@ impl<P: Ports> Work<'_, P> {
     }
 
     /// Goes back, or only to the next step edge when nothing failed.
-    async fn turn_back(&mut self, error: &StepError) -> Result<Vec<Failed>, GaveUp<Source>> {
+    async fn turn_back(&mut self, error: &StepError) -> Vec<Trouble> {
         self.is_settling = true;
         let why = failure::chain(error);
         self.world.narrator.say(&paint::red(&why));
         let title = match error {
-            StepError::Cancelled | StepError::Journal { .. } => "putting the host in hand right",
+            StepError::Cancelled | StepError::Journal { .. } | StepError::Debt { .. } => {
+                "putting the host in hand right"
+            }
             StepError::Balancer { .. }
             | StepError::Unapplied { .. }
             | StepError::Drift { .. }
@@ -466,12 +594,18 @@ impl<P: Ports> Work<'_, P> {
         let mut marks = self.run.captured.values().filter_map(|c| c.mark);
         let is_at_an_edge = marks.all(|mark| mark == Mark::ADMITTED);
         if self.run.undoing.is_none() && is_at_an_edge {
-            return Ok(Vec::new());
+            return Vec::new();
         }
         let section = "rollout_settle";
         self.world.narrator.open_section(section, title);
         let failed = Box::pin(self.settle(Patience::SETTLE)).await;
         self.world.narrator.close_section(section);
-        failed
+        failed.unwrap_or_else(|gave_up| {
+            let why = failure::chain(&*gave_up.into_source());
+            let text =
+                format!("the balancer's weights cannot be read, so nothing was put right: {why}");
+            self.world.narrator.say(&paint::red(&text));
+            Vec::new()
+        })
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::state::{Container, HostName, Release, Weight};
+use super::state::{Container, HostName, Member, Release, Weight};
 
 /// For whom a rollout runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +68,9 @@ pub enum Event {
         weight: Option<Weight>,
         /// The weight it has now: 0 where an earlier rollout had to leave it out.
         found: Option<Weight>,
+        /// Whose weights these are; earlier versions named the host alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        member: Option<Member>,
         previous: Option<Container>,
     },
     Intent {
@@ -117,6 +120,7 @@ impl Mark {
 pub struct Captured {
     pub weight: Option<Weight>,
     pub found: Option<Weight>,
+    pub member: Option<Member>,
     pub previous: Option<Container>,
     /// The last step; `None` while untouched.
     pub mark: Option<Mark>,
@@ -182,6 +186,7 @@ impl Run {
                 host,
                 weight,
                 found,
+                member,
                 previous,
             } => {
                 // The first capture counts: a later one would capture our own zero.
@@ -190,6 +195,7 @@ impl Run {
                     .or_insert_with(|| Captured {
                         weight: *weight,
                         found: *found,
+                        member: member.clone(),
                         previous: previous.clone(),
                         mark: None,
                     });
@@ -221,6 +227,12 @@ impl Run {
                 is_done,
             });
         }
+    }
+
+    /// False when it was cut off before it had written down what it would change: then nothing was.
+    pub fn is_begun(&self) -> bool {
+        let is_captured = |host| self.captured.contains_key(host);
+        !self.hosts.is_empty() && self.hosts.iter().all(is_captured)
     }
 
     /// True while something may still have to be put right.

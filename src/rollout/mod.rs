@@ -1,18 +1,21 @@
 //! The engine of a rollout: pure plans and the rollout that carries them out through ports.
 
+pub mod debt;
 pub(crate) mod drain;
 mod ending;
 pub(crate) mod engine;
+mod error;
 pub(crate) mod health;
 pub(crate) mod journal;
 pub(crate) mod narrate;
+mod owing;
 pub(crate) mod plan;
 pub mod port;
 pub(crate) mod report;
 pub(crate) mod resume;
 pub(crate) mod state;
 pub(crate) mod step;
-mod weight;
+mod verdict;
 pub(crate) mod world;
 
 #[cfg(test)]

@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 
 use super::{
+    debt::Debt,
     health::is_serving,
-    port::{Container, Health, HostName, Pool, Release, Survey, Weight},
+    port::{Container, Health, HostName, Member, Pool, Release, Survey, Weight},
 };
 use crate::config::{Bytes, Percent};
 
@@ -22,7 +23,28 @@ pub(crate) struct Fleet {
 impl Fleet {
     /// A host's weight; `None` without a balancer or when it is not a member.
     pub(crate) fn weight(&self, host: &str) -> Option<Weight> {
-        self.pool.as_ref()?.weights.get(host).copied()
+        self.pool.as_ref()?.weight(host)
+    }
+
+    /// A member's weight, whichever host it stands for.
+    pub(crate) fn at(&self, member: &Member) -> Option<Weight> {
+        self.pool.as_ref()?.weights.get(member).copied()
+    }
+
+    /// Fails where a host's machine gets requests in a way that nobody can take away from it.
+    pub(crate) fn is_explained(&self, host: &str) -> Result<(), Refusal> {
+        let Some(pool) = &self.pool else {
+            return Ok(());
+        };
+        let mut siblings = pool.siblings(host);
+        match siblings.find(|(_, weight)| *weight > Weight::ZERO) {
+            None => Ok(()),
+            Some((member, weight)) => Err(Refusal::Sibling {
+                host: host.into(),
+                member: member.to_string(),
+                weight,
+            }),
+        }
     }
 
     pub(crate) fn container(&self, host: &str) -> Option<&Container> {
@@ -38,7 +60,7 @@ impl Fleet {
 
     fn strangers(&self) -> u32 {
         let pool = self.pool.iter();
-        pool.flat_map(|pool| &pool.strangers)
+        pool.flat_map(Pool::strangers)
             .map(|(_, weight)| u32::from(weight.value()))
             .sum()
     }
@@ -74,6 +96,22 @@ pub enum Refusal {
     Busy { host: HostName },
     #[error("{host} did not answer when it was looked at again")]
     Silent { host: HostName },
+    #[error("host {host} ({member}) is not behind the balancer, which has: {members}")]
+    NotMember {
+        host: HostName,
+        member: String,
+        members: String,
+    },
+    #[error("nothing at the balancer stands for host {host}")]
+    NoMember { host: HostName },
+    #[error(
+        "the machine of {host} also gets requests as {member} (weight {weight}), which the environment does not name: they would be cut; set that weight to 0 first, or take it out of the group"
+    )]
+    Sibling {
+        host: HostName,
+        member: String,
+        weight: Weight,
+    },
 }
 
 /// The weights to count with.
@@ -124,6 +162,8 @@ pub(crate) struct Planned {
     pub weight: Option<Weight>,
     /// The weight it has now.
     pub found: Option<Weight>,
+    /// Whose weights these are.
+    pub member: Option<Member>,
     pub previous: Option<Container>,
 }
 
@@ -136,8 +176,8 @@ pub(crate) struct Wanted<'a> {
     pub disk: Bytes,
     /// The hosts as the environment's file lists them.
     pub hosts: Vec<HostName>,
-    /// Weights to give back to hosts that an earlier rollout had to leave out.
-    pub carried: &'a BTreeMap<HostName, Weight>,
+    /// Weights to give back to hosts that earlier rollouts had to leave out.
+    pub debt: &'a Debt,
 }
 
 /// Decides what is done, in order: hosts that serve nothing first, for they cost nothing.
@@ -167,8 +207,11 @@ fn planned(wanted: &Wanted<'_>, fleet: &Fleet, name: &HostName) -> Result<Planne
     if free < needed {
         return Err(Refusal::Disk { host, free, needed });
     }
+    let member = own_member(fleet, name)?;
+    fleet.is_explained(name)?;
     let found = fleet.weight(name);
-    let weight = wanted.carried.get(name).copied().or(found);
+    let owed = member.as_ref().and_then(|member| wanted.debt.of(member));
+    let weight = owed.map(|owed| owed.weight).or(found);
     let previous = survey.container.clone();
     let is_current = found == weight
         && previous.as_ref().is_some_and(|container| {
@@ -181,8 +224,33 @@ fn planned(wanted: &Wanted<'_>, fleet: &Fleet, name: &HostName) -> Result<Planne
         is_current,
         weight,
         found,
+        member,
         previous,
     })
+}
+
+/// The member that stands for a host; `None` without a balancer.
+fn own_member(fleet: &Fleet, host: &HostName) -> Result<Option<Member>, Refusal> {
+    let Some(pool) = &fleet.pool else {
+        return Ok(None);
+    };
+    match pool.own.get(host) {
+        Some(member) if pool.weights.contains_key(member) => Ok(Some(member.clone())),
+        Some(member) => Err(Refusal::NotMember {
+            host: host.clone(),
+            member: member.to_string(),
+            members: members(pool),
+        }),
+        None => Err(Refusal::NoMember { host: host.clone() }),
+    }
+}
+
+fn members(pool: &Pool) -> String {
+    let members: Vec<_> = pool.weights.keys().map(ToString::to_string).collect();
+    if members.is_empty() {
+        return "nothing".into();
+    }
+    members.join(", ")
 }
 
 /// Goes through the rollout host by host and asks the floor at each.
@@ -194,8 +262,10 @@ fn rehearse(wanted: &Wanted<'_>, mut fleet: Fleet, hosts: &[Planned]) -> Result<
     };
     for planned in hosts.iter().filter(|planned| !planned.is_current) {
         floor.allows(&fleet, &planned.host)?;
-        if let (Some(pool), Some(weight)) = (&mut fleet.pool, planned.weight) {
-            pool.weights.insert(planned.host.clone(), weight);
+        if let (Some(pool), Some(weight), Some(member)) =
+            (&mut fleet.pool, planned.weight, &planned.member)
+        {
+            pool.weights.insert(member.clone(), weight);
         }
         if let Some(survey) = fleet.surveys.get_mut(&planned.host) {
             survey.container = Some(as_deployed(wanted.release));

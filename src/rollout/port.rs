@@ -11,8 +11,8 @@
 
 use std::time::Duration;
 
-use super::journal::Event;
-pub use super::state::{Container, Health, HostName, Pool, Release, Survey, Weight};
+pub use super::state::{Container, Health, HostName, Member, Pool, Release, Survey, Weight};
+use super::{debt::Debt, journal::Event};
 use crate::failure::JobCode;
 
 /// The set of ports that one world brings: what the engine is generic over.
@@ -20,6 +20,7 @@ pub trait Ports {
     type Balancer: Balancer;
     type Remote: Remote;
     type Journal: Journal;
+    type Debts: Debts;
     type Clock: Clock;
     type Narrator: Narrator;
     type Cancel: Cancel;
@@ -54,11 +55,11 @@ impl Retry {
 pub trait Balancer {
     type Error: Fault;
 
-    /// Reads all weights. Fails when a host of the environment is not a member.
+    /// Reads all weights. A host whose member is not there is no error: the others are.
     async fn pool(&self) -> Result<Pool, Self::Error>;
 
-    /// Sets one host's weight, absolutely. Success means accepted, not yet applied.
-    async fn set_weight(&self, host: &str, weight: Weight) -> Result<(), Self::Error>;
+    /// Sets one member's weight, absolutely. Success means accepted, not yet applied.
+    async fn set_weight(&self, member: &Member, weight: Weight) -> Result<(), Self::Error>;
 }
 
 /// One production host.
@@ -105,6 +106,18 @@ pub trait Journal {
     /// Adds one event; when it returns, the event survives a power cut. After an error it may or
     /// may not be there.
     async fn append(&self, event: &Event) -> Result<(), Self::Error>;
+}
+
+/// Where what is owed is kept, one for an environment.
+pub trait Debts {
+    type Error: std::error::Error + Send + Sync + 'static;
+
+    /// All that is owed. An error means that nobody knows, so nothing may be begun.
+    async fn read(&self) -> Result<Debt, Self::Error>;
+
+    /// Replaces it as a whole; when it returns, it survives a power cut. After an error either is
+    /// there, the old or the new.
+    async fn write(&self, debt: &Debt) -> Result<(), Self::Error>;
 }
 
 /// Time, so that tests need not wait for it.

@@ -13,18 +13,6 @@ use super::{
 };
 use crate::{failure::JobCode, paint};
 
-impl Outcome {
-    /// What GitLab is told; `None` for what is not the job's failure: it was done, or somebody
-    /// wanted it to end.
-    pub fn code(self) -> Option<JobCode> {
-        match self {
-            Self::Done | Self::Stopped => None,
-            Self::Undone => Some(JobCode::Undone),
-            Self::Stuck => Some(JobCode::Stuck),
-        }
-    }
-}
-
 /// One host in the end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -74,6 +62,9 @@ pub(crate) struct Report {
     pub version: String,
     pub reference: String,
     pub outcome: Outcome,
+    /// True when the way led back: the release failed.
+    #[serde(skip)]
+    pub is_undone: bool,
     /// One sentence for people.
     pub summary: String,
     #[serde(serialize_with = "seconds", rename = "seconds")]
@@ -82,6 +73,17 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    /// What GitLab is told; `None` for what is not the job's failure: it was done, or somebody
+    /// wanted it to end.
+    pub(crate) fn code(&self) -> Option<JobCode> {
+        match self.outcome {
+            Outcome::Stopped if self.is_undone => Some(JobCode::Undone),
+            Outcome::Done | Outcome::Stopped => None,
+            Outcome::Undone => Some(JobCode::Undone),
+            Outcome::Stuck => Some(JobCode::Stuck),
+        }
+    }
+
     /// The table, a line a host.
     pub(crate) fn lines(&self) -> impl Iterator<Item = (&str, String)> {
         let hosts = self.hosts.iter();
@@ -145,7 +147,10 @@ pub(super) fn rows(
         let name = |container: &Container| narrate::release_of(container, &versions);
         HostReport {
             host: host.clone(),
-            weight: fleet.weight(host),
+            weight: match run.captured.get(host).and_then(|c| c.member.as_ref()) {
+                Some(member) => fleet.at(member),
+                None => fleet.weight(host),
+            },
             original: run.captured.get(host).and_then(|captured| captured.weight),
             runs: match (container, fleet.surveys.contains_key(host)) {
                 (Some(container), _) => name(container),

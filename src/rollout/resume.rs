@@ -1,17 +1,21 @@
 //! What is put right after a failure, a wish to stop, or a crash: the same recipe for all three.
 //!
-//! `decide` is a pure function of the journal and of what is seen; `settle` carries it out. It
+//! `decide` is a pure function of the journal, of what is owed and of what is seen; `settle` carries
+//! it out. It
 //! never moves a host forward by itself: a new release is kept only where it is already running
 //! and proves healthy. Carried out twice, the second time finds nothing to do.
 
 use std::time::Duration;
 
 use super::{
+    debt::Debt,
+    error::{StepError, drift, unwell},
     health::{Expected, Proof, is_serving},
     journal::{Captured, Direction, Event, Mark, Run, Step},
     plan::Fleet,
     port::{Clock, Health, HostName, Narrator, Ports, Weight},
-    step::{StepError, Work, drift, is_as_before, unwell},
+    step::{Work, is_as_before},
+    verdict::Trouble,
     world::{GaveUp, Patience, Source, Ticker},
 };
 use crate::{failure, paint};
@@ -19,7 +23,7 @@ use crate::{failure, paint};
 /// What to do with one host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// Nothing was begun there, or all that was begun has ended.
+    /// Nothing was begun there, or all that was begun has ended, and nothing is owed.
     Keep,
     /// It runs what it ran before: give the weight back.
     Restore,
@@ -37,14 +41,19 @@ pub(crate) enum Action {
 
 /// Decides for every host of a run, in the order in which it is to be done: first what brings
 /// capacity back, then what takes it away, newest first.
-pub(crate) fn decide(run: &Run, fleet: &Fleet) -> Vec<(HostName, Action)> {
+pub(crate) fn decide(run: &Run, debt: &Debt, fleet: &Fleet) -> Vec<(HostName, Action)> {
     let mut actions: Vec<_> = run
         .hosts
         .iter()
         .rev()
         .filter_map(|host| {
             let captured = run.captured.get(host)?;
-            Some((host.clone(), decide_one(run, captured, fleet, host)))
+            let is_owed = captured
+                .member
+                .as_ref()
+                .is_some_and(|member| debt.of(member).is_some());
+            let action = decide_one(run, captured, is_owed, (fleet, host));
+            Some((host.clone(), action))
         })
         .collect();
     actions.sort_by_key(|(host, action)| takes_out(fleet, host, action));
@@ -58,18 +67,23 @@ fn takes_out(fleet: &Fleet, host: &str, action: &Action) -> bool {
         && fleet.surveys.get(host).is_some_and(is_serving)
 }
 
-fn decide_one(run: &Run, captured: &Captured, fleet: &Fleet, host: &str) -> Action {
+fn decide_one(
+    run: &Run,
+    captured: &Captured,
+    is_owed: bool,
+    (fleet, host): (&Fleet, &str),
+) -> Action {
     let is_left_out = captured.found != captured.weight;
     let Some(mark) = captured.mark else {
         // What an earlier rollout had to leave out is this one's to bring back.
-        return if is_left_out {
+        return if is_owed {
             decide_left_out(captured, fleet, host)
         } else {
             Action::Keep
         };
     };
     let is_back = run.undoing.is_some() || mark.direction == Direction::Undo;
-    let has_ended = mark.step == Step::Admit && mark.is_done;
+    let has_ended = mark.step == Step::Admit && mark.is_done && !is_owed;
     if has_ended && (mark.direction == Direction::Undo || !is_back) {
         return Action::Keep;
     }
@@ -82,7 +96,8 @@ fn decide_one(run: &Run, captured: &Captured, fleet: &Fleet, host: &str) -> Acti
             && matches!(container.health, Health::Healthy | Health::Starting)
     });
     if let Some(original) = captured.weight {
-        match fleet.weight(host) {
+        let seen = captured.member.as_ref().and_then(|it| fleet.at(it));
+        match seen {
             None => return Action::Unseen,
             Some(seen) if seen != original && seen != Weight::ZERO => {
                 let is_harmless = is_as_before(captured, survey) || (is_new && !is_back);
@@ -131,19 +146,21 @@ fn decide_left_out(captured: &Captured, fleet: &Fleet, host: &str) -> Action {
     }
 }
 
-/// A host that could not be put right, and why.
-pub(super) type Failed = (HostName, String);
-
 impl<P: Ports> Work<'_, P> {
     /// Puts everything right that can be; what could not is returned.
     pub(super) async fn settle(
         &mut self,
         patience: Patience,
-    ) -> Result<Vec<Failed>, GaveUp<Source>> {
+    ) -> Result<Vec<Trouble>, GaveUp<Source>> {
         self.is_settling = true;
         let fleet = self.observe(patience).await?;
-        let mut failed: Vec<Failed> = Vec::new();
-        for (host, action) in decide(&self.run, &fleet) {
+        self.name_members(fleet.pool.as_ref());
+        if let Some(pool) = &fleet.pool {
+            self.owing.adopt(&self.run, pool).await;
+            self.owing.forgive(pool).await;
+        }
+        let mut failed: Vec<Trouble> = Vec::new();
+        for (host, action) in decide(&self.run, &self.owing.debt(), &fleet) {
             if !failed.is_empty() && takes_out(&fleet, &host, &action) {
                 // If going back does not work on one host, it is not tried on one that serves.
                 let why = format!("{host} serves {}, and stays so", self.run.release.version);
@@ -250,10 +267,8 @@ impl<P: Ports> Work<'_, P> {
 
     /// Sees to it that a host with nothing healthy on it gets no requests.
     async fn leave_out(&mut self, host: &str) -> Result<(), StepError> {
-        if let Some(original) = self.original(host)
-            && self.is_in(host).await?
-        {
-            self.move_weight(host, original, Weight::ZERO).await?;
+        if self.is_in(host).await? {
+            self.take(host).await?;
         }
         let why = "nothing healthy runs there, and there is nothing to go back to".into();
         Err(unwell(host, why))

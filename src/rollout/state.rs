@@ -33,6 +33,31 @@ impl fmt::Display for Weight {
     }
 }
 
+/// One place behind a balancer that gets requests: what a weight belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Member {
+    /// Whose configuration it is.
+    pub balancer: String,
+    pub group: String,
+    /// The machine, as the balancer names it; what follows a `/` tells its addresses apart.
+    pub server: String,
+    pub port: u16,
+}
+
+impl Member {
+    /// True when both are places on one machine, in whichever group.
+    pub fn shares_machine(&self, other: &Self) -> bool {
+        let machine = |member: &Self| member.server.split('/').next().map(str::to_owned);
+        machine(self) == machine(other)
+    }
+}
+
+impl fmt::Display for Member {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}:{}", self.server, self.port)
+    }
+}
+
 /// A release: an image that can never change, `repository@sha256:…`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Release {
@@ -54,10 +79,40 @@ impl Release {
 /// All backends behind the balancer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pool {
-    /// The environment's hosts.
-    pub weights: BTreeMap<HostName, Weight>,
-    /// Members that the environment does not name; they count as capacity and are never touched.
-    pub strangers: Vec<(String, Weight)>,
+    /// Which member stands for each host of the environment, whether or not it is there.
+    pub own: BTreeMap<HostName, Member>,
+    /// Every member that is there.
+    pub weights: BTreeMap<Member, Weight>,
+}
+
+impl Pool {
+    /// A host's weight; `None` when its member is not there.
+    pub fn weight(&self, host: &str) -> Option<Weight> {
+        self.weights.get(self.own.get(host)?).copied()
+    }
+
+    /// Other members on a host's machine: they get requests while that machine changes.
+    pub fn siblings(&self, host: &str) -> impl Iterator<Item = (&Member, Weight)> {
+        let own = self.own.get(host);
+        self.weights
+            .iter()
+            .filter(move |(member, _)| own.is_some_and(|own| is_sibling(own, member)))
+            .map(|(member, weight)| (member, *weight))
+    }
+
+    /// Members on machines that the environment does not name: they count as capacity and are
+    /// never touched.
+    pub fn strangers(&self) -> impl Iterator<Item = (&Member, Weight)> {
+        let is_known = |member: &Member| self.own.values().any(|own| own.shares_machine(member));
+        self.weights
+            .iter()
+            .filter(move |(member, _)| !is_known(member))
+            .map(|(member, weight)| (member, *weight))
+    }
+}
+
+fn is_sibling(own: &Member, member: &Member) -> bool {
+    own != member && own.shares_machine(member)
 }
 
 /// A container's health, by the image's HEALTHCHECK.

@@ -1,21 +1,24 @@
 //! The steps on one host: drain, switch, admit, each journaled before and after.
 //!
-//! Weights are compared before they are set, and read back after. Nothing here decides what to do
+//! Every step that hurts looks first whether the weights are still what they should be. Nothing here decides what to do
 //! after an error: that is `resume`'s.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
+    debt::Owed,
     drain::{self, Drain},
+    error::{StepError, balancer, drift, failed_on, on, unknown, unwell},
     health::{self, Expected, Proof},
     journal::{Captured, Direction, Event, Run, Step},
     narrate,
-    plan::{Floor, Refusal},
+    owing::Owing,
+    plan::{Fleet, Floor},
     port::{
-        Clock, Container, Fault, Health, HostName, Journal, Narrator, Ports, Remote, Retry, Survey,
-        Weight, Wish,
+        Clock, Container, Fault, Health, Journal, Member, Narrator, Pool, Ports, Remote, Retry,
+        Survey, Weight, Wish,
     },
-    world::{Awaited, GaveUp, Patience, Settings, Source, Ticker, World},
+    world::{Awaited, GaveUp, Patience, Settings, Ticker, World},
 };
 use crate::failure;
 
@@ -25,48 +28,12 @@ const LOOK: Duration = Duration::from_millis(500);
 /// How long a healthy container may need until it answers from outside.
 const PROBE: Duration = Duration::from_secs(20);
 
-/// Why a step did not succeed.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum StepError {
-    #[error("the balancer does not move the weight of {host}")]
-    Balancer {
-        host: HostName,
-        #[source]
-        source: Source,
-    },
-    #[error("the balancer did not apply weight {wanted} to {host} in time")]
-    Unapplied { host: HostName, wanted: Weight },
-    #[error("somebody else moved the weight of {host} to {seen}, and it should be {expected}")]
-    Drift {
-        host: HostName,
-        expected: Weight,
-        seen: Weight,
-    },
-    #[error(transparent)]
-    Floor(#[from] Refusal),
-    #[error("{what} failed on {host}")]
-    Host {
-        host: HostName,
-        what: &'static str,
-        #[source]
-        source: Source,
-    },
-    #[error("{host} does not become healthy: {why}")]
-    Unwell { host: HostName, why: String },
-    #[error("cannot write the journal")]
-    Journal {
-        #[source]
-        source: Source,
-    },
-    #[error("asked to stop")]
-    Cancelled,
-}
-
 /// One run at work.
 pub(super) struct Work<'a, P: Ports> {
     pub(super) world: &'a World<P>,
     pub(super) settings: &'a Settings,
     pub(super) journal: &'a P::Journal,
+    pub(super) owing: &'a Owing<'a, P>,
     pub(super) run: Run,
     /// True once things are only put right: then a wish to stop is no reason to stop, and a full
     /// disk under the journal no reason to leave a host at weight 0.
@@ -116,9 +83,23 @@ impl<P: Ports> Work<'_, P> {
         self.captured(host)?.weight
     }
 
+    /// The member that stands for a host. `None` without a balancer.
+    pub(super) fn member(&self, host: &str) -> Option<Member> {
+        self.captured(host)?.member.clone()
+    }
+
+    /// Names the members of a run that an earlier version began: it knew hosts only.
+    pub(super) fn name_members(&mut self, pool: Option<&Pool>) {
+        for (host, captured) in &mut self.run.captured {
+            let own = pool.and_then(|pool| pool.own.get(host).cloned());
+            let is_weighed = captured.weight.is_some();
+            captured.member = captured.member.take().or(own.filter(|_| is_weighed));
+        }
+    }
+
     /// Fails when somebody wants the rollout to end and nothing speaks against it.
     pub(super) fn go_on(&self) -> Result<(), StepError> {
-        if self.world.wish() > Wish::GoOn && !self.is_settling {
+        if self.world.is_stopped() && !self.is_settling {
             return Err(StepError::Cancelled);
         }
         Ok(())
@@ -131,7 +112,7 @@ impl<P: Ports> Work<'_, P> {
         }
     }
 
-    fn is_hurried(&self) -> bool {
+    pub(super) fn is_hurried(&self) -> bool {
         self.world.wish() == Wish::StopNow
     }
 
@@ -140,19 +121,16 @@ impl<P: Ports> Work<'_, P> {
         let Some(original) = self.original(host) else {
             return Ok(());
         };
+        let seen = self.weight(host).await?;
+        let found = self.captured(host).and_then(|captured| captured.found);
+        let is_out = way == Direction::Undo || found == Some(Weight::ZERO);
+        if seen != original && !(is_out && seen == Weight::ZERO) {
+            return Err(drift(host, original, seen));
+        }
         if original == Weight::ZERO {
             let text = "has weight 0, as an operator left it: deployed to, and left at 0";
             self.world.say(host, text);
             return Ok(());
-        }
-        let from = match way {
-            Direction::Do => self.captured(host).and_then(|captured| captured.found),
-            Direction::Undo => None,
-        };
-        let from = from.unwrap_or(original);
-        let seen = self.weight(host).await?;
-        if seen != from && !(way == Direction::Undo && seen == Weight::ZERO) {
-            return Err(drift(host, from, seen));
         }
         if seen > Weight::ZERO {
             self.keep_floor(host).await?;
@@ -161,16 +139,31 @@ impl<P: Ports> Work<'_, P> {
         if seen == Weight::ZERO {
             self.world.say(host, "is out of the balancer already");
         } else {
-            self.move_weight(host, original, Weight::ZERO).await?;
+            self.take(host).await?;
             self.wait_until_drained(host, way).await?;
         }
         self.finish(host, Step::Drain, way).await
+    }
+
+    /// Takes a host's weight away, owed from before on.
+    pub(super) async fn take(&self, host: &str) -> Result<(), StepError> {
+        let (Some(member), Some(weight)) = (self.member(host), self.original(host)) else {
+            return Ok(());
+        };
+        let owed = Owed {
+            member,
+            host: host.into(),
+            weight,
+            run: self.run.id.clone(),
+        };
+        self.owing.take(owed, !self.is_settling).await
     }
 
     /// Asks for the capacity that would be left, with fresh eyes.
     async fn keep_floor(&self, host: &str) -> Result<(), StepError> {
         let looks = self.world.look(self.patience()).await;
         let fleet = looks.fleet().map_err(|gave_up| balancer(host, gave_up))?;
+        fleet.is_explained(host)?;
         let originals: BTreeMap<_, _> = self
             .run
             .captured
@@ -187,9 +180,35 @@ impl<P: Ports> Work<'_, P> {
     pub(super) async fn weight(&self, host: &str) -> Result<Weight, StepError> {
         let pool = self.world.pool(self.patience()).await;
         let pool = pool.map_err(|gave_up| balancer(host, gave_up))?;
-        let weight = pool.and_then(|pool| pool.weights.get(host).copied());
-        let missing = || GaveUp::Failed("it is not a member of the pool".into());
+        self.weight_in(pool, host)
+    }
+
+    fn weight_in(&self, pool: Option<Pool>, host: &str) -> Result<Weight, StepError> {
+        let member = self.member(host);
+        let weight = pool
+            .zip(member)
+            .and_then(|(pool, member)| pool.weights.get(&member).copied());
+        let missing = || GaveUp::Failed("it is not behind the balancer".into());
         weight.ok_or_else(|| balancer(host, missing()))
+    }
+
+    /// Fails where a machine gets requests that a restart would cut: somebody may have given it
+    /// weight since it was taken out, or another member of it.
+    async fn is_out(&self, host: &str) -> Result<(), StepError> {
+        if self.original(host).is_none() {
+            return Ok(());
+        }
+        let pool = self.world.pool(self.patience()).await;
+        let pool = pool.map_err(|gave_up| balancer(host, gave_up))?;
+        let fleet = Fleet {
+            pool: pool.clone(),
+            ..Fleet::default()
+        };
+        fleet.is_explained(host)?;
+        match self.weight_in(pool, host)? {
+            Weight::ZERO => Ok(()),
+            seen => Err(drift(host, Weight::ZERO, seen)),
+        }
     }
 
     async fn wait_until_drained(&self, host: &str, way: Direction) -> Result<(), StepError> {
@@ -244,14 +263,7 @@ impl<P: Ports> Work<'_, P> {
 
     /// Makes a host run the release, or what it ran before, and proves that healthy.
     pub(super) async fn switch(&mut self, host: &str, way: Direction) -> Result<(), StepError> {
-        if let Some(original) = self.original(host)
-            && original > Weight::ZERO
-        {
-            let seen = self.weight(host).await?;
-            if seen != Weight::ZERO {
-                return Err(drift(host, Weight::ZERO, seen));
-            }
-        }
+        self.is_out(host).await?;
         let release = self.run.release.clone();
         let previous = self.captured(host).and_then(|c| c.previous.clone());
         let (expected, reference, name) = match (way, &previous) {
@@ -401,10 +413,10 @@ impl<P: Ports> Work<'_, P> {
     /// Gives a host its weight back. Its container was proven healthy by the caller.
     pub(super) async fn admit(&mut self, host: &str, way: Direction) -> Result<(), StepError> {
         self.intend(host, Step::Admit, way).await?;
-        if let Some(original) = self.original(host)
+        if let (Some(original), Some(member)) = (self.original(host), self.member(host))
             && original > Weight::ZERO
         {
-            self.move_weight(host, Weight::ZERO, original).await?;
+            self.owing.give_back(host, &member, original).await?;
         }
         self.finish(host, Step::Admit, way).await
     }
@@ -436,47 +448,6 @@ pub(super) fn is_as_before(captured: &Captured, survey: &Survey) -> bool {
     }
 }
 
-pub(super) fn drift(host: &str, expected: Weight, seen: Weight) -> StepError {
-    StepError::Drift {
-        host: host.into(),
-        expected,
-        seen,
-    }
-}
-
-pub(super) fn balancer(host: &str, gave_up: GaveUp<Source>) -> StepError {
-    let host = host.into();
-    match gave_up {
-        GaveUp::Stopped => StepError::Cancelled,
-        GaveUp::Failed(source) => StepError::Balancer { host, source },
-    }
-}
-
-fn on(host: &str, what: &'static str, gave_up: GaveUp<Source>) -> StepError {
-    match gave_up {
-        GaveUp::Stopped => StepError::Cancelled,
-        GaveUp::Failed(source) => failed_on(host, what, source),
-    }
-}
-
-fn failed_on(host: &str, what: &'static str, source: impl Into<Source>) -> StepError {
-    StepError::Host {
-        host: host.into(),
-        what,
-        source: source.into(),
-    }
-}
-
-fn unknown(host: &str) -> StepError {
-    let why = "the environment has no such host any more";
-    failed_on(host, "looking for it", why)
-}
-
 fn connections(number: u64) -> String {
     narrate::count(usize::try_from(number).unwrap_or(usize::MAX), "connection")
-}
-
-pub(super) fn unwell(host: &str, why: String) -> StepError {
-    let host = host.into();
-    StepError::Unwell { host, why }
 }

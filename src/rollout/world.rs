@@ -1,7 +1,7 @@
 //! The world a rollout works in: its ports, the one place that tries again, and the looks that
 //! change nothing.
 
-use std::{pin::pin, time::Duration};
+use std::{cell::RefCell, collections::BTreeMap, pin::pin, time::Duration};
 
 use futures_util::future::{Either, join, join_all, pending, select};
 
@@ -12,6 +12,7 @@ use super::{
         Balancer, Cancel, Clock, Fault, HostName, Narrator, Pool, Ports, Release, Remote, Retry,
         Survey, Wish,
     },
+    verdict::Seen,
 };
 use crate::{
     config::{Environment, Rollout},
@@ -90,9 +91,33 @@ pub(crate) struct World<P: Ports> {
     pub balancer: Option<P::Balancer>,
     /// As the environment's file lists them.
     pub hosts: Vec<(HostName, P::Remote)>,
+    pub debts: P::Debts,
     pub clock: P::Clock,
     pub narrator: P::Narrator,
     pub cancel: P::Cancel,
+    pub waited: Waited,
+}
+
+/// How long each host was waited for in vain since it answered last, and the balancer, which is
+/// `None` here. A budget is the run's, not the call's: who has used it up is asked once from then
+/// on, until there is an answer.
+#[derive(Debug, Default)]
+pub(crate) struct Waited(RefCell<BTreeMap<Option<HostName>, Duration>>);
+
+impl Waited {
+    fn left(&self, whom: Option<&str>, budget: Duration) -> Duration {
+        let waited = self.0.borrow().get(&whom.map(str::to_owned)).copied();
+        budget.saturating_sub(waited.unwrap_or_default())
+    }
+
+    fn note<T, E>(&self, whom: Option<&str>, answer: &Result<T, GaveUp<E>>, took: Duration) {
+        let mut waited = self.0.borrow_mut();
+        let whom = whom.map(str::to_owned);
+        match answer {
+            Ok(_) => drop(waited.remove(&whom)),
+            Err(_) => *waited.entry(whom).or_default() += took,
+        }
+    }
 }
 
 /// How a rollout goes about it.
@@ -160,6 +185,10 @@ impl<P: Ports> World<P> {
         self.cancel.wish()
     }
 
+    pub(super) fn is_stopped(&self) -> bool {
+        self.wish() > Wish::GoOn
+    }
+
     /// One line about one host; names are padded so that the texts stand in one column.
     pub(super) fn say(&self, host: &str, text: &str) {
         let width = self.hosts.iter().map(|(name, _)| name.len()).max();
@@ -191,12 +220,7 @@ impl<P: Ports> World<P> {
             }
             self.cancel.stopped().await;
         };
-        match select(
-            pin!(self.try_again(patience.budget, awaited, call)),
-            pin!(stopped),
-        )
-        .await
-        {
+        match select(pin!(self.try_again(patience, awaited, call)), pin!(stopped)).await {
             Either::Left((result, _)) => result.map_err(GaveUp::Failed),
             Either::Right(_) => Err(GaveUp::Stopped),
         }
@@ -204,12 +228,12 @@ impl<P: Ports> World<P> {
 
     async fn try_again<T, E: Fault>(
         &self,
-        budget: Duration,
+        patience: Patience,
         awaited: Awaited<'_>,
         call: impl AsyncFn() -> Result<T, E>,
     ) -> Result<T, E> {
         let mut wait = Wait::begin(self, awaited);
-        let mut deadline = None;
+        let mut began = None;
         let mut pause = PAUSE;
         loop {
             let error = match wait.narrate(call()).await {
@@ -221,7 +245,7 @@ impl<P: Ports> World<P> {
             };
             // What the adapter asks for counts as it is; else the pauses grow.
             let rest = if asked > Duration::ZERO { asked } else { pause };
-            let deadline = *deadline.get_or_insert(self.now() + budget);
+            let deadline = *began.get_or_insert(self.now()) + self.budget(patience);
             if self.now() + rest > deadline {
                 return Err(error);
             }
@@ -233,6 +257,29 @@ impl<P: Ports> World<P> {
         }
     }
 
+    /// Somebody who insists on an end is not made to wait as long.
+    fn budget(&self, patience: Patience) -> Duration {
+        if self.wish() == Wish::StopNow {
+            return patience.budget.min(Patience::LOOK.budget);
+        }
+        patience.budget
+    }
+
+    /// Repeats a call of the balancer's within what the run has left for it.
+    pub(super) async fn ask_balancer<T, E: Fault>(
+        &self,
+        patience: Patience,
+        awaited: Awaited<'_>,
+        call: impl AsyncFn() -> Result<T, E>,
+    ) -> Result<T, GaveUp<E>> {
+        let began = self.now();
+        let patience = patience.within(self.waited.left(None, self.budget(patience)));
+        let answer = self.retry(patience, awaited, call).await;
+        self.waited
+            .note(None, &answer, self.now().saturating_sub(began));
+        answer
+    }
+
     /// All weights; `None` without a balancer.
     pub(super) async fn pool(&self, patience: Patience) -> Result<Option<Pool>, GaveUp<Source>> {
         let Some(balancer) = &self.balancer else {
@@ -242,7 +289,7 @@ impl<P: Ports> World<P> {
             host: None,
             what: "waits for the balancer's answer",
         };
-        let pool = self.retry(patience, awaited, async || balancer.pool().await);
+        let pool = self.ask_balancer(patience, awaited, async || balancer.pool().await);
         pool.await.map(Some).map_err(GaveUp::boxed)
     }
 
@@ -257,8 +304,13 @@ impl<P: Ports> World<P> {
             return Err(GaveUp::Failed(text.into()));
         };
         let awaited = Awaited::of(host, "waits for its answer");
+        let began = self.now();
+        let patience = patience.within(self.waited.left(Some(host), self.budget(patience)));
         let survey = self.retry(patience, awaited, async || remote.survey().await);
-        survey.await.map_err(GaveUp::boxed)
+        let survey = survey.await;
+        self.waited
+            .note(Some(host), &survey, self.now().saturating_sub(began));
+        survey.map_err(GaveUp::boxed)
     }
 
     /// Looks at balancer and hosts at once; what cannot be seen comes with the reason.
@@ -330,6 +382,25 @@ impl Looks {
             pool: self.pool?,
             surveys: answered.collect(),
         })
+    }
+
+    /// What was seen, and in words why the rest was not.
+    pub(super) fn seen(self) -> Seen {
+        let mut seen = Seen::default();
+        match self.pool {
+            Ok(pool) => seen.fleet.pool = pool,
+            Err(gave_up) => seen.unread = Some(failure::chain(&*gave_up.into_source())),
+        }
+        for (host, survey) in self.surveys {
+            match survey {
+                Ok(survey) => drop(seen.fleet.surveys.insert(host, survey)),
+                Err(gave_up) => {
+                    let why = failure::chain(&*gave_up.into_source());
+                    seen.unseen.insert(host, why);
+                }
+            }
+        }
+        seen
     }
 }
 

@@ -1,9 +1,10 @@
-//! What outlives a process: under `state-dir` journals and leases, a folder an environment, and the
+//! What outlives a process: under `state-dir` journals, debts and leases, a folder an environment, and the
 //! ledger, a file a project; under `run-dir` a note for each live job.
 //!
 //! Knows file formats and nothing of what a rollout decides.
 
 mod chain;
+mod debt;
 mod flaw;
 mod host_secret;
 mod in_use;
@@ -14,6 +15,7 @@ mod lines;
 mod note;
 mod slots;
 
+pub use debt::DebtFile;
 pub use flaw::Flaw;
 pub use host_secret::host_secret;
 pub(crate) use in_use::InUse;

@@ -161,23 +161,22 @@ fn every_member_is_read_with_its_weight(subject: &Subject<'_>) {
     far.set_weight("app-1", 37).unwrap();
     let seen = run(pool(&subject.balancer()));
     far.set_weight("app-1", 100).unwrap();
-    let seen: Vec<_> = seen
-        .weights
-        .iter()
-        .map(|(host, it)| (host.as_str(), it.value()))
-        .collect();
-    assert_eq!(seen, [("app-1", 37), ("app-2", 100), ("app-3", 100)]);
+    let value = |host: &String| (host.clone(), seen.weight(host).unwrap().value());
+    let seen: Vec<_> = seen.own.keys().map(value).collect();
+    let expect = [("app-1", 37), ("app-2", 100), ("app-3", 100)];
+    assert_eq!(seen, expect.map(|(host, it)| (host.to_owned(), it)));
 }
 
 fn a_member_of_nobody_here_is_a_stranger(subject: &Subject<'_>) {
     let mut environment = subject.environment();
     let gone = environment.hosts.pop().unwrap();
     let seen = run(pool(&subject.open(&environment)));
-    assert_eq!(seen.weights.len(), 2);
-    let [(name, weight)] = &seen.strangers[..] else {
+    assert_eq!(seen.own.len(), 2);
+    let strangers: Vec<_> = seen.strangers().collect();
+    let [(member, weight)] = strangers[..] else {
         panic!("one stranger: {seen:?}");
     };
-    assert!(name.contains(&gone.server_id), "{name}");
+    assert_eq!(member.server, gone.server_id);
     assert_eq!(weight.value(), 100);
 }
 
@@ -188,9 +187,10 @@ fn a_weight_is_set_absolutely_and_read_back(subject: &Subject<'_>) {
     run(async {
         let before = pool(&balancer).await;
         for value in [0, 50, 50, 100] {
-            balancer.set_weight("app-1", weight(value)).await.unwrap();
+            let member = &before.own["app-1"];
+            balancer.set_weight(member, weight(value)).await.unwrap();
             let mut expected = before.clone();
-            expected.weights.insert("app-1".into(), weight(value));
+            expected.weights.insert(member.clone(), weight(value));
             assert_eq!(pool(&balancer).await, expected);
             wait_until("traffic to follow", || {
                 far.conditions().unwrap()["app-1"].weight == u32::from(value)
@@ -203,17 +203,12 @@ fn a_host_that_is_no_member_is_named(subject: &Subject<'_>) {
     let mut environment = subject.environment();
     environment.hosts[2].server_id = "i-unknown".into();
     let balancer = subject.open(&environment);
-    for error in [
-        run(balancer.pool()).unwrap_err(),
-        run(balancer.set_weight("app-3", weight(50))).unwrap_err(),
-    ] {
-        assert_eq!(error.retry(), Retry::Never, "{error}");
-        let text = error.to_string();
-        assert!(
-            text.contains("app-3") && text.contains("i-unknown"),
-            "{text}"
-        );
-    }
+    let seen = run(pool(&balancer));
+    assert_eq!(seen.weight("app-3"), None);
+    assert_eq!(seen.weight("app-1"), Some(weight(100)), "the others go on");
+    let error = run(balancer.set_weight(&seen.own["app-3"], weight(50))).unwrap_err();
+    assert_eq!(error.retry(), Retry::Never, "{error}");
+    assert!(error.to_string().contains("i-unknown"), "{error}");
 }
 
 fn the_last_member_stays_in_service(subject: &Subject<'_>) {
@@ -221,7 +216,9 @@ fn the_last_member_stays_in_service(subject: &Subject<'_>) {
     for name in ["app-2", "app-3"] {
         far.set_weight(name, 0).unwrap();
     }
-    let error = run(subject.balancer().set_weight("app-1", Weight::ZERO)).unwrap_err();
+    let balancer = subject.balancer();
+    let member = run(pool(&balancer)).own["app-1"].clone();
+    let error = run(balancer.set_weight(&member, Weight::ZERO)).unwrap_err();
     for name in ["app-2", "app-3"] {
         far.set_weight(name, 100).unwrap();
     }
@@ -259,10 +256,11 @@ fn a_cut_write_may_be_repeated(subject: &Subject<'_>) {
     let far = &subject.cloud.far;
     far.set_window(Duration::ZERO);
     let balancer = subject.balancer();
+    let member = &run(pool(&balancer)).own["app-3"];
     for (fault, arrived) in [(Fault::CutAfter, 70), (Fault::CutBefore, 100)] {
         far.forget_calls();
         far.fail_next(subject.cloud.write, fault);
-        let error = run(balancer.set_weight("app-3", weight(70))).unwrap_err();
+        let error = run(balancer.set_weight(member, weight(70))).unwrap_err();
         assert_eq!(
             subject.calls(subject.cloud.write),
             1,
@@ -270,9 +268,9 @@ fn a_cut_write_may_be_repeated(subject: &Subject<'_>) {
         );
         assert!(matches!(error.retry(), Retry::After(_)), "{error}");
         assert_eq!(far.weights()["app-3"], arrived);
-        run(balancer.set_weight("app-3", weight(70))).unwrap();
+        run(balancer.set_weight(member, weight(70))).unwrap();
         assert_eq!(far.weights()["app-3"], 70);
-        run(balancer.set_weight("app-3", weight(100))).unwrap();
+        run(balancer.set_weight(member, weight(100))).unwrap();
     }
 }
 

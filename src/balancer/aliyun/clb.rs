@@ -14,7 +14,7 @@ use super::call::Api;
 use crate::{
     balancer::error::BalancerError,
     config::{self, Environment},
-    rollout::port::{Balancer, HostName, Pool, Weight},
+    rollout::port::{Balancer, HostName, Member, Pool, Weight},
 };
 
 const VERSION: &str = "2014-05-15";
@@ -78,32 +78,44 @@ impl Clb {
         })
     }
 
-    async fn members(&self) -> Result<Vec<Member>, BalancerError> {
+    async fn describe(&self) -> Result<Description, BalancerError> {
         let query = [
             ("RegionId", self.region.as_str()),
             ("VServerGroupId", self.group.as_str()),
         ];
         let body = self.api.call(DESCRIBE, &query).await?;
-        let answer: Description =
-            serde_json::from_str(&body).map_err(|error| BalancerError::Malformed {
-                action: DESCRIBE,
-                why: error.to_string(),
-            })?;
-        Ok(answer.members.list)
+        serde_json::from_str(&body).map_err(|error| BalancerError::Malformed {
+            action: DESCRIBE,
+            why: error.to_string(),
+        })
     }
 
-    /// The one member that is `host`'s.
-    fn member<'a>(&self, members: &'a [Member], host: &str) -> Result<&'a Member, BalancerError> {
-        let server = self.servers.get(host).map_or("", String::as_str);
-        members
-            .iter()
-            .find(|member| member.server_id == server && member.port == self.port)
-            .ok_or_else(|| BalancerError::NotMember {
-                host: host.to_owned(),
-                member: format!("{server}:{}", self.port),
-                group: self.group.clone(),
-                members: names(members),
-            })
+    fn id(&self, balancer: &str, backend: &Backend) -> Member {
+        Member {
+            balancer: balancer.to_owned(),
+            group: self.group.clone(),
+            server: backend.server(),
+            port: backend.port,
+        }
+    }
+
+    /// The member of a host; as it is there, or as it would be.
+    fn own(&self, described: &Description, server: &str) -> Member {
+        let mut backends = described.members.list.iter();
+        let found = backends.find(|it| it.server_id == server && it.port == self.port);
+        Member {
+            balancer: described.balancer.clone(),
+            group: self.group.clone(),
+            server: found.map_or_else(|| server.to_owned(), Backend::server),
+            port: self.port,
+        }
+    }
+
+    /// What the environment calls a member.
+    fn called(&self, member: &Member) -> String {
+        let mut servers = self.servers.iter();
+        let host = servers.find(|(_, server)| **server == member.server);
+        host.map_or_else(|| member.to_string(), |(host, _)| host.clone())
     }
 }
 
@@ -111,34 +123,39 @@ impl Balancer for Clb {
     type Error = BalancerError;
 
     async fn pool(&self) -> Result<Pool, BalancerError> {
-        let members = self.members().await?;
-        let mut pool = Pool::default();
-        let mut ours = Vec::new();
-        for host in self.servers.keys() {
-            let member = self.member(&members, host)?;
-            pool.weights.insert(host.clone(), member.weight);
-            ours.push(member);
-        }
-        pool.strangers = members
-            .iter()
-            .filter(|member| !ours.iter().any(|it| std::ptr::eq(*it, *member)))
-            .map(|member| (member.name(), member.weight))
-            .collect();
-        Ok(pool)
+        let described = self.describe().await?;
+        let servers = self.servers.iter();
+        let backends = described.members.list.iter();
+        let id = |backend| self.id(&described.balancer, backend);
+        Ok(Pool {
+            own: servers
+                .map(|(host, server)| (host.clone(), self.own(&described, server)))
+                .collect(),
+            weights: backends
+                .map(|backend| (id(backend), backend.weight))
+                .collect(),
+        })
     }
 
-    async fn set_weight(&self, host: &str, weight: Weight) -> Result<(), BalancerError> {
+    async fn set_weight(&self, member: &Member, weight: Weight) -> Result<(), BalancerError> {
         let _alone = self.writing.lock().await;
-        let members = self.members().await?;
-        let member = self.member(&members, host)?;
-        let is_other = |it: &&Member| !std::ptr::eq(*it, member);
-        let mut others = members.iter().filter(is_other);
-        if weight == Weight::ZERO && !others.any(|other| other.weight > Weight::ZERO) {
-            return Err(BalancerError::LastMember {
-                host: host.to_owned(),
+        let described = self.describe().await?;
+        let backends = &described.members.list;
+        let id = |backend| self.id(&described.balancer, backend);
+        let Some(backend) = backends.iter().find(|it| id(it) == *member) else {
+            return Err(BalancerError::NotMember {
+                member: member.to_string(),
+                group: self.group.clone(),
+                members: names(backends),
             });
+        };
+        let is_other = |it: &&Backend| !std::ptr::eq(*it, backend);
+        let mut others = backends.iter().filter(is_other);
+        if weight == Weight::ZERO && !others.any(|other| other.weight > Weight::ZERO) {
+            let host = self.called(member);
+            return Err(BalancerError::LastMember { host });
         }
-        let entry = entry(member, weight);
+        let entry = entry(backend, weight);
         let query = [
             ("BackendServers", entry.as_str()),
             ("RegionId", &self.region),
@@ -151,6 +168,8 @@ impl Balancer for Clb {
 
 #[derive(Deserialize)]
 struct Description {
+    #[serde(rename = "LoadBalancerId", default)]
+    balancer: String,
     #[serde(rename = "BackendServers")]
     members: Members,
 }
@@ -158,13 +177,13 @@ struct Description {
 #[derive(Deserialize)]
 struct Members {
     #[serde(rename = "BackendServer", default)]
-    list: Vec<Member>,
+    list: Vec<Backend>,
 }
 
 /// One backend. A server may be in a group several times, at other ports and addresses.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Member {
+struct Backend {
     server_id: String,
     #[serde(default)]
     server_ip: Option<String>,
@@ -178,14 +197,27 @@ struct Member {
     description: Option<String>,
 }
 
-impl Member {
+impl Backend {
     fn name(&self) -> String {
-        format!("{}:{}", self.server_id, self.port)
+        format!("{}:{}", self.server(), self.port)
+    }
+
+    /// Network interfaces and container instances have several addresses, told apart by these.
+    fn server(&self) -> String {
+        match self.address() {
+            Some(address) => format!("{}/{address}", self.server_id),
+            None => self.server_id.clone(),
+        }
+    }
+
+    fn address(&self) -> Option<&str> {
+        let is_told_apart = present(self.kind.as_ref()).is_some_and(|kind| kind != "ecs");
+        present(self.server_ip.as_ref()).filter(|_| is_told_apart)
     }
 }
 
-fn names(members: &[Member]) -> String {
-    let names: Vec<_> = members.iter().map(Member::name).collect();
+fn names(backends: &[Backend]) -> String {
+    let names: Vec<_> = backends.iter().map(Backend::name).collect();
     if names.is_empty() {
         "nothing".into()
     } else {
@@ -194,7 +226,7 @@ fn names(members: &[Member]) -> String {
 }
 
 /// The parameter `BackendServers` with one member: its identity as it was read, and the weight.
-fn entry(member: &Member, weight: Weight) -> String {
+fn entry(backend: &Backend, weight: Weight) -> String {
     /// Numbers are sent as strings, as Aliyun's own clients do.
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]
@@ -209,16 +241,13 @@ fn entry(member: &Member, weight: Weight) -> String {
         #[serde(skip_serializing_if = "Option::is_none")]
         description: Option<&'a str>,
     }
-    let kind = present(member.kind.as_ref());
     let entry = Entry {
-        server_id: &member.server_id,
-        port: member.port.to_string(),
+        server_id: &backend.server_id,
+        port: backend.port.to_string(),
         weight: weight.to_string(),
-        // Only network interfaces and container instances are told apart by their address.
-        server_ip: present(member.server_ip.as_ref())
-            .filter(|_| kind.is_some_and(|kind| kind != "ecs")),
-        kind,
-        description: present(member.description.as_ref()),
+        server_ip: backend.address(),
+        kind: present(backend.kind.as_ref()),
+        description: present(backend.description.as_ref()),
     };
     serde_json::json!([entry]).to_string()
 }

@@ -3,10 +3,11 @@
 use std::{collections::BTreeMap, rc::Rc};
 
 use super::{
-    kit::{Break, Manner, Sim, release},
+    kit::{Break, Manner, Sim, member, release},
     scenes::three,
 };
 use crate::rollout::{
+    debt::Debt,
     journal::{Direction, Event, Outcome, Owner, Run, Step},
     plan::Fleet,
     port::{Container, Health, Pool, Survey, Weight},
@@ -14,7 +15,7 @@ use crate::rollout::{
 };
 
 /// The number of the `nth` such call of a scene that is left alone.
-fn number(scene: fn() -> Rc<Sim>, call: &str, nth: usize) -> usize {
+pub(super) fn number(scene: fn() -> Rc<Sim>, call: &str, nth: usize) -> usize {
     let sim = scene();
     sim.roll_out("v2").unwrap().unwrap();
     let calls = sim.calls.borrow();
@@ -22,7 +23,7 @@ fn number(scene: fn() -> Rc<Sim>, call: &str, nth: usize) -> usize {
     found.nth(nth - 1).unwrap().0
 }
 
-fn count(sim: &Sim, call: &str) -> usize {
+pub(super) fn count(sim: &Sim, call: &str) -> usize {
     let calls = sim.calls.borrow();
     calls.iter().filter(|name| *name == call).count()
 }
@@ -140,6 +141,7 @@ fn captured(host: &str, version: &str, weight: Weight) -> Event {
         host: host.into(),
         weight: Some(weight),
         found: Some(weight),
+        member: Some(member(host)),
         previous: Some(container(version)),
     }
 }
@@ -190,14 +192,17 @@ fn what_brings_capacity_back_is_undone_before_what_takes_it_away() {
         is_switching: false,
     };
     let hosts = ["app-1", "app-2"].map(str::to_owned);
-    let weights = hosts.clone().into_iter().zip([Weight::ZERO, full]);
+    let weights = hosts.iter().map(|host| member(host));
     let fleet = Fleet {
         pool: Some(Pool {
-            weights: weights.collect(),
-            strangers: Vec::new(),
+            own: hosts
+                .clone()
+                .map(|host| (host.clone(), member(&host)))
+                .into(),
+            weights: weights.zip([Weight::ZERO, full]).collect(),
         }),
         surveys: BTreeMap::from(hosts.map(|host| (host, survey.clone()))),
     };
     let expect = ["app-1", "app-2"].map(|host| (host.to_owned(), Action::Undo));
-    assert_eq!(decide(&run.unwrap(), &fleet), expect);
+    assert_eq!(decide(&run.unwrap(), &Debt::default(), &fleet), expect);
 }

@@ -13,14 +13,15 @@ use tokio::sync::{Notify, watch};
 use crate::{
     config::Rollout,
     rollout::{
+        debt::Debt,
         engine::{self, Earlier, Error, Order},
         journal::{Event, Outcome, Owner, Run, Step},
         port::{
-            Balancer, Cancel, Clock, Container, Fault, Health, HostName, Journal, Narrator, Pool,
-            Ports, Release, Remote, Retry, Survey, Weight, Wish,
+            Balancer, Cancel, Clock, Container, Debts, Fault, Health, HostName, Journal, Member,
+            Narrator, Pool, Ports, Release, Remote, Retry, Survey, Weight, Wish,
         },
         report::Report,
-        world::{Glance, Settings, World},
+        world::{Glance, Settings, Waited, World},
     },
 };
 
@@ -33,12 +34,18 @@ pub(super) enum Break {
     Refuse,
     /// It is done, and the answer is lost.
     LoseAnswer,
+    /// The answer is lost, and it is done only as late as the balancer may be. Only weights can.
+    Late,
     /// It is accepted and not done. Only weights and switches can do that.
     Ignore,
     /// Somebody else moves the weight of the host in hand just before.
     Stranger,
     /// Somebody takes that host out of the balancer.
     TakeOut(&'static str),
+    /// Somebody puts that host in.
+    PutIn(&'static str),
+    /// Somebody sends requests to another port of that host.
+    Stray(&'static str),
     /// The host in hand cannot be reached any more, ever.
     Sever,
     /// The balancer refuses everything from here on.
@@ -61,6 +68,8 @@ pub(super) enum Break {
     Flap,
     /// The container in hand dies for good.
     Die,
+    /// Another container takes its place.
+    Renew,
 }
 
 /// How an image behaves once it is started.
@@ -126,7 +135,12 @@ pub(super) struct SimHost {
 pub(super) struct Sim {
     pub(super) now: Cell<Duration>,
     pub(super) weights: RefCell<BTreeMap<HostName, u8>>,
-    pub(super) strangers: RefCell<Vec<(String, u8)>>,
+    /// Members that the environment does not name: machine, port, weight.
+    pub(super) strangers: RefCell<Vec<(String, u16, u8)>>,
+    /// Weights that are applied later.
+    late: RefCell<Vec<(Duration, HostName, u8)>>,
+    /// What is owed, as the disk has it.
+    pub(super) debt: RefCell<Debt>,
     /// Weights that somebody else set, which must not be touched any more.
     pub(super) foreign: RefCell<BTreeMap<HostName, u8>>,
     pub(super) hosts: RefCell<BTreeMap<HostName, SimHost>>,
@@ -151,7 +165,7 @@ pub(super) struct Sim {
     /// How the last rollout or recovery was said to end, and its version.
     pub(super) told: RefCell<Option<(Outcome, String)>>,
     /// The weights that somebody read last, and those read last before a drain was decided.
-    seen: RefCell<BTreeMap<HostName, u8>>,
+    pub(super) seen: RefCell<BTreeMap<HostName, u8>>,
     judged: RefCell<BTreeMap<HostName, u8>>,
     is_revoked: Cell<bool>,
     is_closed: Cell<bool>,
@@ -186,6 +200,8 @@ impl Sim {
             now: Cell::new(Duration::from_secs(1000)),
             weights: RefCell::new(originals.clone()),
             strangers: RefCell::default(),
+            late: RefCell::default(),
+            debt: RefCell::default(),
             foreign: RefCell::default(),
             hosts: RefCell::default(),
             journal: RefCell::default(),
@@ -332,6 +348,7 @@ impl Sim {
         let number = self.calls.borrow().len();
         tokio::task::yield_now().await;
         self.stay_dead().await;
+        self.apply_late();
         let transient = || SimError { retry: Retry::SOON };
         let refused = || SimError {
             retry: Retry::Never,
@@ -348,14 +365,20 @@ impl Sim {
                 Break::Busy => return Err(transient()),
                 Break::Refuse => return Err(refused()),
                 Break::LoseAnswer => return Ok(Effect::Unanswered),
+                Break::Late if name == "set_weight" => return Ok(Effect::Late),
                 Break::Ignore if matches!(name, "set_weight" | "switch") => {
                     return Ok(Effect::None);
                 }
-                Break::Ignore => {}
+                Break::Ignore | Break::Late => {}
                 Break::CrashAfter => return Ok(Effect::Last),
                 Break::CrashBefore => self.die().await,
                 Break::Stranger => self.meddle(host, 37),
                 Break::TakeOut(name) => self.meddle(name, 0),
+                Break::PutIn(name) => self.meddle(name, 37),
+                Break::Stray(name) => {
+                    let mut strangers = self.strangers.borrow_mut();
+                    strangers.push((name.to_owned(), 8080, 50));
+                }
                 Break::Sever => self.edit(host, |host| host.is_severed = true),
                 Break::Revoke => self.is_revoked.set(true),
                 Break::Close => self.is_closed.set(true),
@@ -363,6 +386,10 @@ impl Sim {
                 Break::Fill => self.is_full.set(true),
                 Break::Stop => drop(self.wish.borrow().send_replace(Wish::Stop)),
                 Break::StopNow => drop(self.wish.borrow().send_replace(Wish::StopNow)),
+                Break::Renew => {
+                    let now = self.now.get();
+                    self.edit_container(host, |container| container.started = now);
+                }
                 Break::Flap => self.edit_container(host, |container| container.restarts += 1),
                 Break::Die => self.edit_container(host, |container| {
                     container.is_dead = true;
@@ -381,17 +408,55 @@ impl Sim {
         if self.is_revoked.get() && matches!(name, "pool" | "set_weight") {
             return Err(refused());
         }
-        if self.is_full.get() && name == "append" {
+        if self.is_full.get() && matches!(name, "append" | "write_debt") {
             return Err(refused());
         }
         Ok(Effect::Full)
     }
 
+    /// Applies what was accepted long enough ago.
+    fn apply_late(&self) {
+        let now = self.now.get();
+        let (due, rest) = self
+            .late
+            .take()
+            .into_iter()
+            .partition(|(at, _, _)| *at <= now);
+        self.late.replace(rest);
+        let due: Vec<(Duration, HostName, u8)> = due;
+        for (_, host, weight) in due {
+            self.apply(&host, weight);
+        }
+    }
+
+    fn apply(&self, host: &str, weight: u8) {
+        if let Some(applied) = self.weights.borrow_mut().get_mut(host) {
+            *applied = weight;
+        }
+        let drained = self.now.get() + self.rollout.borrow().drain_quiet * 4 / 5;
+        self.edit(host, |host| host.drained_at = drained);
+    }
+
     fn meddle(&self, host: &str, foreign: u8) {
-        if let Some(weight) = self.weights.borrow_mut().get_mut(host) {
+        // Who sets what is there already has not moved anything.
+        if let Some(weight) = self.weights.borrow_mut().get_mut(host)
+            && *weight != foreign
+        {
             *weight = foreign;
+            // While ours is on its way or owed, a zero cannot be told from it.
+            if foreign == 0 && self.is_taken(host) {
+                return;
+            }
             self.foreign.borrow_mut().insert(host.to_owned(), foreign);
         }
+    }
+
+    /// True when a weight is owed and a write may have been made since that was written down.
+    fn is_taken(&self, host: &str) -> bool {
+        let calls = self.calls.borrow();
+        let write = format!("set_weight {host}");
+        let since = calls.iter().rev().take_while(|call| *call != "write_debt");
+        self.debt.borrow().of(&member(host)).is_some() && since.into_iter().any(|it| *it == write)
     }
 
     pub(super) fn edit(&self, host: &str, change: impl FnOnce(&mut SimHost)) {
@@ -425,12 +490,18 @@ impl Sim {
     async fn answer<T>(&self, effect: Effect, value: T) -> Result<T, SimError> {
         match effect {
             Effect::Full | Effect::None => Ok(value),
-            Effect::Unanswered => Err(SimError { retry: Retry::SOON }),
+            Effect::Unanswered | Effect::Late => Err(SimError { retry: Retry::SOON }),
             Effect::Last => {
                 self.die().await;
                 Ok(value)
             }
         }
+    }
+
+    /// Lets time pass, and what was accepted be applied.
+    pub(super) fn wait(&self, seconds: u64) {
+        self.now.set(self.now.get() + Duration::from_secs(seconds));
+        self.apply_late();
     }
 
     /// Starts over after a crash: a new process in the same world.
@@ -481,6 +552,8 @@ impl Sim {
                 .into_iter()
                 .map(|name| (name.clone(), SimRemote(self.clone(), name)))
                 .collect(),
+            debts: SimDebts(self.clone()),
+            waited: Waited::default(),
             clock: SimClock(self.clone()),
             narrator: SimNarrator(self.clone()),
             cancel: SimCancel(self.wish.borrow().subscribe()),
@@ -525,8 +598,10 @@ impl Sim {
         let world = self.world();
         let earlier = self.open_runs();
         self.told.take();
-        let ended =
-            self.until_killed(async { engine::recover(&world, &self.settings(), &earlier).await });
+        let ended = self.until_killed(async {
+            let recovered = engine::recover(&world, &self.settings(), &earlier).await;
+            recovered.map(|recovered| recovered.reports)
+        });
         // Of several runs, each has an end of its own.
         if let Some(Ok(reports)) = &ended
             && let [report] = reports.as_slice()
@@ -611,6 +686,7 @@ enum Effect {
     Full,
     None,
     Unanswered,
+    Late,
     /// And then the process is killed.
     Last,
 }
@@ -621,6 +697,7 @@ impl Ports for SimPorts {
     type Balancer = SimBalancer;
     type Remote = SimRemote;
     type Journal = SimJournal;
+    type Debts = SimDebts;
     type Clock = SimClock;
     type Narrator = SimNarrator;
     type Cancel = SimCancel;
@@ -641,6 +718,35 @@ impl Cancel for SimCancel {
     }
 }
 
+pub(super) fn member(host: &str) -> Member {
+    Member {
+        balancer: "lb-1".into(),
+        group: "rsp-1".into(),
+        server: host.into(),
+        port: 3131,
+    }
+}
+
+pub(super) struct SimDebts(Rc<Sim>);
+
+impl Debts for SimDebts {
+    type Error = SimError;
+
+    async fn read(&self) -> Result<Debt, SimError> {
+        let effect = self.0.call("read_debt", "").await?;
+        let debt = self.0.debt.borrow().clone();
+        self.0.answer(effect, debt).await
+    }
+
+    async fn write(&self, debt: &Debt) -> Result<(), SimError> {
+        let effect = self.0.call("write_debt", "").await?;
+        if effect != Effect::None {
+            self.0.debt.borrow_mut().clone_from(debt);
+        }
+        self.0.answer(effect, ()).await
+    }
+}
+
 pub(super) struct SimBalancer(Rc<Sim>);
 
 impl Balancer for SimBalancer {
@@ -652,24 +758,36 @@ impl Balancer for SimBalancer {
         self.0.seen.borrow_mut().clone_from(&weights);
         let strangers = self.0.strangers.borrow().clone();
         let weight = |number: u8| Weight::new(number).unwrap();
+        let hosts = self.0.originals.keys();
+        let own = weights.into_iter().map(|(h, w)| (member(&h), weight(w)));
+        let others = strangers.into_iter().map(|(server, port, w)| {
+            (
+                Member {
+                    port,
+                    ..member(&server)
+                },
+                weight(w),
+            )
+        });
         let pool = Pool {
-            weights: weights.into_iter().map(|(h, w)| (h, weight(w))).collect(),
-            strangers: strangers.into_iter().map(|(h, w)| (h, weight(w))).collect(),
+            own: hosts.map(|host| (host.clone(), member(host))).collect(),
+            weights: own.chain(others).collect(),
         };
         self.0.answer(effect, pool).await
     }
 
-    async fn set_weight(&self, host: &str, weight: Weight) -> Result<(), SimError> {
+    async fn set_weight(&self, member: &Member, weight: Weight) -> Result<(), SimError> {
+        let host = member.server.as_str();
         let effect = self.0.call("set_weight", host).await?;
         if effect != Effect::None {
             self.0.watch(host, weight.value());
-            self.0
-                .weights
-                .borrow_mut()
-                .insert(host.into(), weight.value());
-            let now = self.0.now.get();
-            let drains = self.0.rollout.borrow().drain_quiet * 4 / 5;
-            self.0.edit(host, |host| host.drained_at = now + drains);
+        }
+        if effect == Effect::Late {
+            let at = self.0.now.get() + self.0.rollout.borrow().propagation;
+            let late = (at, host.to_owned(), weight.value());
+            self.0.late.borrow_mut().push(late);
+        } else if effect != Effect::None {
+            self.0.apply(host, weight.value());
         }
         self.0.answer(effect, ()).await
     }
@@ -683,9 +801,7 @@ impl Sim {
             format!("I4: {host} gets weight {weight}, and it had {original}")
         });
         // A stranger that comes between look and write cannot be seen: ours is the last word.
-        let now = (self.calls.borrow().len(), Break::Stranger);
-        let is_race = self.faults.borrow().contains(&now);
-        if is_race {
+        if self.is_race() {
             self.foreign.borrow_mut().remove(host);
         }
         self.rule(!self.foreign.borrow().contains_key(host), || {
@@ -715,12 +831,36 @@ impl Sim {
         };
         let is_journaled = self.last_intent(host) == Some(wanted) || self.is_unwritten.get();
         let is_left_out = weight == 0 && !self.is_serving(host);
-        self.rule(is_journaled || is_left_out, || {
+        // What is owed is given back also where no run is open.
+        let is_repaid = weight > 0 && !self.has_open_run();
+        self.rule(is_journaled || is_left_out || is_repaid, || {
             format!("I18: the weight of {host} moves without an intent")
+        });
+        let is_owed = || self.debt.borrow().of(&member(host)).is_some();
+        self.rule(weight > 0 || is_owed(), || {
+            format!("{host} loses its weight, and nobody wrote down that it is owed")
         });
         if weight == 0 && self.is_serving(host) {
             self.watch_floor(host);
         }
+    }
+
+    /// True when somebody moves a weight at this very call.
+    fn is_race(&self) -> bool {
+        let now = self.calls.borrow().len();
+        let is_move = |what: &Break| matches!(what, Break::Stranger | Break::TakeOut(_));
+        let faults = self.faults.borrow();
+        faults.iter().any(|(at, what)| *at == now && is_move(what))
+    }
+
+    fn has_open_run(&self) -> bool {
+        let journal = self.journal.borrow();
+        let is_closed = |id: &String| {
+            let is_end =
+                |(run, event): &(String, Event)| run == id && matches!(event, Event::Closed { .. });
+            journal.iter().any(is_end)
+        };
+        journal.iter().any(|(id, _)| !is_closed(id))
     }
 
     fn watch_floor(&self, host: &str) {
@@ -733,7 +873,8 @@ impl Sim {
             .strangers
             .borrow()
             .iter()
-            .map(|(_, w)| u32::from(*w))
+            .filter(|(server, _, _)| !self.originals.contains_key(server))
+            .map(|(_, _, w)| u32::from(*w))
             .sum();
         let left: u32 = others.map(|(_, w)| u32::from(*w)).sum::<u32>() + strangers;
         let total: u32 = self.originals.values().map(|w| u32::from(*w)).sum::<u32>() + strangers;
@@ -808,8 +949,7 @@ impl Remote for SimRemote {
                 .get(&self.1)
                 .is_none_or(|weight| *weight == 0);
         // A stranger that comes between look and switch cannot be seen.
-        let now = (self.0.calls.borrow().len(), Break::Stranger);
-        let is_race = self.0.faults.borrow().contains(&now);
+        let is_race = self.0.is_race();
         self.0
             .rule(is_drained || !self.0.is_serving(&self.1) || is_race, || {
                 format!("{} is switched while it serves", self.1)

@@ -6,3 +6,4 @@ mod kit;
 mod retry;
 mod scenes;
 mod table;
+mod truth;

@@ -11,7 +11,7 @@ use crate::rollout::{engine::Error, journal::Outcome};
 /// Three hosts; from the first call on the balancer does not answer.
 fn closed() -> Rc<Sim> {
     let sim = three();
-    sim.faults.borrow_mut().push((1, Break::Close));
+    sim.faults.borrow_mut().push((2, Break::Close));
     sim
 }
 
@@ -49,7 +49,7 @@ fn a_balancer_that_stays_closed_is_given_up_after_half_a_minute_and_told_every_t
 #[test]
 fn a_call_that_hangs_is_told_every_three_seconds() {
     let sim = three();
-    sim.faults.borrow_mut().push((1, Break::Hang(20)));
+    sim.faults.borrow_mut().push((2, Break::Hang(20)));
     let began = sim.now.get();
     assert!(sim.roll_out("v2").unwrap().is_ok());
     let lines = sim.lines.borrow();
@@ -78,7 +78,7 @@ fn recovery_gives_up_after_a_minute_and_leaves_the_run_open() {
     assert!(sim.roll_out("v2").is_none());
     sim.revive();
     let calls = sim.calls.borrow().len();
-    sim.faults.borrow_mut().push((calls + 1, Break::Close));
+    sim.faults.borrow_mut().push((calls + 2, Break::Close));
     let began = sim.now.get();
     sim.lines.borrow_mut().clear();
     sim.said_at.borrow_mut().clear();

@@ -13,7 +13,7 @@ pub(super) fn three() -> Rc<Sim> {
 }
 
 /// The log, without colours.
-fn log(sim: &Sim) -> String {
+pub(super) fn log(sim: &Sim) -> String {
     let log = sim.lines.borrow().join("\n");
     let mut plain = String::new();
     let mut rest = log.as_str();
@@ -36,7 +36,7 @@ fn check(sim: &Sim) {
 
 /// The refusal's text; nothing was touched.
 #[track_caller]
-fn refused(sim: &Rc<Sim>) -> String {
+pub(super) fn refused(sim: &Rc<Sim>) -> String {
     let error = sim.roll_out("v2").unwrap().unwrap_err();
     let calls = sim.calls.borrow();
     let touching = calls.iter().find(|call| {
@@ -222,7 +222,9 @@ fn the_only_backend_that_serves_is_never_taken_out() {
 #[test]
 fn a_member_that_the_environment_does_not_name_counts_as_capacity() {
     let sim = Sim::new(&[("app-1", 50)]);
-    sim.strangers.borrow_mut().push(("legacy".into(), 100));
+    sim.strangers
+        .borrow_mut()
+        .push(("legacy".into(), 3131, 100));
     let report = sim.roll_out("v2").unwrap().unwrap();
     check(&sim);
     assert_eq!(report.outcome, Outcome::Done);

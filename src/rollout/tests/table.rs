@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::kit::release;
+use super::kit::{member, release};
 use crate::rollout::{
+    debt::{Debt, Owed},
     journal::{Direction, Event, Owner, Run, Step},
     plan::Fleet,
     port::{Container, Health, Pool, Survey, Weight},
@@ -30,6 +31,12 @@ fn weight(number: u8) -> Weight {
 /// `marks` are steps as `drain`, `drained`, `switch`, `switched`, `admit`, `admitted`.
 #[track_caller]
 fn check(marks: &[&str], seen: (u8, Option<Container>), expect: &Action) {
+    check_owed(false, marks, seen, expect);
+}
+
+/// The same where the weight is owed, or is not.
+#[track_caller]
+fn check_owed(is_owed: bool, marks: &[&str], seen: (u8, Option<Container>), expect: &Action) {
     let host = || "app-1".to_owned();
     let mut events = vec![
         Event::Opened {
@@ -42,6 +49,7 @@ fn check(marks: &[&str], seen: (u8, Option<Container>), expect: &Action) {
             host: host(),
             weight: Some(weight(100)),
             found: Some(weight(100)),
+            member: Some(member("app-1")),
             previous: Some(container("v1", Health::Healthy)),
         },
     ];
@@ -82,13 +90,19 @@ fn check(marks: &[&str], seen: (u8, Option<Container>), expect: &Action) {
     };
     let fleet = Fleet {
         pool: Some(Pool {
-            weights: BTreeMap::from([(host(), weight(number))]),
-            strangers: Vec::new(),
+            own: BTreeMap::from([(host(), member("app-1"))]),
+            weights: BTreeMap::from([(member("app-1"), weight(number))]),
         }),
         surveys: BTreeMap::from([(host(), survey)]),
     };
     let run = Run::fold(&events).unwrap();
-    assert_eq!(decide(&run, &fleet), [(host(), expect.clone())]);
+    let debt = Debt::from_iter(is_owed.then(|| Owed {
+        member: member("app-1"),
+        host: host(),
+        weight: weight(100),
+        run: "r1".into(),
+    }));
+    assert_eq!(decide(&run, &debt, &fleet), [(host(), expect.clone())]);
 }
 
 #[test]
@@ -137,6 +151,28 @@ fn every_row_of_the_recovery_table_holds() {
         (100, old()),
         &Action::Keep,
     );
+}
+
+#[test]
+fn what_is_owed_is_given_back_whatever_the_journal_says() {
+    use Health::{Healthy, Unhealthy};
+    let check = |marks: &[&str], container, expect| {
+        check_owed(true, marks, (0, Some(container)), &expect);
+    };
+    check(&[], container("v1", Healthy), Action::Restore);
+    check(&[], container("v1", Unhealthy), Action::LeaveOut);
+    check(
+        &["admit", "admitted"],
+        container("v2", Healthy),
+        Action::Adopt,
+    );
+    check(
+        &["admit", "admitted"],
+        container("v1", Healthy),
+        Action::Restore,
+    );
+    let back = ["undoing", "admit", "admitted"];
+    check(&back, container("v1", Healthy), Action::Restore);
 }
 
 #[test]

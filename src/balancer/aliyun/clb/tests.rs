@@ -132,6 +132,15 @@ fn pool_body(first: u8, second: u8, stranger: u8) -> String {
     )
 }
 
+fn member(server: &str, port: u16) -> Member {
+    Member {
+        balancer: "lb-1".into(),
+        group: "rsp-1".into(),
+        server: server.into(),
+        port,
+    }
+}
+
 fn weight_of(value: u8) -> Weight {
     Weight::new(value).unwrap()
 }
@@ -140,20 +149,19 @@ fn weight_of(value: u8) -> Weight {
 fn weights_are_read_whether_they_come_as_numbers_or_strings() {
     let scene = Scene::new([ok(&pool_body(100, 50, 7))]);
     let pool = scene.run(async |clb| clb.pool().await).unwrap();
-    assert_eq!(pool.weights["app-1"], weight_of(100));
-    assert_eq!(pool.weights["app-2"], weight_of(50));
-    assert_eq!(
-        pool.strangers,
-        [("i-app-1:9999".to_owned(), weight_of(7))],
-        "another port of the same server is another backend"
-    );
+    assert_eq!(pool.weight("app-1"), Some(weight_of(100)));
+    assert_eq!(pool.weight("app-2"), Some(weight_of(50)));
+    let siblings: Vec<_> = pool.siblings("app-1").collect();
+    let expect = member("i-app-1", 9999);
+    assert_eq!(siblings, [(&expect, weight_of(7))]);
+    assert_eq!(pool.strangers().count(), 0, "it is the same machine");
 }
 
 #[test]
 fn a_write_names_one_backend_and_always_its_weight() {
     let scene = Scene::new([ok(&pool_body(100, 50, 0)), ok("{}")]);
     scene
-        .run(async |clb| clb.set_weight("app-1", Weight::ZERO).await)
+        .run(async |clb| clb.set_weight(&member("i-app-1", 3131), Weight::ZERO).await)
         .unwrap();
     let requests = scene.requests();
     let line = requests[1].lines().next().unwrap();
@@ -191,7 +199,7 @@ fn a_write_names_one_backend_and_always_its_weight() {
 fn the_last_backend_in_service_is_not_taken_out() {
     let scene = Scene::new([ok(&pool_body(100, 0, 0))]);
     let error = scene
-        .run(async |clb| clb.set_weight("app-1", Weight::ZERO).await)
+        .run(async |clb| clb.set_weight(&member("i-app-1", 3131), Weight::ZERO).await)
         .unwrap_err();
     assert!(matches!(error, BalancerError::LastMember { .. }), "{error}");
     assert_eq!(scene.requests().len(), 1, "nothing was written");
@@ -201,10 +209,21 @@ fn the_last_backend_in_service_is_not_taken_out() {
 fn a_host_that_is_no_member_is_named_with_the_members() {
     let body = pool_body(100, 100, 0).replace("i-app-2", "i-other");
     let scene = Scene::new([ok(&body)]);
-    let error = scene.run(async |clb| clb.pool().await).unwrap_err();
+    let pool = scene.run(async |clb| clb.pool().await).unwrap();
     assert_eq!(
-        error.to_string(),
-        "host app-2 (i-app-2:3131) is not behind the balancer; rsp-1 has: \
+        pool.weight("app-1"),
+        Some(weight_of(100)),
+        "the others go on"
+    );
+    assert_eq!(pool.weight("app-2"), None);
+    assert_eq!(pool.own["app-2"], member("i-app-2", 3131));
+    let write = scene.run(async |clb| {
+        let gone = member("i-app-2", 3131);
+        clb.set_weight(&gone, Weight::ZERO).await
+    });
+    assert_eq!(
+        write.unwrap_err().to_string(),
+        "i-app-2:3131 is not behind the balancer; rsp-1 has: \
          i-app-1:3131, i-app-1:9999, i-other:3131"
     );
 }
