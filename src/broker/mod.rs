@@ -8,6 +8,7 @@ mod clock;
 pub(crate) mod driver;
 mod open;
 mod output;
+mod precedence;
 mod protocol;
 mod serve;
 mod status;

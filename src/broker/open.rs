@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use super::{
     clock::RealClock,
     output::{JobLines, Output},
+    precedence::Candidate,
     serve,
 };
 use crate::{
@@ -91,6 +92,12 @@ impl serve::Rollouts for Rollouts<'_> {
         tell_damaged(&history, &world.narrator);
         unknown(history.unknown, &environment.name)?;
         owed(config, &environment.name)?;
+        let ledger = Ledger::new(&config.state_dir);
+        let candidate = Candidate {
+            grant,
+            release: &release,
+        };
+        candidate.follows(history.proven.as_ref(), &ledger)?;
         let settings = Settings::new(environment, history.versions);
         let order = Order {
             journal: runs.journal(&run),

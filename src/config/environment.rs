@@ -36,6 +36,18 @@ pub struct Policy {
     pub projects: Vec<i64>,
     #[serde(default)]
     pub refs: Refs,
+    #[serde(default)]
+    pub rollbacks: Rollbacks,
+}
+
+/// Whether a job may bring out a release that is older than the newest one that was proven.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rollbacks {
+    #[default]
+    Refused,
+    /// Where a variable names the tag: by hand, so that a retry of an old pipeline is none.
+    ByVariable,
 }
 
 /// Which refs may deploy.

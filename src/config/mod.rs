@@ -22,7 +22,8 @@ use std::{
 use serde::Deserialize;
 
 pub use environment::{
-    Balancer, Compose, Environment, HostEntry, Policy, Probe, Refs, Release, Rollout, Ssh,
+    Balancer, Compose, Environment, HostEntry, Policy, Probe, Refs, Release, Rollbacks, Rollout,
+    Ssh,
 };
 pub use error::ConfigError;
 pub use lane::{DeployLane, DockerApi, DockerLane, Lane, PullPolicy};

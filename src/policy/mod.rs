@@ -3,7 +3,7 @@
 //! Pure. Everything that cannot be decided is refused, in one sentence that names what is wrong.
 
 use crate::{
-    config::{DeployLane, Environment, Refs},
+    config::{DeployLane, Environment, Refs, Rollbacks},
     failure::{Failure, JobCode},
     job::Job,
 };
@@ -16,6 +16,7 @@ pub(crate) struct Grant {
     pipeline_id: i64,
     job_id: i64,
     commit: String,
+    allows_rollback: bool,
 }
 
 impl Grant {
@@ -33,6 +34,11 @@ impl Grant {
 
     pub(crate) fn job_id(&self) -> i64 {
         self.job_id
+    }
+
+    /// Whether an older release than the newest may be brought out.
+    pub(crate) fn allows_rollback(&self) -> bool {
+        self.allows_rollback
     }
 
     /// The commit that GitLab named.
@@ -151,6 +157,7 @@ pub(crate) fn decide(
         pipeline_id: job.job_info.pipeline_id,
         job_id: job.id,
         commit: job.git_info.sha.clone(),
+        allows_rollback: allows_rollback(environment, job),
     })
 }
 
@@ -165,9 +172,25 @@ const COMPARED: [&str; 7] = [
     "CI_COMMIT_REF_PROTECTED",
 ];
 
+/// The variable that asks for a rollback, by naming the tag to go back to: one that stays set
+/// allows no other.
+pub(crate) const ROLLBACK: &str = "DOCKMASTER_ALLOW_ROLLBACK";
+
 /// True for a variable that `decide` looks at.
 pub(crate) fn is_compared(name: &str) -> bool {
-    COMPARED.contains(&name)
+    COMPARED.contains(&name) || name == ROLLBACK
+}
+
+/// True where policy lets a variable ask for it, and the last one of that name does.
+fn allows_rollback(environment: &Environment, job: &Job) -> bool {
+    match environment.policy.rollbacks {
+        Rollbacks::Refused => false,
+        Rollbacks::ByVariable => {
+            let mut variables = job.variables.iter().rev();
+            let asked = variables.find(|variable| variable.key == ROLLBACK);
+            asked.is_some_and(|variable| variable.value == job.git_info.reference)
+        }
+    }
 }
 
 /// The first of the job's own variables that says something else than GitLab's typed fields.

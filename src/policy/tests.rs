@@ -140,3 +140,24 @@ fn refusals_cannot_forge_a_line_of_the_log() {
         "v1\u{fffd}section_end:1:x\u{fffd}\u{fffd}[0K",
     );
 }
+
+#[test]
+fn a_rollback_is_asked_for_by_naming_the_tag_where_policy_lets_one() {
+    let check = |rollbacks, values: &[&str], expect: bool| {
+        let mut environment = environment();
+        environment.policy.rollbacks = rollbacks;
+        let mut job = job();
+        for value in values {
+            let variable = serde_json::json!({"key": ROLLBACK, "value": value});
+            job.variables
+                .push(serde_json::from_value(variable).unwrap());
+        }
+        let grant = decide(&lane(), &environment, &job).unwrap();
+        assert_eq!(grant.allows_rollback(), expect, "{values:?}");
+    };
+    check(Rollbacks::Refused, &["v1.0.0"], false);
+    check(Rollbacks::ByVariable, &[], false);
+    check(Rollbacks::ByVariable, &["v1.0.0"], true);
+    check(Rollbacks::ByVariable, &["true"], false);
+    check(Rollbacks::ByVariable, &["v1.0.0", "v0.9.0"], false);
+}

@@ -235,6 +235,18 @@ impl Run {
         !self.hosts.is_empty() && self.hosts.iter().all(is_captured)
     }
 
+    /// True when its release was proven on a host and stayed there.
+    pub fn is_proven(&self) -> bool {
+        let is_admitted = |captured: &Captured| captured.mark == Some(Mark::ADMITTED);
+        match self.outcome {
+            Some(Outcome::Done) => true,
+            Some(Outcome::Undone | Outcome::Stuck) => false,
+            Some(Outcome::Stopped) | None => {
+                self.undoing.is_none() && self.captured.values().any(is_admitted)
+            }
+        }
+    }
+
     /// True while something may still have to be put right.
     pub fn is_open(&self) -> bool {
         self.outcome.is_none()

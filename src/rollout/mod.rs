@@ -11,6 +11,7 @@ pub(crate) mod narrate;
 mod owing;
 pub(crate) mod plan;
 pub mod port;
+pub(crate) mod precedence;
 pub(crate) mod report;
 pub(crate) mod resume;
 pub(crate) mod state;

@@ -37,8 +37,10 @@ pub struct Runs {
 pub struct History {
     /// The runs that were left open, newest first.
     pub open: Vec<Earlier<RunFile>>,
-    /// The newest run, for people.
+    /// The run to speak of: one that is open before one that has ended, then the newest.
     pub newest: Option<Run>,
+    /// The newest run that brought its release to a host for good.
+    pub proven: Option<Run>,
     /// The releases of all runs that are kept, newest first, so that a digest has a name.
     pub versions: Vec<Release>,
     /// The journals of runs that have ended, or that a later run found ended.
@@ -82,6 +84,9 @@ impl Runs {
                 Err(error) => history.unknown = Some(error),
             }
         }
+        if let Some(open) = history.open.first() {
+            history.newest = Some(open.run.clone());
+        }
         Ok(history)
     }
 
@@ -96,7 +101,7 @@ impl Runs {
         Ok(())
     }
 
-    /// Newest first.
+    /// Newest first, by what the journals say: a run's name is made before it waits for the lease.
     fn files(&self) -> Result<Vec<RunFile>, StoreError> {
         let refuse = |source| StoreError::Read {
             path: self.folder.clone(),
@@ -116,8 +121,12 @@ impl Runs {
                 paths.push(path);
             }
         }
-        paths.sort_unstable_by(|one, other| other.cmp(one));
-        Ok(paths.into_iter().map(RunFile::at).collect())
+        let files = paths.into_iter().map(RunFile::at);
+        let mut files: Vec<_> = files.map(|file| (file.opened(), file)).collect();
+        files.sort_unstable_by(|(at, one), (other_at, other)| {
+            (other_at, &other.0.path).cmp(&(at, &one.0.path))
+        });
+        Ok(files.into_iter().map(|(_, file)| file).collect())
     }
 }
 
@@ -127,6 +136,9 @@ impl History {
             self.versions.push(run.release.clone());
         }
         self.newest.get_or_insert_with(|| run.clone());
+        if run.is_proven() {
+            self.proven.get_or_insert_with(|| run.clone());
+        }
         if run.is_open() {
             self.open.push(Earlier { run, journal });
         }
@@ -161,6 +173,16 @@ impl RunFile {
             });
         }
         Ok(run)
+    }
+
+    /// When it was opened. One that cannot be read counts as the newest, for it may be.
+    fn opened(&self) -> Timestamp {
+        #[derive(Deserialize)]
+        struct Line {
+            at: Timestamp,
+        }
+        let first: Option<Line> = self.0.first();
+        first.map_or(Timestamp::MAX, |line| line.at)
     }
 
     /// True when the last line says so, whatever the others hold.
@@ -311,7 +333,8 @@ mod tests {
             ["20261122T230000000Z-1004", "20261122T220000000Z-1003"]
         );
         assert!(history.damaged.is_empty() && history.unknown.is_none());
-        assert_eq!(history.newest.unwrap().outcome, Some(Outcome::Done));
+        assert_eq!(history.newest.unwrap().id, "20261122T230000000Z-1004");
+        assert_eq!(history.proven.unwrap().outcome, Some(Outcome::Done));
         let captured = &history.open[0].run.captured["app-1"];
         assert_eq!(
             captured.weight.map(crate::rollout::port::Weight::value),
@@ -334,6 +357,36 @@ mod tests {
         runs.prune().unwrap();
         assert_eq!(runs.files().unwrap().len(), KEEP + 1);
         assert_eq!(ids(&runs.history().unwrap()), ["000"]);
+    }
+
+    fn at(second: i64, run: &str) -> Record {
+        Record {
+            at: Timestamp::new(second, 0).unwrap(),
+            event: opened(run),
+        }
+    }
+
+    #[test]
+    fn runs_are_ordered_by_what_they_say_and_not_by_their_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let runs = Runs::new(folder.path(), "production");
+        // Run 3 was named last and waited; run 2 was opened after it.
+        for (second, run) in [(10, "1"), (20, "3"), (30, "2")] {
+            let journal = runs.journal(run);
+            journal.0.append(&at(second, run)).unwrap();
+            journal
+                .0
+                .append(&Record {
+                    at: Timestamp::UNIX_EPOCH,
+                    event: closed(),
+                })
+                .unwrap();
+        }
+        assert_eq!(runs.history().unwrap().newest.unwrap().id, "2");
+        assert_eq!(runs.history().unwrap().proven.unwrap().id, "2");
+        // One that is open is the one to speak of, whichever is newer.
+        runs.journal("0").0.append(&at(5, "0")).unwrap();
+        assert_eq!(runs.history().unwrap().newest.unwrap().id, "0");
     }
 
     #[test]

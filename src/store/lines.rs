@@ -116,6 +116,13 @@ impl Lines {
         self.parse(0, line, FORMAT).ok()
     }
 
+    /// The first whole line, whatever it holds besides; `None` when it cannot be understood.
+    pub(super) fn first<T: DeserializeOwned>(&self) -> Option<T> {
+        let bytes = self.bytes().ok()?;
+        let (number, line) = numbered(&bytes).next()?;
+        self.parse(number, line, FORMAT).ok()
+    }
+
     pub(super) fn bytes(&self) -> Result<Vec<u8>, StoreError> {
         match fs::read(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),

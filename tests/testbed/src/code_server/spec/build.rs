@@ -177,7 +177,7 @@ impl JobBuilder {
             dependencies: Vec::new(),
             project: (42, "copublic/test_server1".to_owned()),
             server: "https://gitlab.example.com".to_owned(),
-            pipeline: 77,
+            pipeline: next_id(),
             reference: ("v1.0.0".to_owned(), "tag"),
             protected: Some(true),
             sha: NO_COMMIT.to_owned(),
