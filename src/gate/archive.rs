@@ -179,9 +179,7 @@ fn odd() -> Denied {
 }
 
 fn unreadable(error: &std::io::Error) -> Denied {
-    Denied::malformed(format!(
-        "the archive cannot be read: {error}; a compressed one is unpacked first: `gunzip -c FILE | docker load`"
-    ))
+    Denied::malformed(format!("the archive cannot be read: {error}"))
 }
 
 #[cfg(test)]

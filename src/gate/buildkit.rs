@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hyper::Response;
 
 use super::build::{Build, form};
-use super::daemon::Body;
+use super::daemon::{Body, empty};
 use super::grpc;
 use super::handle::{Call, Handler};
 use super::refusal::Denied;
@@ -17,12 +17,21 @@ use super::trace::told;
 impl Handler {
     /// A build whose query asks for `BuildKit`.
     pub(super) async fn form(&self, mut call: Call) -> Result<Response<Body>, Denied> {
+        if let Some(word) = form::uploaded(&call.route.query) {
+            let body = call.asked.body.take();
+            self.folders.upload(&self.own, word, body).await?;
+            return Ok(Response::new(empty()));
+        }
         let held = self.own.held();
         let mut build = Build::default();
         form::judge(&call.route.query, held.as_realm(), &mut build)?;
         let mut spoken = self.own.speak(&build).await?;
         let judged = form::judge(&call.route.query, held.as_realm(), &mut spoken)?;
+        let upload = judged.recipe.upload.clone();
         self.folders.bind(&judged.session, judged.recipe)?;
+        if !upload.is_empty() {
+            self.folders.uploaded(&judged.session, &upload).await?;
+        }
         call.route.query = judged.query;
         let outgoing = call
             .to("")?
@@ -37,7 +46,8 @@ impl Handler {
             return Err(Denied::malformed("a session needs an upgraded connection"));
         }
         let headers = session::headers(&self.own, &call.asked.headers)?;
-        let session = Session::new(Arc::clone(&self.own), Arc::clone(&self.folders), &headers);
+        let (own, folders) = (Arc::clone(&self.own), Arc::clone(&self.folders));
+        let session = Session::new(own, folders, &call.asked.headers);
         let outgoing = call.to("")?.headers(headers);
         let (response, ends) = outgoing.upgrade(self.engine(), call.asked.upgrade).await?;
         if let Some((client, daemon)) = ends {

@@ -49,6 +49,17 @@ impl Registries {
         }
     }
 
+    /// Refuses what the job may not do with an image at its registry, whoever's account it carries.
+    pub(crate) async fn permit(&self, image: &Reference, errand: Errand) -> Result<(), Denied> {
+        let host = registry_of(image);
+        self.reachable(host, errand).await?;
+        if self.is_ours(host) {
+            let allowed = self.accounts.allows(&image.repository, errand);
+            allowed.map_err(Denied::forbidden)?;
+        }
+        Ok(())
+    }
+
     /// The header by which the daemon gets the account for an image. What the client sent is read and
     /// written anew.
     pub(crate) async fn header(
@@ -58,14 +69,12 @@ impl Registries {
         errand: Errand,
     ) -> Result<Option<HeaderValue>, Denied> {
         let host = registry_of(image);
-        self.reachable(host, errand).await?;
+        self.permit(image, errand).await?;
         let own = given.get(REGISTRY_AUTH).map(decoded).transpose()?;
         let own = own.map(|auth| self.without_local(auth));
         if !self.is_ours(host) {
             return own.flatten().map(|auth| encoded(&auth)).transpose();
         }
-        let allowed = self.accounts.allows(&image.repository, errand);
-        allowed.map_err(Denied::forbidden)?;
         if let Some(auth) = own.flatten().filter(has_account) {
             return encoded(&auth).map(Some);
         }
@@ -221,6 +230,11 @@ fn decode(text: &str) -> Option<Vec<u8>> {
     STANDARD_NO_PAD.decode(text).ok()
 }
 
+/// What a client without an account sends.
+pub(super) fn no_account() -> HeaderValue {
+    HeaderValue::from_static("e30=")
+}
+
 fn encoded(auth: &Map<String, Value>) -> Result<HeaderValue, Denied> {
     let text = URL_SAFE.encode(Value::Object(auth.clone()).to_string());
     let mut value = HeaderValue::from_str(&text)
@@ -230,7 +244,7 @@ fn encoded(auth: &Map<String, Value>) -> Result<HeaderValue, Denied> {
 }
 
 /// The registry of an image in its full form.
-fn registry_of(image: &Reference) -> &str {
+pub(super) fn registry_of(image: &Reference) -> &str {
     image.repository.split('/').next().unwrap_or_default()
 }
 

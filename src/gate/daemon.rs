@@ -16,8 +16,23 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::UnixStream;
 
+/// Why a body has no end. A server that is handed one cuts the connection, so that its client does not take what came
+/// for the whole.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Broken {
+    #[error(transparent)]
+    Connection(#[from] hyper::Error),
+    #[error("{0}")]
+    Cut(&'static str),
+}
+
 /// A body of any origin.
-pub(super) type Body = UnsyncBoxBody<Bytes, hyper::Error>;
+pub(super) type Body = UnsyncBoxBody<Bytes, Broken>;
+
+/// A body that comes over a connection.
+pub(super) fn incoming(body: Incoming) -> Body {
+    body.map_err(Broken::from).boxed_unsync()
+}
 
 /// No bytes.
 pub(super) fn empty() -> Body {

@@ -20,7 +20,7 @@ use serde_json::Value;
 use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinSet;
 
-use super::daemon::{Body, Daemon, empty, full};
+use super::daemon::{Body, Daemon, empty, full, incoming};
 use super::query::Query;
 use super::refusal::Denied;
 
@@ -58,7 +58,7 @@ pub(super) struct Slot(Arc<Mutex<Option<Incoming>>>);
 impl Slot {
     pub(super) fn take(&self) -> Body {
         let body = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        body.map_or_else(empty, BodyExt::boxed_unsync)
+        body.map_or_else(empty, incoming)
     }
 
     /// Reads what nobody read, for a while: a client that is still writing when the answer comes
@@ -196,7 +196,7 @@ impl Outgoing {
                 "the daemon went on with a protocol nobody asked for",
             ));
         }
-        Ok(Response::from_parts(parts, body.boxed_unsync()))
+        Ok(Response::from_parts(parts, incoming(body)))
     }
 
     /// Sends it and reads the whole answer.
@@ -249,7 +249,7 @@ impl Outgoing {
             for name in [CONNECTION, TRANSFER_ENCODING, UPGRADE] {
                 parts.headers.remove(name);
             }
-            return Ok((Response::from_parts(parts, body.boxed_unsync()), None));
+            return Ok((Response::from_parts(parts, incoming(body)), None));
         }
         let daemon = hyper::upgrade::on(&mut response);
         let (parts, _) = response.into_parts();

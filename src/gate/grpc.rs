@@ -3,6 +3,7 @@
 //! Each stream is judged by its method, and a build by its request; what passes is streamed both
 //! ways. Knows no more of the messages than `solve` does.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -19,9 +20,11 @@ use super::build::proto::control;
 use super::build::solve::{self, Method};
 use super::build::status;
 use super::own::Own;
+use super::publish::publish;
 use super::refusal::Denied;
 use super::session::Folders;
-use super::tunnel::{self, Call, Failed, Outward, PERMISSION_DENIED, UNIMPLEMENTED};
+use super::tunnel::{self, Call, Failed, Outward, PERMISSION_DENIED, UNIMPLEMENTED, UNKNOWN};
+use crate::docker::reference::Reference;
 
 /// Serves the streams of one connection until it ends.
 pub(super) async fn serve(
@@ -72,35 +75,103 @@ impl Stream {
         }
         let outward = Names {
             own: &self.own,
-            is_progress: path == control::STATUS,
+            rewrite: match path.as_str() {
+                control::STATUS => Some(status::rewrite),
+                control::SOLVE => Some(status::solved),
+                _ => None,
+            },
         };
         let Some(method) = Method::of(&path) else {
             return call.pass(self.sender, None, Some(&outward)).await;
         };
         match self.judged(method, &mut call).await {
-            Ok(message) => call.pass(self.sender, Some(message), Some(&outward)).await,
+            Ok(asked) if asked.pushes.is_empty() => {
+                let message = Some(asked.message);
+                call.pass(self.sender, message, Some(&outward)).await
+            }
+            Ok(asked) => self.pushed(call, asked, &outward).await,
             Err(denied) => call.refuse(&denied, PERMISSION_DENIED).await,
         }
     }
 
+    /// Builds, then pushes what was built, before the client is told of either.
+    async fn pushed(
+        &self,
+        mut call: Call,
+        asked: Asked,
+        outward: &Names<'_>,
+    ) -> Result<(), Failed> {
+        let mut told = call.ask(self.sender.clone(), &asked.message).await?;
+        told.end = outward.trailers(told.end);
+        let built = match &told.message {
+            Some(built) if told.is_good() => built.clone(),
+            _ => return call.tell(told).await,
+        };
+        let logins = self.folders.logins(&asked.session);
+        let pushed = {
+            let gone = pin!(call.given_up());
+            publish(&self.own, &asked.pushes, &built, &logins, gone).await
+        };
+        if let Err(denied) = pushed {
+            return call.refuse(&denied, UNKNOWN).await;
+        }
+        told.message = Some(outward.message(&built).into());
+        call.tell(told).await
+    }
+
     /// Reads the request of a build and writes it anew: once to learn its names, once with what they are called.
-    async fn judged(&self, method: Method, call: &mut Call) -> Result<Bytes, Denied> {
+    async fn judged(&self, method: Method, call: &mut Call) -> Result<Asked, Denied> {
         let message = call.message().await?;
         let held = self.own.held();
         let mut build = Build::default();
         solve::judge(method, &message, held.as_realm(), &mut build)?;
+        let pushes = std::mem::take(&mut build.pushes);
+        let pushes = self.own.published(pushes).await?;
         let mut spoken = self.own.speak(&build).await?;
         let judged = solve::judge(method, &message, held.as_realm(), &mut spoken)?;
+        let session = match method {
+            Method::Control => {
+                self.folders.note(&judged.reference, &judged.session)?;
+                judged.session
+            }
+            Method::Gateway => {
+                let build = call.parts.headers.get(BUILD);
+                let build = build.and_then(|build| build.to_str().ok());
+                self.folders.session_of(build.unwrap_or_default())
+            }
+        };
+        if !judged.recipe.upload.is_empty() {
+            self.folders.expect(&session, &judged.recipe.upload)?;
+        }
         self.folders.add(judged.recipe)?;
-        Ok(judged.written.into())
+        Ok(Asked {
+            message: judged.written.into(),
+            pushes,
+            session,
+        })
     }
 }
+
+/// A build that passed.
+struct Asked {
+    /// For the engine.
+    message: Bytes,
+    /// What the gate pushes afterwards.
+    pushes: Vec<Reference>,
+    session: String,
+}
+
+/// Writes a message with other names.
+type Rewrite = fn(&[u8], &dyn Fn(&str) -> String) -> Vec<u8>;
 
 /// Answers for the job: images as it calls them.
 struct Names<'a> {
     own: &'a Own,
-    is_progress: bool,
+    rewrite: Option<Rewrite>,
 }
+
+/// The build that a part of a build belongs to.
+const BUILD: &str = "buildkit-controlapi-buildid";
 
 /// What an error says beside its message, in base64.
 const DETAILS: &str = "grpc-status-details-bin";
@@ -119,11 +190,14 @@ impl Names<'_> {
 
 impl Outward for Names<'_> {
     fn is_for_messages(&self) -> bool {
-        self.is_progress
+        self.rewrite.is_some()
     }
 
     fn message(&self, message: &[u8]) -> Vec<u8> {
-        status::rewrite(message, &|text| self.own.shown(text))
+        match self.rewrite {
+            Some(rewrite) => rewrite(message, &|text| self.own.shown(text)),
+            None => message.to_vec(),
+        }
     }
 
     fn trailers(&self, mut trailers: HeaderMap) -> HeaderMap {

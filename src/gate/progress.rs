@@ -6,7 +6,7 @@ use hyper::body::Frame;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::daemon::Body;
+use super::daemon::{Body, Broken};
 
 /// A longer line is handed on in pieces.
 const LONGEST: usize = 1024 * 1024;
@@ -26,12 +26,12 @@ impl Progress {
     }
 
     /// The next lines; nothing at the end. An error where the engine broke off.
-    pub(super) async fn next(&mut self) -> Result<Option<Vec<Vec<u8>>>, ()> {
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<Vec<u8>>>, Broken> {
         match self.frames.next().await {
             None => Ok(None),
             Some(Err(error)) => {
                 tracing::debug!(%error, "progress of the engine");
-                Err(())
+                Err(error)
             }
             Some(Ok(frame)) => {
                 let bytes = frame.into_data().unwrap_or_default();

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::advice::explained;
 use super::credential::REGISTRY_AUTH;
-use super::daemon::{Body, empty};
+use super::daemon::{Body, empty, incoming};
 use super::handle::{Call, Handler};
 use super::host_name::{self, Lent};
 use super::own::Own;
@@ -175,7 +175,7 @@ impl<O: Deref<Target = Own>> Pull<O> {
         let (mut parts, body) = own.engine.send(request).await?.into_parts();
         parts.headers.remove(hyper::header::TRANSFER_ENCODING);
         parts.headers.remove(hyper::header::CONTENT_LENGTH);
-        let response = Response::from_parts(parts, body.boxed_unsync());
+        let response = Response::from_parts(parts, incoming(body));
         Ok(Self {
             own,
             name,
@@ -215,11 +215,21 @@ impl<O: Deref<Target = Own>> Naming<O> {
         loop {
             let lines = tokio::select! {
                 lines = progress.next() => lines,
-                () = &mut gone => Err(()),
+                () = &mut gone => {
+                    is_whole = false;
+                    break;
+                }
             };
-            let Ok(Some(lines)) = lines else {
-                is_whole &= lines.is_ok();
-                break;
+            let lines = match lines {
+                Ok(Some(lines)) => lines,
+                Ok(None) => break,
+                Err(error) => {
+                    is_whole = false;
+                    tell(error_line(&format!(
+                        "the engine broke off the pull: {error}"
+                    )));
+                    break;
+                }
             };
             for line in lines {
                 is_whole &= !is_error(&line);

@@ -63,9 +63,9 @@ impl Watch {
         Some(pushed)
     }
 
-    /// Whether any digest was reported.
-    pub(crate) fn has_digest(&self) -> bool {
-        !self.told.is_empty()
+    /// The digest that was reported last, if any was.
+    pub(crate) fn digest(&self) -> Option<String> {
+        self.told.last().map(|pushed| pushed.digest.clone())
     }
 }
 

@@ -19,14 +19,19 @@ use super::progress::Progress;
 /// The same answer, with images as the job calls them.
 pub(super) fn told(own: Arc<Own>, response: Response<Body>) -> Response<Body> {
     response.map(|body| {
-        let stream = unfold((own, Progress::new(body)), |(own, mut progress)| async {
-            let lines = progress.next().await.ok()??;
+        let stream = unfold(Some((own, Progress::new(body))), |state| async {
+            let (own, mut progress) = state?;
+            let lines = match progress.next().await {
+                Ok(lines) => lines?,
+                Err(error) => return Some((Err(error), None)),
+            };
             let speak = |text: &str| own.shown(text);
             let lines = lines
                 .into_iter()
                 .map(|line| rewritten(&line, &speak).unwrap_or(line));
             let lines: Vec<Vec<u8>> = lines.collect();
-            Some((Ok(Frame::data(lines.concat().into())), (own, progress)))
+            let state = Some((own, progress));
+            Some((Ok(Frame::data(lines.concat().into())), state))
         });
         StreamBody::new(stream).boxed_unsync()
     })

@@ -24,6 +24,7 @@ pub(super) const LARGEST: usize = 16 * 1024 * 1024;
 const WINDOW: u32 = 1024 * 1024;
 const ALL_WINDOWS: u32 = 8 * 1024 * 1024;
 
+pub(super) const UNKNOWN: u8 = 2;
 pub(super) const PERMISSION_DENIED: u8 = 7;
 pub(super) const UNIMPLEMENTED: u8 = 12;
 
@@ -124,6 +125,48 @@ impl Call {
         message.filter(|_| is_last).ok_or_else(malformed)
     }
 
+    /// Asks a server with one message for one. The call stays to be answered.
+    pub(super) async fn ask(
+        &mut self,
+        sender: SendRequest<Bytes>,
+        message: &[u8],
+    ) -> Result<Told, Failed> {
+        let (response, mut send) = open(sender, &self.parts).await?;
+        let respond = &mut self.respond;
+        let asked = async {
+            send_all(&mut send, framed(message)).await?;
+            send.send_data(Bytes::new(), true)?;
+            let (head, mut body) = response.await?.into_parts();
+            let mut inbox = Inbox::default();
+            let message = inbox.next(&mut body).await?;
+            while inbox.next(&mut body).await?.is_some() {}
+            let end = body.trailers().await?;
+            Ok(Told {
+                message,
+                // An error may be told in the headers alone.
+                end: end.unwrap_or(head.headers),
+            })
+        };
+        tokio::select! {
+            told = asked => told,
+            () = given_up(respond) => Err("the client gave up".into()),
+        }
+    }
+
+    /// Comes when the client gives the call up.
+    pub(super) fn given_up(&mut self) -> impl Future<Output = ()> {
+        given_up(&mut self.respond)
+    }
+
+    /// Answers with what a server told.
+    pub(super) async fn tell(mut self, told: Told) -> Result<(), Failed> {
+        let mut send = self.begin()?;
+        if let Some(message) = &told.message {
+            send_all(&mut send, framed(message)).await?;
+        }
+        Ok(send.send_trailers(told.end)?)
+    }
+
     /// Passes the call on: with this message, or with whatever the client says.
     pub(super) async fn pass(
         mut self,
@@ -174,6 +217,24 @@ impl Call {
             }
         }
     }
+}
+
+/// The answer of one message, and how the call ended.
+pub(super) struct Told {
+    pub(super) message: Option<Bytes>,
+    pub(super) end: HeaderMap,
+}
+
+impl Told {
+    pub(super) fn is_good(&self) -> bool {
+        let status = self.end.get("grpc-status");
+        self.message.is_some() && status.is_none_or(|status| status == "0")
+    }
+}
+
+async fn given_up(respond: &mut SendResponse<Bytes>) {
+    let reason = poll_fn(|context| respond.poll_reset(context)).await;
+    tracing::debug!(?reason, "a client gave a call up");
 }
 
 /// Begins a call like this one at a server.

@@ -14,6 +14,9 @@ testbed::tests![
     a_build_that_is_broken_off_ends_and_leaves_no_container,
     a_buildx_build_that_is_broken_off_ends_and_leaves_no_container: [Buildx],
     buildx_builds_through_its_own_interface: [Buildx],
+    a_context_from_an_archive_is_built_and_judged,
+    buildx_builds_a_context_from_an_archive: [Buildx],
+    buildx_pushes_what_it_builds: [Buildx, DockerRegistry],
     a_newer_client_builds_runs_and_removes: [NewerClient],
     compose_runs_a_project: [Compose],
 ];
@@ -121,6 +124,125 @@ fn buildx_builds_through_its_own_interface(jobs: &Jobs) {
     assert!(pruned.stdout.contains("0B"), "{}", pruned.text());
     job.sweep();
     assert!(!docker(&["image", "inspect", &tag]).run().is_good);
+}
+
+fn buildx_pushes_what_it_builds(jobs: &Jobs) {
+    let job = jobs.open("buildx-push");
+    let registry = job.registry();
+    job.use_plugin(&plugin("docker-buildx").unwrap());
+    let tag = |tag: &str| format!("127.0.0.1:{}/test/app:{tag}", registry.port);
+    let context = job.context(&format!("FROM {}\nCOPY hello /hello\n", job.base));
+    let told = job.folder().join("told.json").display().to_string();
+    let build = ["buildx", "build", "--push", "--metadata-file", &told];
+    let tags = ["-t", &tag("v1"), "-t", &tag("v2"), &context];
+    job.client(&[&build[..], &tags[..]].concat()).good();
+    let bake = format!(
+        "target \"default\" {{\n context = \"{context}\"\n tags = [\"{}\"]\n labels = {{a = \"b\"}}\n}}\n",
+        tag("v3")
+    );
+    let file = job.folder().join("docker-bake.hcl");
+    fs::write(&file, bake).unwrap();
+    let file = file.display().to_string();
+    job.client(&["buildx", "bake", "--push", "-f", &file])
+        .good();
+    let mut pushed: Vec<_> = job
+        .pushed()
+        .into_iter()
+        .map(|it| (it.tag, it.digest))
+        .collect();
+    // A client that pushes what the builder has pushed is an older one's habit.
+    pushed.dedup();
+    let expect = ["v1", "v2", "v3"].map(|tag| (tag.to_owned(), registry.digest("test/app", tag)));
+    assert_eq!(pushed, expect);
+    let told = fs::read_to_string(&told).unwrap();
+    assert!(
+        told.contains(&format!("\"containerimage.digest\": \"{}\"", pushed[0].1)),
+        "{told}"
+    );
+    assert!(!told.contains(".invalid"), "{told}");
+    let other = "push.example.com/test/app:v1";
+    let refused = job
+        .client(&[&build[..], &["-t", other, &context]].concat())
+        .run();
+    let text = refused.text();
+    assert!(
+        !refused.is_good && text.contains("push-registries"),
+        "{text}"
+    );
+    job.fail_pushes();
+    let failed = job
+        .client(&[&build[..], &["-t", &tag("v4"), &context]].concat())
+        .run();
+    let text = failed.text();
+    assert!(
+        !failed.is_good && text.contains("cannot be recorded"),
+        "{text}"
+    );
+}
+
+fn a_context_from_an_archive_is_built_and_judged(jobs: &Jobs) {
+    let job = jobs.open("archive");
+    builds_archives(&job, &["build"]);
+}
+
+fn buildx_builds_a_context_from_an_archive(jobs: &Jobs) {
+    let job = jobs.open("archivex");
+    job.use_plugin(&plugin("docker-buildx").unwrap());
+    builds_archives(&job, &["buildx", "build"]);
+}
+
+fn builds_archives(job: &Job, command: &[&str]) {
+    let build = |arguments: &[&str], archive: String| {
+        let all = [command, arguments, &["-"]].concat();
+        let client = job.client(&all).env("DOCKER_BUILDKIT", "1");
+        client.stdin(&archive).run()
+    };
+    let tag = job.name("app");
+    let own = format!("FROM {}\nCOPY . /c\nRUN cat /c/hello > /copy\n", job.base);
+    // The same size and time: the engine must not take what it was sent before.
+    for content in ["one\n", "two\n"] {
+        let files = [
+            ("Dockerfile", own.as_str()),
+            ("hello", content),
+            (".dockerignore", "hello"),
+        ];
+        let done = build(&["-t", &tag], archive(&files));
+        assert!(done.is_good, "{}", done.text());
+        let ran = job
+            .client(&["run", "--rm", &tag, "cat", "/copy", "/c/Dockerfile"])
+            .good();
+        assert_eq!(ran.stdout, format!("{content}{own}"));
+    }
+    let files = [("sub/Other", own.as_str()), ("hello", "three\n")];
+    let done = build(&["-t", &tag, "-f", "sub/Other"], archive(&files));
+    assert!(done.is_good, "{}", done.text());
+    let closed = job.closed_image();
+    for (dockerfile, word) in [
+        (format!("FROM {closed}\n"), "not open to this job"),
+        (
+            format!("FROM {}\nADD http://127.0.0.1:1/x /x\n", job.base),
+            "add-urls",
+        ),
+    ] {
+        let refused = build(&[], archive(&[("Dockerfile", &dockerfile)]));
+        let text = refused.text();
+        assert!(!refused.is_good && text.contains(word), "{text}");
+    }
+    docker(&["rmi", &closed]).good();
+}
+
+fn archive(files: &[(&str, &str)]) -> String {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (path, content) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        header.set_mtime(0);
+        builder
+            .append_data(&mut header, path, content.as_bytes())
+            .unwrap();
+    }
+    String::from_utf8(builder.into_inner().unwrap()).unwrap()
 }
 
 fn a_newer_client_builds_runs_and_removes(jobs: &Jobs) {

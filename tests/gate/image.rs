@@ -1,10 +1,14 @@
 //! Names and digests of images.
 
+use std::fs;
+
 use crate::fixture::{Jobs, docker};
 
 testbed::tests![
     Jobs; [Root, Engine];
     a_pushed_digest_is_reported_and_is_the_registrys: [DockerRegistry],
+    all_tags_of_a_repository_are_pushed_and_recorded: [DockerRegistry],
+    a_packed_archive_is_loaded,
     a_job_names_freely_and_the_host_s_names_stay,
     what_the_operator_does_not_allow_is_refused,
     a_name_of_ours_is_not_given,
@@ -45,6 +49,55 @@ fn a_pushed_digest_is_reported_and_is_the_registrys(jobs: &Jobs) {
     let all = docker(&["image", "ls", "-a", "--digests", &image]).good();
     assert_eq!(all.stdout.lines().count(), 1, "{}", all.stdout);
     job.sweep();
+}
+
+fn all_tags_of_a_repository_are_pushed_and_recorded(jobs: &Jobs) {
+    let job = jobs.open("push-all");
+    let registry = job.registry();
+    let image = format!("127.0.0.1:{}/test/app", registry.port);
+    for tag in ["v1", "v2"] {
+        let context = job.context(&format!("FROM {}\nLABEL tag={tag}\n", job.base));
+        job.client(&["build", "-t", &format!("{image}:{tag}"), &context])
+            .good();
+    }
+    job.client(&["tag", &job.base, &format!("{image}-other:v3")])
+        .good();
+    job.client(&["push", "-a", &image]).good();
+    let pushed = job.pushed();
+    let told = pushed.iter().map(|it| (it.tag.clone(), it.digest.clone()));
+    let expect = ["v1", "v2"].map(|tag| (tag.to_owned(), registry.digest("test/app", tag)));
+    assert!(told.eq(expect), "{pushed:?}");
+    job.fail_pushes();
+    let failed = job.client(&["push", "-a", &image]).run();
+    let text = failed.text();
+    assert!(
+        !failed.is_good && text.contains("cannot be recorded"),
+        "{text}"
+    );
+    assert!(
+        !job.client(&["push", "-a", &format!("{image}-none")])
+            .run()
+            .is_good
+    );
+}
+
+fn a_packed_archive_is_loaded(jobs: &Jobs) {
+    let job = jobs.open("packed");
+    let tag = job.name("app");
+    job.client(&["tag", &job.base, &tag]).good();
+    let plain = job.folder().join("app.tar").display().to_string();
+    job.client(&["save", "-o", &plain, &tag]).good();
+    job.client(&["rmi", &tag]).good();
+    let packed = format!("{plain}.gz");
+    let mut gzip = flate2::write::GzEncoder::new(
+        fs::File::create(&packed).unwrap(),
+        flate2::Compression::fast(),
+    );
+    std::io::copy(&mut fs::File::open(&plain).unwrap(), &mut gzip).unwrap();
+    gzip.finish().unwrap();
+    let loaded = job.client(&["load", "-i", &packed]).good();
+    assert!(loaded.stdout.contains(&tag), "{}", loaded.text());
+    job.client(&["run", "--rm", &tag, "true"]).good();
 }
 
 fn a_job_names_freely_and_the_host_s_names_stay(jobs: &Jobs) {

@@ -26,6 +26,17 @@ pub(crate) struct Form {
     pub(crate) recipe: Recipe,
 }
 
+/// What a client asks for that has an archive for its build.
+const UPLOAD: &str = "upload-request";
+
+/// The word for an archive that this request uploads, for another request that builds from it.
+pub(crate) fn uploaded(query: &Query) -> Option<&str> {
+    query
+        .text("buildid")
+        .strip_prefix(UPLOAD)?
+        .strip_prefix(':')
+}
+
 /// Whether the engine gives this request to `BuildKit`.
 pub(crate) fn is_buildkit(query: &Query) -> bool {
     query.get("version") == Some("2")
@@ -46,6 +57,16 @@ pub(crate) fn judge(
     }
     let arguments = texts(&query, "buildargs")?;
     let mut options = Options::new(realm, speak);
+    if query.text("remote") == UPLOAD {
+        if query.text("session").is_empty() {
+            return Err(malformed("session", ""));
+        }
+        let word = query.text("buildid");
+        options
+            .upload(word)
+            .map_err(|()| malformed("buildid", word))?;
+        query.set("remote", "client-session");
+    }
     options.take("filename", query.text("dockerfile"))?;
     for name in ["target", "platform"] {
         options.take(name, query.text(name))?;
@@ -86,10 +107,10 @@ pub(crate) fn judge(
 /// Only the client's session brings files whose Dockerfile the gate reads.
 fn source(query: &Query) -> Result<(), Denied> {
     match query.text("remote") {
-        "client-session" => Ok(()),
-        "" | "upload-request" => Err(Denied::forbidden(
-            "building from an archive with BuildKit is not open to jobs: unpack it and build the \
-             folder, or set DOCKER_BUILDKIT=0",
+        "client-session" | UPLOAD => Ok(()),
+        "" => Err(Denied::forbidden(
+            "building from an archive with BuildKit and without a session is not open to jobs: use \
+             the docker client, or build without `version=2`",
         )),
         other => Err(Denied::forbidden(format!(
             "building from {other:?} is not allowed in a job: clone it and build the folder"
@@ -145,10 +166,17 @@ fn one_output(output: &Value, speak: &mut impl Speak) -> Result<Value, Denied> {
     }
     let kind = field::text("outputs.Type", output.get("Type"))?;
     output::kind(&kind)?;
+    let given = field::nested("outputs.Attrs", output.get("Attrs"))?;
+    let texts = given.iter();
+    let texts = texts.map(|(key, value)| (key.as_str(), value.as_str().unwrap_or_default()));
+    let one = output::Output::new(&kind, texts);
+    if one.is_pushed() {
+        return Err(refusal("push", "true", output::PUSH));
+    }
     let mut kept = Map::new();
-    for (key, value) in field::nested("outputs.Attrs", output.get("Attrs"))?.iter() {
+    for (key, value) in given.iter() {
         let value = field::text("outputs.Attrs", Some(value))?;
-        if let Some(value) = output::attribute(&kind, key, &value, speak)? {
+        if let Some(value) = one.attribute(key, &value, speak)? {
             kept.insert(key.clone(), json!(value));
         }
     }

@@ -48,6 +48,8 @@ pub(crate) trait Speak {
     fn tag(&mut self, name: &Reference) -> String;
     /// An image that is taken.
     fn image(&mut self, name: &str) -> String;
+    /// A name that is pushed once it is built.
+    fn push(&mut self, name: &Reference);
 }
 
 /// Collects.
@@ -60,6 +62,10 @@ impl Speak for Build {
     fn image(&mut self, name: &str) -> String {
         self.images.push(name.to_owned());
         name.to_owned()
+    }
+
+    fn push(&mut self, name: &Reference) {
+        self.pushes.push(name.clone());
     }
 }
 
@@ -81,6 +87,8 @@ impl Speak for Spoken {
     fn image(&mut self, name: &str) -> String {
         self.images.get(name).cloned().unwrap_or_default()
     }
+
+    fn push(&mut self, _: &Reference) {}
 }
 
 /// The fields of a message by number, each with its name in the proto file and its rule. What is not

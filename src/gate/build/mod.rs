@@ -35,6 +35,8 @@ pub(crate) struct Build {
     pub tags: Vec<Reference>,
     /// Images that it takes as its cache or context.
     pub images: Vec<String>,
+    /// Names that go to their registries once the image has them.
+    pub pushes: Vec<Reference>,
 }
 
 /// Reads the query of a build, and writes the one for the engine.
@@ -42,6 +44,7 @@ pub(crate) fn judge(given: &Query, forced: &Forced<'_>) -> Result<(Build, Query)
     let build = Build {
         tags: tags(given)?,
         images: cache(given)?,
+        pushes: Vec::new(),
     };
     Ok((build, rewrite(given, forced)?))
 }

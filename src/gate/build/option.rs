@@ -85,6 +85,9 @@ const RULES: &[(&str, Rule)] = &[
     ("source-date-epoch", Rule::Text),
 ];
 
+/// How a client names an archive that it has for the engine.
+const UPLOAD: &str = "http://buildkit-session/";
+
 /// The longest text that an option may be; a build argument may carry a file.
 const LONGEST: usize = 256 * 1024;
 
@@ -134,7 +137,9 @@ impl<'a, S: Speak> Options<'a, S> {
             }
             Some(Rule::Label) => self.keep(key, value),
             Some(Rule::Context) if !value.is_empty() => {
-                return refused("clone it and build the folder");
+                let upload = value.strip_prefix(UPLOAD).unwrap_or_default();
+                self.upload(upload)
+                    .map_err(|()| refusal(key, value, "clone it and build the folder"))?;
             }
             Some(Rule::Context | Rule::Dropped) => {}
             Some(Rule::NamedContext) => self.named_context(key, value)?,
@@ -146,6 +151,16 @@ impl<'a, S: Speak> Options<'a, S> {
             Some(Rule::Argument) => self.argument(key, value)?,
             Some(Rule::Attestation) => self.attestation(key, value)?,
         }
+        Ok(())
+    }
+
+    /// Takes an archive for the context, by the word that the client has for it.
+    pub(super) fn upload(&mut self, word: &str) -> Result<(), ()> {
+        let is_word = (1..=128).contains(&word.len());
+        if !is_word || !word.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Err(());
+        }
+        word.clone_into(&mut self.recipe.upload);
         Ok(())
     }
 

@@ -21,6 +21,8 @@ pub(crate) struct Recipe {
     /// The name under which the engine asks for the folder of the Dockerfile. Each recipe has its own, so that the
     /// gate knows which build a Dockerfile is for.
     pub(crate) folder: String,
+    /// The context as the client uploads it, where it is an archive; empty, where it is a folder.
+    pub(crate) upload: String,
 }
 
 impl Recipe {

@@ -93,16 +93,18 @@ pub(crate) enum Rule {
 
 use Rule::{Drop, Keep, Unset};
 
+const REF: u64 = 1;
 const EXPORTER: u64 = 3;
+const SESSION: u64 = 5;
 
 pub(crate) const CONTROL: Table<Rule> = Table {
     message: "control.SolveRequest",
     fields: &[
-        (1, "Ref", Keep),
+        (REF, "Ref", Keep),
         (2, "Definition", Rule::Definition),
         (EXPORTER, "ExporterDeprecated", Rule::Exporter),
         (4, "ExporterAttrsDeprecated", Rule::Attribute),
-        (5, "Session", Rule::Session),
+        (SESSION, "Session", Rule::Session),
         (6, "Frontend", Rule::Frontend),
         (7, "FrontendAttrs", Rule::Option),
         (8, "Cache", Rule::Cache),
@@ -185,6 +187,9 @@ pub(crate) struct Judged {
     /// The message for the engine.
     pub(crate) written: Vec<u8>,
     pub(crate) recipe: Recipe,
+    /// The session of the client, and what the client calls the build: of what is no part of another one.
+    pub(crate) session: String,
+    pub(crate) reference: String,
 }
 
 /// Reads a request of a method, and writes the message for the engine.
@@ -224,7 +229,17 @@ pub(crate) fn judge(
     ] {
         push_entry(&mut written, method.options(), key, value);
     }
-    Ok(Judged { written, recipe })
+    let said = |number: u64| {
+        let last = all.iter().rfind(|field| field.number == number);
+        let last = last.filter(|_| method == Method::Control);
+        last.and_then(Field::text).unwrap_or_default().to_owned()
+    };
+    Ok(Judged {
+        written,
+        recipe,
+        session: said(SESSION),
+        reference: said(REF),
+    })
 }
 
 struct Scribe<'a, S> {
@@ -311,8 +326,11 @@ impl<S: Speak> Scribe<'_, S> {
         let number = if field.number == 2 { 1 } else { EXPORTER };
         let kind = all.iter().rfind(|field| field.number == number);
         let kind = kind.and_then(Field::text).unwrap_or_default();
+        let attributes = all.iter().filter(|other| other.number == field.number);
+        let attributes = attributes.filter_map(|other| other.bytes().and_then(entry));
+        let output = output::Output::new(kind, attributes);
         let (key, value) = field.bytes().and_then(entry).ok_or_else(malformed)?;
-        if let Some(value) = output::attribute(kind, key, value, self.speak)? {
+        if let Some(value) = output.attribute(key, value, self.speak)? {
             push_entry(out, field.number, key, &value);
         }
         Ok(())
@@ -346,12 +364,14 @@ fn frontend(name: &str) -> Result<(), Denied> {
     }
 }
 
-/// A cache goes into the image, or back to the client; not to stores that the daemon itself would connect to.
+/// A cache goes into the image, or back to the client; not to stores that the daemon itself would connect to, with an
+/// account for all of the registry, and past the ledger.
 fn cache(kind: &str) -> Result<(), Denied> {
     match kind {
         "" | "inline" | "local" => Ok(()),
         other => Err(Denied::forbidden(format!(
-            "the build cache {other:?} is not allowed in a job: use \"inline\" or \"local\""
+            "the build cache {other:?} is not allowed in a job: leave --cache-to out, for the engine keeps what this \
+             project builds for its next pipeline; for a cache elsewhere use \"inline\" or \"local\""
         ))),
     }
 }

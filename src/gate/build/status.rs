@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value as Json;
 
-use super::wire::{Value, fields, push_bytes};
+use super::wire::{Value, entry, fields, push_bytes};
 
 /// Where texts for people stand.
 enum Place {
@@ -32,6 +32,24 @@ const VERTEX: &[(u64, Place)] = &[(3, Text), (7, Text), (8, Message(&[(2, Text)]
 /// Writes a message of progress for the job. What is no such message stays as it is.
 pub(in crate::gate) fn rewrite(message: &[u8], speak: &dyn Fn(&str) -> String) -> Vec<u8> {
     inside(message, STATUS, speak).unwrap_or_else(|| message.to_vec())
+}
+
+/// `control.SolveResponse`: what the exporters say, each a text under a key.
+const SOLVED: &[(u64, Place)] = &[(1, Message(&[(2, Text)]))];
+
+/// Writes what the exporters say for the job.
+pub(in crate::gate) fn solved(message: &[u8], speak: &dyn Fn(&str) -> String) -> Vec<u8> {
+    inside(message, SOLVED, speak).unwrap_or_else(|| message.to_vec())
+}
+
+/// What the exporters say under a key.
+pub(in crate::gate) fn response(message: &[u8], key: &str) -> Option<String> {
+    let said = fields(message)?;
+    let mut said = said.iter().filter(|field| field.number == 1);
+    said.find_map(|field| {
+        let (known, value) = field.bytes().and_then(entry)?;
+        (known == key).then(|| value.to_owned())
+    })
 }
 
 /// Writes the details of an error for the job: they quote the Dockerfile as the engine read it.

@@ -10,7 +10,7 @@ use h2::{RecvStream, SendStream};
 use hyper::Response;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 
-use super::packet::{Packet, Stat, is_list};
+use super::packet::{DIRECTORY, Packet, Stat, is_list};
 use crate::gate::refusal::Denied;
 use crate::gate::tunnel::{Call, Failed, Inbox, ended, framed, open, send_all};
 
@@ -18,7 +18,7 @@ use crate::gate::tunnel::{Call, Failed, Inbox, ended, framed, open, send_all};
 const MOST_FILES: usize = 2000;
 const MOST_BYTES: usize = 16 * 1024 * 1024;
 /// As much as the engine's own sender puts into a packet.
-const PART: usize = 32 * 1024;
+pub(super) const PART: usize = 32 * 1024;
 /// So that a time stays within what file systems know: until 2006.
 const TIMES: u64 = (1 << 60) - 1;
 
@@ -31,9 +31,56 @@ pub(super) trait Rewrite: Sync {
     fn mark(&self, content: &[u8]) -> u64;
 }
 
+/// What is sent to the engine as a folder.
+pub(super) trait Source: Sync {
+    fn stats(&self) -> impl Iterator<Item = &Stat> + Send;
+    /// A part of a file, from this byte on; an empty one is its end.
+    fn part(&self, file: usize, from: u64) -> std::io::Result<Bytes>;
+}
+
+impl Source for Vec<Item> {
+    fn stats(&self) -> impl Iterator<Item = &Stat> + Send {
+        self.iter().map(|item| &item.stat)
+    }
+
+    fn part(&self, file: usize, from: u64) -> std::io::Result<Bytes> {
+        let item = self.get(file).ok_or(std::io::ErrorKind::InvalidInput)?;
+        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        let rest = item.content.get(from..).unwrap_or_default();
+        Ok(Bytes::copy_from_slice(&rest[..rest.len().min(PART)]))
+    }
+}
+
+/// A folder with one file in it, at this path.
+pub(super) fn alone(path: &str, content: Vec<u8>, mark: u64) -> Vec<Item> {
+    let parts: Vec<&str> = path
+        .split('/')
+        .filter(|part| !matches!(*part, "" | "."))
+        .collect();
+    let mut items: Vec<Item> = (1..parts.len())
+        .map(|depth| Item {
+            stat: Stat {
+                path: parts[..depth].join("/"),
+                mode: DIRECTORY | 0o755,
+                ..Stat::default()
+            },
+            content: Vec::new(),
+        })
+        .collect();
+    let stat = Stat {
+        path: parts.join("/"),
+        mode: 0o644,
+        size: content.len() as u64,
+        modified: mark & TIMES,
+        ..Stat::default()
+    };
+    items.push(Item { stat, content });
+    items
+}
+
 /// Something in the folder, with its content if it is a file.
 #[derive(Debug, Default)]
-struct Item {
+pub(super) struct Item {
     stat: Stat,
     content: Vec<u8>,
 }
@@ -56,7 +103,7 @@ pub(super) async fn answer(
 
 /// Tells the engine why there is no folder. In a packet: where the call ends in an error, the engine may tell of a
 /// context that was cancelled instead.
-async fn fail(call: &mut Call, denied: &Denied) -> Result<(), Failed> {
+pub(super) async fn fail(call: &mut Call, denied: &Denied) -> Result<(), Failed> {
     let mut send = begin(call)?;
     let text = format!("dockmaster: {}", denied.message);
     say(&mut send, &Packet::Failed(text)).await?;
@@ -207,23 +254,25 @@ async fn rewritten(items: Vec<Item>, rewrite: &impl Rewrite) -> Result<Vec<Item>
 }
 
 /// Sends the folder to the engine.
-async fn send(call: &mut Call, items: &[Item]) -> Result<(), Failed> {
+pub(super) async fn send(call: &mut Call, folder: &impl Source) -> Result<(), Failed> {
     let mut send = begin(call)?;
-    for item in items {
-        say(&mut send, &Packet::Stat(item.stat.clone())).await?;
+    for stat in folder.stats() {
+        say(&mut send, &Packet::Stat(stat.clone())).await?;
     }
     say(&mut send, &Packet::LastStat).await?;
     let mut inbox = Inbox::default();
     loop {
         match hear(&mut inbox, &mut call.body).await? {
             Packet::Request(id) => {
-                let item = items
-                    .get(id as usize)
-                    .ok_or("the engine wants no file of ours")?;
-                for part in item.content.chunks(PART) {
+                let mut from = 0;
+                loop {
+                    let part = folder.part(id as usize, from)?;
+                    from += part.len() as u64;
                     say(&mut send, &Packet::Data(id, part.to_vec())).await?;
+                    if part.is_empty() {
+                        break;
+                    }
                 }
-                say(&mut send, &Packet::Data(id, Vec::new())).await?;
             }
             Packet::Finished => break,
             Packet::Failed(text) => return Err(text.into()),

@@ -6,13 +6,15 @@
 
 mod auth;
 mod folder;
+mod folders;
 mod login;
 mod packet;
+pub(super) mod parcel;
 #[cfg(test)]
 mod tests;
+mod upload;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
@@ -29,76 +31,14 @@ use super::own::Own;
 use super::refusal::Denied;
 use super::tunnel::{self, Call, Failed, PERMISSION_DENIED, UNIMPLEMENTED};
 use auth::Reply;
+use folders::DOCKERFILE;
+pub(super) use folders::Folders;
 
 const UUID: &str = "x-docker-expose-session-uuid";
 const SHARED_KEY: &str = "x-docker-expose-session-sharedkey";
 const METHOD: &str = "x-docker-expose-session-grpc-method";
 /// The folder that the engine asks for.
 const FOLDER_NAME: HeaderName = HeaderName::from_static("dir-name");
-/// What clients call the folder of the Dockerfile.
-const DOCKERFILE: &str = "dockerfile";
-
-/// A job has far fewer builds that differ.
-const MOST: usize = 4096;
-
-/// Which Dockerfiles the engine may ask for, and how each is read.
-#[derive(Debug, Default)]
-pub(super) struct Folders(Mutex<Known>);
-
-#[derive(Debug, Default)]
-struct Known {
-    /// By the name that the gate gave to the folder.
-    by_name: BTreeMap<String, Recipe>,
-    /// By the session, where the request of a build cannot name the folder.
-    by_session: BTreeMap<String, Recipe>,
-}
-
-impl Folders {
-    /// Remembers a build that names its folder.
-    pub(super) fn add(&self, recipe: Recipe) -> Result<(), Denied> {
-        let mut known = self.lock();
-        if known.by_name.len() >= MOST {
-            return Err(Denied::forbidden(
-                "too many builds in one job: build in a job of their own",
-            ));
-        }
-        known.by_name.insert(recipe.folder.clone(), recipe);
-        Ok(())
-    }
-
-    /// Remembers a build of a session. Two that differ cannot be told apart when the engine asks.
-    pub(super) fn bind(&self, session: &str, recipe: Recipe) -> Result<(), Denied> {
-        let mut known = self.lock();
-        match known.by_session.get(session) {
-            Some(other) if *other != recipe => Err(Denied::conflict(
-                "a session of the client serves one build only: use a session for each",
-            )),
-            _ if known.by_session.len() >= MOST => Err(Denied::forbidden(
-                "too many builds in one job: build in a job of their own",
-            )),
-            _ => {
-                known.by_session.insert(session.to_owned(), recipe);
-                Ok(())
-            }
-        }
-    }
-
-    fn find(&self, session: &str, folder: &str) -> Option<Recipe> {
-        let known = self.lock();
-        let bound = || {
-            known
-                .by_session
-                .get(session)
-                .filter(|_| folder == DOCKERFILE)
-        };
-        known.by_name.get(folder).or_else(bound).cloned()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// The headers by which a session is told to the engine.
 pub(super) fn headers(own: &Own, given: &HeaderMap) -> Result<HeaderMap, Denied> {
     let mut headers = HeaderMap::new();
@@ -107,8 +47,14 @@ pub(super) fn headers(own: &Own, given: &HeaderMap) -> Result<HeaderMap, Denied>
             headers.insert(HeaderName::from_static(name), value.clone());
         }
     }
+    // Folders may be the gate's to send, if the client has none.
+    headers.append(
+        HeaderName::from_static(METHOD),
+        HeaderValue::from_static(FOLDER),
+    );
     for value in given.get_all(METHOD) {
-        if value.to_str().is_ok_and(is_open) {
+        let is_new = |it: &str| is_open(it) && !it.eq_ignore_ascii_case(FOLDER);
+        if value.to_str().is_ok_and(is_new) {
             headers.append(HeaderName::from_static(METHOD), value.clone());
         }
     }
@@ -131,13 +77,23 @@ pub(super) struct Session {
     pub(super) own: Arc<Own>,
     pub(super) folders: Arc<Folders>,
     pub(super) id: String,
+    /// Whether the client itself sends folders.
+    has_folders: bool,
 }
 
 impl Session {
-    pub(super) fn new(own: Arc<Own>, folders: Arc<Folders>, headers: &HeaderMap) -> Self {
-        let id = headers.get(UUID).and_then(|id| id.to_str().ok());
+    /// The session that a client asks for with these headers.
+    pub(super) fn new(own: Arc<Own>, folders: Arc<Folders>, given: &HeaderMap) -> Self {
+        let id = given.get(UUID).and_then(|id| id.to_str().ok());
         let id = id.unwrap_or_default().to_owned();
-        Self { own, folders, id }
+        let is_folder =
+            |path: &HeaderValue| path.as_bytes().eq_ignore_ascii_case(FOLDER.as_bytes());
+        Self {
+            own,
+            folders,
+            id,
+            has_folders: given.get_all(METHOD).iter().any(is_folder),
+        }
     }
 
     /// Serves it until either end closes.
@@ -155,6 +111,7 @@ impl Session {
     {
         let mut daemon = tunnel::accept(daemon).await?;
         let (sender, connection) = tunnel::connect(client).await?;
+        let _entered = self.folders.enter(&self.id, sender.clone());
         let mut tasks = JoinSet::new();
         tokio::pin!(connection);
         loop {
@@ -191,9 +148,12 @@ impl Session {
             .headers
             .get(FOLDER_NAME)
             .and_then(|name| name.to_str().ok());
-        let recipe = name.and_then(|name| self.folders.find(&self.id, name));
-        match recipe {
-            Some(recipe) if path == FOLDER => {
+        let found = name.and_then(|name| self.folders.find(&self.id, name, self.has_folders));
+        match found {
+            Some((recipe, part)) if path == FOLDER && !recipe.upload.is_empty() => {
+                self.unpacked(call, client, &recipe, part).await
+            }
+            Some((recipe, _)) if path == FOLDER => {
                 let name = HeaderValue::from_static(DOCKERFILE);
                 call.parts.headers.insert(FOLDER_NAME, name);
                 let reader = Reader {

@@ -29,8 +29,8 @@ const FAILED: u64 = 4;
 
 /// The bits of a mode that tell a kind; none of them is set for a file.
 const KINDS: u64 = DIRECTORY | SYMLINK | 1 << 26 | 1 << 25 | 1 << 24 | 1 << 21 | 1 << 19;
-const DIRECTORY: u64 = 1 << 31;
-const SYMLINK: u64 = 1 << 27;
+pub(super) const DIRECTORY: u64 = 1 << 31;
+pub(super) const SYMLINK: u64 = 1 << 27;
 
 impl Packet {
     /// Reads a packet; `None` if it is none.

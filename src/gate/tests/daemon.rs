@@ -6,9 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::{Bytes, Frame, Incoming};
 use hyper::{Request, Response, StatusCode, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
@@ -16,6 +17,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::docker::tenant::{HostSecret, Tenant, TenantSecret};
+use crate::gate::daemon::{Body, Broken, full};
+use crate::gate::own::Own;
 use crate::gate::query::Query;
 use crate::gate::{
     Accounts, Ceiling, Errand, Gate, Login, Names, Pushed, Registries, Scope, Workspace,
@@ -33,11 +36,16 @@ pub(super) const PULLED: &str =
 /// Instead of a request: the host moves a name that is pushed to this image.
 pub(super) const MOVES: &str = "moves what is pushed";
 
+/// As a key of an answer: its text is sent, and then the answer breaks off.
+pub(super) const BREAKS: &str = "breaks off after";
+
 /// A gate in front of a daemon that answers as told.
 pub(super) struct Fixture {
     folder: tempfile::TempDir,
     gate: Gate,
     pub(super) names: Names,
+    /// What the gate's parts know of the job.
+    pub(super) own: Arc<Own>,
     asked: Arc<Mutex<Vec<String>>>,
     given: Given,
     pushed: Arc<Mutex<Vec<Pushed>>>,
@@ -92,16 +100,18 @@ impl Fixture {
                 local: Login::default(),
                 accounts: Arc::new(NoAccounts),
                 may_pull: Arc::new(|_| true),
-                may_push: Arc::new(|_| true),
+                may_push: Arc::new(|host| host != "closed.test"),
                 mirrors: BTreeMap::new(),
                 is_named: Arc::new(|_| true),
             },
         };
+        let own = Arc::new(Own::new(&engine, scope.clone()));
         let gate = Gate::bind(folder.path().join("socket"), scope, engine).unwrap();
         Self {
             folder,
             gate,
             names,
+            own,
             asked,
             given,
             pushed,
@@ -212,7 +222,7 @@ async fn serve(listener: UnixListener, daemon: Daemon) {
 }
 
 impl Daemon {
-    async fn answer(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    async fn answer(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let account = request.headers().get("x-registry-auth").cloned();
         let body = request.into_body().collect().await.unwrap().to_bytes();
@@ -225,8 +235,10 @@ impl Daemon {
             .push(format!("{method} {uri} {body}{account}"));
         let query = Query::parse(uri.query().unwrap_or_default());
         let wanted = format!("{method} {}", uri.path());
+        let whole = format!("{method} {uri}");
         let told = self.image(&wanted, &query).or_else(|| {
-            let found = self.answers.iter().find(|(request, _)| *request == wanted);
+            let is_asked = |it: &&(&str, Value)| it.0 == wanted || it.0 == whole;
+            let found = self.answers.iter().find(is_asked);
             found.map(|(_, value)| value.clone())
         });
         let (status, text) = match told {
@@ -244,9 +256,28 @@ impl Daemon {
                 json!({ "message": format!("not here: {}", uri.path()) }).to_string(),
             ),
         };
-        let mut response = Response::new(Full::new(Bytes::from(text)));
+        let broken: Value = serde_json::from_str(&text).unwrap_or_default();
+        let mut response = Response::new(match broken[BREAKS].as_str() {
+            Some(text) => {
+                let start = Ok(Frame::data(Bytes::from(text.to_owned())));
+                let end = async {
+                    // What stands before is sent first.
+                    tokio::task::yield_now().await;
+                    Err(Broken::Cut("the daemon is gone"))
+                };
+                let start = futures_util::stream::once(std::future::ready(start));
+                let end = futures_util::stream::once(end);
+                StreamBody::new(start.chain(end)).boxed_unsync()
+            }
+            None => full(text),
+        });
         *response.status_mut() = status;
-        let json = hyper::header::HeaderValue::from_static("application/json");
+        let kind = if uri.path().ends_with("/get") {
+            "application/x-tar"
+        } else {
+            "application/json"
+        };
+        let json = hyper::header::HeaderValue::from_static(kind);
         response
             .headers_mut()
             .insert(hyper::header::CONTENT_TYPE, json);

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::daemon::{Answers, Fixture};
+use super::daemon::{Answers, BREAKS, Fixture};
 
 const MINE: &str = "1111111111111111111111111111111111111111111111111111111111111111";
 
@@ -232,4 +232,30 @@ async fn a_registry_is_asked_only_about_images_that_the_operator_allows() {
         status == 403 && answer.contains("not open to this job"),
         "{answer}"
     );
+}
+
+#[tokio::test]
+async fn an_archive_that_breaks_off_has_no_end_for_the_client_either() {
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(6);
+    builder
+        .append_data(&mut header, "layer.tar", &b"layer\n"[..])
+        .unwrap();
+    let whole = String::from_utf8(builder.into_inner().unwrap()).unwrap();
+    let end = "0\r\n\r\n";
+    for (answer, is_whole) in [
+        (json!(whole), true),
+        (json!({ BREAKS: &whole[..600] }), false),
+        (json!({ BREAKS: &whole[..1024] }), false),
+    ] {
+        let id = format!("sha256:{MINE}");
+        let request = format!("GET /images/{id}/get");
+        let fixture = Fixture::open(vec![(&*request.clone().leak(), answer)]);
+        fixture.give(&format!("{}app:1", fixture.names.prefix()), &id);
+        let answer = fixture.ask(&request, "").await;
+        let has_layer = answer.1.contains("layer.tar");
+        assert!(answer.0 == 200 && (has_layer || !is_whole), "{}", answer.1);
+        assert_eq!(answer.1.ends_with(end), is_whole, "{}", answer.1);
+    }
 }

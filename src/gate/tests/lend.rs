@@ -1,8 +1,9 @@
 //! Pushes: the real name, its length, and what a killed gate leaves.
 
+use serde::Serialize;
 use serde_json::json;
 
-use super::daemon::{Fixture, MOVES};
+use super::daemon::{BREAKS, Fixture, MOVES};
 use crate::gate::HostNames;
 
 const MINE: &str = "sha256:1111111111111111111111111111111111111111111111111111111111111111";
@@ -12,7 +13,7 @@ const REAL: &str = "docker.io/library/app:1";
 const PUSH: &str = "POST /images/app/push?tag=1";
 
 /// A daemon whose pushes end so, behind a gate of a job that has made `app:1`.
-fn fixture(progress: &str, moves: bool) -> Fixture {
+fn fixture(progress: &(impl Serialize + ?Sized), moves: bool) -> Fixture {
     let mut answers = vec![("POST /images/docker.io/library/app/push", json!(progress))];
     if moves {
         answers.push((MOVES, json!(HOST)));
@@ -67,12 +68,6 @@ async fn a_digest_that_is_not_of_the_job_s_image_or_not_told_is_no_good_push() {
         assert!(fixture.pushed().is_empty());
     }
     let fixture = fixture(&pushed(), false);
-    let answer = fixture.ask("POST /images/app/push", "").await;
-    assert!(
-        answer.0 == 403 && answer.1.contains("push each by its name"),
-        "{}",
-        answer.1
-    );
     let answer = fixture.ask("POST /images/other/push?tag=1", "").await;
     assert!(
         answer.0 == 404 && answer.1.contains("does not exist locally"),
@@ -80,6 +75,43 @@ async fn a_digest_that_is_not_of_the_job_s_image_or_not_told_is_no_good_push() {
         answer.1
     );
     assert!(fixture.changes().is_empty());
+}
+
+#[tokio::test]
+async fn a_push_that_the_engine_breaks_off_is_told_as_a_failure() {
+    let fixture = fixture(&json!({ BREAKS: "{\"status\":\"Pushing\"}\r\n" }), false);
+    let answer = fixture.ask(PUSH, "").await;
+    assert!(answer.1.contains("broke off the push"), "{}", answer.1);
+    assert_eq!(fixture.id(REAL), None);
+}
+
+#[tokio::test]
+async fn all_tags_of_the_job_s_are_pushed_and_recorded_and_a_failure_ends_it() {
+    let one = |tag: &str| {
+        format!("{{\"aux\":{{\"Tag\":\"{tag}\",\"Digest\":\"{DIGEST}\",\"Size\":5}}}}\r\n")
+    };
+    for (second, is_good) in [
+        (one("2"), true),
+        ("{\"error\":\"denied\"}\r\n".into(), false),
+    ] {
+        let answers = ["1", "2", "3"].map(|tag| {
+            let request = format!("POST /images/docker.io/library/app/push?tag={tag}");
+            let said = if tag == "2" { second.clone() } else { one(tag) };
+            (&*request.leak(), json!(said))
+        });
+        let fixture = Fixture::open(answers.to_vec());
+        let prefix = fixture.names.prefix().to_owned();
+        for tag in ["app:2", "app:1", "app:3", "application:1"] {
+            fixture.give(&format!("{prefix}{tag}"), MINE);
+        }
+        fixture.give("docker.io/library/app:9", HOST);
+        let answer = fixture.ask("POST /images/app/push?tag=", "").await;
+        assert_eq!(answer.1.contains("denied"), !is_good, "{}", answer.1);
+        let tags: Vec<String> = fixture.pushed().into_iter().map(|it| it.tag).collect();
+        let expect: &[&str] = if is_good { &["1", "2", "3"] } else { &["1"] };
+        assert_eq!(tags, expect);
+        assert_eq!((fixture.id(REAL), fixture.lent()), (None, 0));
+    }
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod lend;
 mod llb;
 mod own;
 mod proto;
+mod publish;
 mod requests;
 mod route;
 mod solve;

@@ -199,6 +199,22 @@ fn a_cache_that_somebody_else_wrote_is_not_read() {
     );
 }
 
+#[test]
+fn a_cache_that_the_engine_would_push_by_itself_is_refused_with_what_to_do() {
+    for kind in ["registry", "gha", "s3", "azblob"] {
+        let (mut entry, mut cache) = (Vec::new(), Vec::new());
+        wire::push_bytes(&mut entry, 4, &text(1, kind));
+        wire::push_bytes(&mut cache, 8, &entry);
+        let denied = judged(Method::Control, &[cache]).unwrap_err();
+        let words = ["--cache-to out", kind];
+        assert!(
+            words.iter().all(|word| denied.message.contains(word)),
+            "{}",
+            denied.message
+        );
+    }
+}
+
 fn contains(all: &[u8], part: &[u8]) -> bool {
     all.windows(part.len()).any(|window| window == part)
 }
@@ -231,6 +247,39 @@ fn what_a_newer_client_brings_passes_if_it_can_do_nothing() {
 }
 
 #[test]
+fn what_the_builder_would_push_is_the_gate_s_to_push() {
+    let named = |number: u8| pair(number, "name", "reg.test/app:1,reg.test/app:2");
+    let old = |push: &str| [text(3, "moby"), named(4), pair(4, "push", push)].concat();
+    let new = |push: &str| {
+        let parts = [
+            text(1, "image"),
+            pair(2, "push", push),
+            named(2),
+            pair(2, "store", "false"),
+        ];
+        exporter(&parts.concat())
+    };
+    for (push, expect) in [("true", 2), ("1", 2), ("", 2), ("false", 0)] {
+        for (part, has_store) in [(old(push), false), (new(push), expect == 0)] {
+            let (build, written) = judged(Method::Control, &[part]).unwrap();
+            let named = (build.tags.len(), build.pushes.len());
+            assert_eq!(named, (2, expect), "{push}");
+            assert!(!contains(&written, b"push"), "{push}");
+            assert_eq!(contains(&written, b"store"), has_store, "{push}");
+        }
+    }
+    // An archive for the client is pushed by nobody.
+    let archive = exporter(&[text(1, "oci"), named(2), pair(2, "push", "true")].concat());
+    assert!(
+        judged(Method::Control, &[archive])
+            .unwrap()
+            .0
+            .pushes
+            .is_empty()
+    );
+}
+
+#[test]
 fn what_leaves_the_sandbox_is_refused_by_name() {
     use Method::{Control, Gateway};
     let control = |number: u8, value: &str, word| (Control, text(number, value), word);
@@ -249,7 +298,6 @@ fn what_leaves_the_sandbox_is_refused_by_name() {
         (Control, vec![0x4a, 200], "malformed"),
         (Gateway, text(11, "{}"), "ExporterAttr"),
         (Gateway, text(15, "x"), "SourcePolicies"),
-        (Control, pair(4, "push", "true"), "docker push"),
         (Control, exporter(&text(1, "registry")), "registry"),
         (Control, exporter(&text(3, "x")), "field 3"),
         option("force-network-mode", "host", "force-network-mode"),
@@ -278,7 +326,7 @@ fn what_leaves_the_sandbox_is_refused_by_name() {
     .map(|(method, part, word)| (method, part, word.to_owned()))
     .collect::<Vec<_>>();
     all.extend([
-        output("push", "true"),
+        output("push", "maybe"),
         output("push-by-digest", "1"),
         output("dangling-name-prefix", "true"),
         output("registry.insecure", "true"),
