@@ -116,8 +116,11 @@ async fn rollout(config: &Path, verb: &RolloutVerb) -> Result<i32, Failure> {
         RolloutVerb::Status { environment } => {
             admin::rollout::status(&program, config, environment).await
         }
-        RolloutVerb::Recover { environment } => {
-            admin::rollout::recover(&program, config, environment).await
+        RolloutVerb::Recover {
+            environment: Some(environment),
+        } => admin::rollout::recover(&program, config, environment).await,
+        RolloutVerb::Recover { environment: None } => {
+            admin::rollout::recover_all(&program, config).await
         }
     }
 }

@@ -111,7 +111,8 @@ pub(crate) enum RolloutVerb {
     },
     /// Put right what an interrupted rollout left
     Recover {
-        /// The name of its file in the folder `environments`
-        environment: String,
+        /// The name of its file in the folder `environments`; every environment's when left out, as the
+        /// timer calls it: with nothing to say where all is well or somebody else is at work
+        environment: Option<String>,
     },
 }

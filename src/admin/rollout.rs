@@ -5,7 +5,7 @@ use std::path::Path;
 
 use nix::unistd::Uid;
 
-use crate::{broker::driver, config::Config, failure::Failure};
+use crate::{broker::driver, config::Config, failure::Failure, store::Runs};
 
 /// Says how the environment is; the exit code.
 pub(crate) async fn status(
@@ -22,7 +22,20 @@ pub(crate) async fn recover(
     config: &Path,
     environment: &str,
 ) -> Result<i32, Failure> {
-    driver::recover(program, &load(config)?, environment).await
+    driver::recover(program, &load(config)?, environment, false).await
+}
+
+/// The same for every environment, one after the other: silent where nothing was left open or
+/// somebody else is at work, and a stuck rollout is tried again only now and then. The worst exit code.
+pub(crate) async fn recover_all(program: &Path, config: &Path) -> Result<i32, Failure> {
+    let config = load(config)?;
+    let mut worst = 0;
+    for environment in config.environment_names()? {
+        if Runs::new(&config.state_dir, &environment).are_there() {
+            worst = worst.max(driver::recover(program, &config, &environment, true).await?);
+        }
+    }
+    Ok(worst)
 }
 
 fn load(config: &Path) -> Result<Config, Failure> {

@@ -162,13 +162,14 @@ async fn recover_one(
     Err(Failure::system(text.trim_end().to_owned()))
 }
 
-/// Recovers, and tells a person what was done; the exit code.
+/// Recovers, and tells a person what was done, or a timer's log only what matters; the exit code.
 pub(crate) async fn recover(
     program: &Path,
     config: &Config,
     environment: &str,
+    is_quiet: bool,
 ) -> Result<i32, Failure> {
-    tell_person(program, config, task::recover(environment, false)).await
+    tell_person(program, config, task::recover(environment, is_quiet)).await
 }
 
 /// Tells a person how the environment is; the exit code.

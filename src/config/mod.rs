@@ -15,7 +15,7 @@ mod value;
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -115,6 +115,15 @@ impl Config {
         }
         read_environment(&path).map_err(|error| with_others(error, &self.path))
     }
+
+    /// The environments there are, in order of name.
+    pub fn environment_names(&self) -> Result<Vec<String>, ConfigError> {
+        let files = environment_files(&self.path)?;
+        let names = files.iter().filter_map(|path| path.file_stem());
+        Ok(names
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect())
+    }
 }
 
 /// Adds what is wrong in the other files of the configuration: an admin repairs all of it at once.
@@ -122,7 +131,8 @@ fn with_others(error: ConfigError, config: &Path) -> ConfigError {
     let ConfigError::Malformed { path, mut text } = error else {
         return error;
     };
-    let files = environment_files(config);
+    // A folder that cannot be listed has no problem to add: who needs a file of it says so.
+    let files = environment_files(config).unwrap_or_default();
     let others = files.iter().filter(|other| **other != path);
     for error in others.filter_map(|other| read_environment(other).err()) {
         text.push('\n');
@@ -146,18 +156,20 @@ fn read_environment(path: &Path) -> Result<Environment, ConfigError> {
 }
 
 /// The files of the folder `environments` beside `config`, in order of name.
-fn environment_files(config: &Path) -> Vec<PathBuf> {
-    // A folder that cannot be listed has no problem to add: who needs a file of it says so.
-    let entries = fs::read_dir(config.with_file_name("environments"));
+fn environment_files(config: &Path) -> Result<Vec<PathBuf>, ConfigError> {
+    let path = config.with_file_name("environments");
+    let entries = match fs::read_dir(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.and_then(Iterator::collect::<Result<Vec<_>, _>>),
+    };
+    let entries = entries.map_err(|source| ConfigError::Unreadable { path, source })?;
     let mut files: Vec<_> = entries
         .into_iter()
-        .flatten()
-        .flatten()
         .map(|entry| entry.path())
         .filter(|path| path.extension().is_some_and(|end| end == "toml"))
         .collect();
     files.sort();
-    files
+    Ok(files)
 }
 
 fn default_state_dir() -> PathBuf {

@@ -16,6 +16,7 @@ mod replace;
 mod script;
 mod socket;
 pub mod ssh;
+mod words;
 
 use std::{cell::RefCell, pin::Pin, rc::Rc, time::Duration};
 
@@ -177,6 +178,10 @@ impl port::Remote for Host {
 
     async fn probe(&self, container: &str) -> Result<(), RemoteError> {
         self.probe_container(container).await
+    }
+
+    async fn last_words(&self) -> Result<Vec<String>, RemoteError> {
+        self.words().await
     }
 
     async fn switch(&self, attempt: &str, reference: &str) -> Result<(), RemoteError> {

@@ -85,6 +85,10 @@ pub trait Remote {
     /// from inside.
     async fn probe(&self, container: &str) -> Result<(), Self::Error>;
 
+    /// What the service's container wrote last and what its health check said last, for people: short
+    /// lines without control characters.
+    async fn last_words(&self) -> Result<Vec<String>, Self::Error>;
+
     /// Makes compose run `reference` (anything that Docker can name and that is local), detached
     /// from the connection, and waits until compose has ended. `attempt` names it (a file name's
     /// characters): called again with the same one, it joins the attempt under way, or tells how

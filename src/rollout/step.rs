@@ -313,11 +313,33 @@ impl<P: Ports> Work<'_, P> {
     pub(super) async fn prove(&self, host: &str, proof: Proof<'_>) -> Result<(), StepError> {
         let is_probed = proof.expected().is_probed();
         let proof = proof.with_probe(is_probed && self.settings.has_probe);
-        let container = self.watch(host, proof).await?;
-        if is_probed {
-            self.probe(host, &container).await?;
+        let proven = async {
+            let container = self.watch(host, proof).await?;
+            if is_probed {
+                self.probe(host, &container).await?;
+            }
+            Ok(())
+        };
+        let proven = proven.await;
+        if matches!(proven, Err(StepError::Unwell { .. })) {
+            self.tell_last_words(host).await;
         }
-        Ok(())
+        proven
+    }
+
+    /// What the container said last: who reads why it failed needs nothing else first.
+    async fn tell_last_words(&self, host: &str) {
+        let Some(remote) = self.world.remote(host) else {
+            return;
+        };
+        match remote.last_words().await {
+            Ok(words) => words.iter().for_each(|line| self.world.say(host, line)),
+            Err(error) => {
+                let why = failure::chain(&error);
+                self.world
+                    .say(host, &format!("its log cannot be read: {why}"));
+            }
+        }
     }
 
     /// Asks a healthy container from outside; one that has just started may need a moment.

@@ -60,6 +60,11 @@ impl Runs {
         }
     }
 
+    /// True when a rollout was ever begun here.
+    pub fn are_there(&self) -> bool {
+        self.folder.exists()
+    }
+
     /// An id for a run that begins now: ids sort by time.
     pub fn id(now: Timestamp, job: i64) -> String {
         format!("{}-{job}", now.strftime("%Y%m%dT%H%M%S%3fZ"))

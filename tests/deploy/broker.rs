@@ -24,6 +24,7 @@ testbed::tests![(); [Root];
     a_broker_is_never_root,
     cleanup_does_not_pass_over_an_environment_that_cannot_be_read,
     an_admin_is_told_that_there_is_nothing_to_recover,
+    every_environment_is_recovered_in_silence_where_all_is_well,
     a_missing_account_is_told_once_with_the_command_that_makes_it,
 ];
 
@@ -179,6 +180,31 @@ fn an_admin_is_told_that_there_is_nothing_to_recover(_: &()) {
     let text = String::from_utf8_lossy(&recovered.stdout).into_owned();
     assert_eq!(recovered.status.code(), Some(0), "{text}");
     assert!(text.contains("nothing to recover"), "{text}");
+}
+
+fn every_environment_is_recovered_in_silence_where_all_is_well(_: &()) {
+    let lane = Lane::install();
+    let production = lane.config().with_file_name("environments/production.toml");
+    fs::copy(&production, production.with_file_name("staging.toml")).unwrap();
+    let recover = || {
+        let recovered = Command::new(env!("CARGO_BIN_EXE_dockmaster"))
+            .arg("--config")
+            .arg(lane.config())
+            .args(["rollout", "recover"])
+            .output()
+            .unwrap();
+        let text = [recovered.stdout, recovered.stderr].concat();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        (recovered.status.code(), text)
+    };
+    assert_eq!(recover(), (Some(0), String::new()));
+    // One that cannot be read does not hide what is wrong with it.
+    let runs = lane.path("state/environments/staging/runs");
+    fs::create_dir_all(&runs).unwrap();
+    fs::write(production.with_file_name("staging.toml"), "[policy]\n").unwrap();
+    let (code, text) = recover();
+    assert_eq!(code, Some(3), "{text}");
+    assert!(text.contains("staging.toml"), "{text}");
 }
 
 fn a_missing_account_is_told_once_with_the_command_that_makes_it(_: &()) {

@@ -17,6 +17,7 @@ testbed::tests![
     a_release_without_a_health_check_is_refused_unless_a_probe_asks_it,
     the_compose_file_s_own_health_check_counts,
     a_paused_service_is_neither_serving_nor_unhealthy,
+    a_service_s_last_words_are_told,
 ];
 
 fn remote(fixture: &Fixture, environment: &Environment, name: &str) -> Host {
@@ -170,5 +171,21 @@ fn a_paused_service_is_neither_serving_nor_unhealthy(fixture: &Fixture) {
         let awake = remote.survey().await.unwrap().container.unwrap();
         assert_ne!(awake.health, Health::Unhealthy, "{awake:?}");
         survey_until(&remote, is_healthy).await;
+    });
+}
+
+fn a_service_s_last_words_are_told(fixture: &Fixture) {
+    let host = fixture.host("app-2");
+    let remote = fixture.remote("app-2");
+    run(async {
+        let id = container(&remote).await.id;
+        let write = format!("docker exec {id} sh -c 'echo no database >/proc/1/fd/2'");
+        host.exec(&write).unwrap();
+        let words = remote.last_words().await.unwrap();
+        assert!(words.contains(&"log: no database".to_owned()), "{words:?}");
+        assert!(
+            words.contains(&"its last health check ended with 0".to_owned()),
+            "{words:?}"
+        );
     });
 }

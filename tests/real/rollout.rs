@@ -147,7 +147,7 @@ fn a_rollout_whose_processes_are_all_killed_is_put_right(fixture: &Fixture) {
     assert!(!outcome.is_passed());
     let recovered = company
         .installation
-        .command(&["rollout", "recover", "production"])
+        .command(&["rollout", "recover"])
         .output();
     let recovered = recovered.unwrap();
     assert!(

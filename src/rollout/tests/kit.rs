@@ -939,6 +939,12 @@ impl Remote for SimRemote {
         self.0.answer(effect, ()).await
     }
 
+    async fn last_words(&self) -> Result<Vec<String>, SimError> {
+        let effect = self.0.call("last words", &self.1).await?;
+        let words = vec!["log: cannot open the database".to_owned()];
+        self.0.answer(effect, words).await
+    }
+
     async fn switch(&self, attempt: &str, reference: &str) -> Result<(), SimError> {
         let effect = self.0.call("switch", &self.1).await?;
         let is_drained = !self.0.has_balancer.get()
