@@ -127,6 +127,7 @@ mod tests {
             tag: tag.into(),
             digest: "sha256:ab".into(),
             manifest: None,
+            scan: None,
             at: jiff::Timestamp::UNIX_EPOCH,
         }
     }

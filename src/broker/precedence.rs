@@ -129,6 +129,7 @@ mod tests {
             tag: version.into(),
             digest: release(version).digest,
             manifest: None,
+            scan: None,
             at: jiff::Timestamp::new(second, 0).unwrap(),
         };
         ledger.append(&record).unwrap();

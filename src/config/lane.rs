@@ -62,6 +62,8 @@ impl<'de> Visitor<'de> for KindFirst {
 pub struct DockerLane {
     #[serde(default = "default_docker_host")]
     pub docker_host: String,
+    /// Whose jobs the lane runs; left out, all.
+    pub refs: Option<Tier>,
     /// For jobs that name no image.
     pub image: Option<String>,
     /// Globs of the images that jobs may use.
@@ -133,7 +135,7 @@ pub struct DockerLane {
     /// Globs of addresses that `ADD` of a Dockerfile may fetch: the Docker daemon does, from its own network.
     #[serde(default)]
     pub add_urls: Vec<String>,
-    /// How much the layers of builds may take that stay for later jobs of the same project.
+    /// How much the layers of builds and the pulled images may take that stay for later jobs of the same project.
     #[serde(default = "default_build_cache")]
     pub build_cache: Bytes,
 }
@@ -157,6 +159,33 @@ impl DockerLane {
     pub(crate) fn engine(&self) -> &Path {
         let host = &self.docker_host;
         Path::new(host.strip_prefix("unix://").unwrap_or(host))
+    }
+}
+
+/// What GitLab says of a job's branch or tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tier {
+    Protected,
+    Unprotected,
+}
+
+impl Tier {
+    /// As the configuration writes it.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Protected => "protected",
+            Self::Unprotected => "unprotected",
+        }
+    }
+
+    /// The one that a job is of.
+    pub(crate) fn of(is_protected: bool) -> Self {
+        if is_protected {
+            Self::Protected
+        } else {
+            Self::Unprotected
+        }
     }
 }
 

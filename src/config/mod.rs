@@ -26,10 +26,10 @@ pub use environment::{
     Ssh,
 };
 pub use error::ConfigError;
-pub use lane::{DeployLane, DockerApi, DockerLane, Lane, PullPolicy};
+pub use lane::{DeployLane, DockerApi, DockerLane, Lane, PullPolicy, Tier};
 pub use limit::{Cpus, Set, Size, Ulimit};
 pub use network::Network;
-pub use registry::{Pusher, Registry};
+pub use registry::{Pusher, Registry, Severity};
 pub use value::{Bytes, Percent, SshTarget};
 
 /// Where the configuration is looked for when `--config` does not say.

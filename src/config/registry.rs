@@ -1,9 +1,11 @@
 //! `[registry]`: where images are pushed to and pulled from, and who may push what.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Deserializer, de};
 use url::Url;
+
+use super::value;
 
 /// Names of Harbor projects, by the id or full path of a GitLab project; `*` is every project.
 type Projects = BTreeMap<String, Vec<String>>;
@@ -31,9 +33,44 @@ pub struct Registry {
     /// Which other Harbor projects they may pull from.
     #[serde(default)]
     pub pull: Projects,
+    /// How long a push waits for Harbor's scan of what it pushed; left out, it does not.
+    #[serde(default, deserialize_with = "value::some_duration")]
+    pub scan_wait: Option<Duration>,
+    /// A push of an image with a vulnerability as bad as this fails, and so does one whose scan nobody knows.
+    pub scan_refuse_from: Option<Severity>,
     /// Where the images of a registry are pulled from instead.
     #[serde(default, deserialize_with = "mirrors")]
     pub mirrors: BTreeMap<String, String>,
+}
+
+/// How bad a vulnerability is, in Harbor's words. What Harbor does not rank is the worst, as Harbor has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    #[serde(skip)]
+    None,
+    Negligible,
+    Low,
+    Medium,
+    High,
+    Critical,
+    #[serde(skip)]
+    Unranked,
+}
+
+impl Severity {
+    /// Reads Harbor's word. A finding of unknown severity is none that a person ranked.
+    pub(crate) fn read(word: &str) -> Self {
+        match word {
+            "" | "None" | "Unknown" => Self::None,
+            "Negligible" => Self::Negligible,
+            "Low" => Self::Low,
+            "Medium" => Self::Medium,
+            "High" => Self::High,
+            "Critical" => Self::Critical,
+            _ => Self::Unranked,
+        }
+    }
 }
 
 /// A GitLab project, as the tables of `[registry]` find it.
@@ -92,6 +129,18 @@ impl Registry {
         if self.account.is_some() && self.static_account.is_some() {
             problems.push(
                 "registry.account and registry.static-account are both there: keep one, `account` for Harbor 2.2 and newer"
+                    .to_owned(),
+            );
+        }
+        if self.scan_refuse_from.is_some() && self.scan_wait.is_none() {
+            problems.push(
+                "registry.scan-refuse-from needs registry.scan-wait: how long a push waits for the scan, such as \"5m\""
+                    .to_owned(),
+            );
+        }
+        if self.scan_wait.is_some() && !self.has_account() {
+            problems.push(
+                "registry.scan-wait needs registry.account or registry.static-account: Harbor tells scans to an account"
                     .to_owned(),
             );
         }

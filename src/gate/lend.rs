@@ -18,7 +18,7 @@ use super::host_name::{self, Lent};
 use super::own::Own;
 use super::own_image::named;
 use super::progress::{Progress, channel, error_line, is_error};
-use super::push::{Pushed, Watch};
+use super::push::{Pushed, Watch, manifest};
 use super::query::Query;
 use super::refusal::Denied;
 use super::registries::Errand;
@@ -260,7 +260,7 @@ impl Push {
     }
 
     async fn report(&mut self, line: &[u8]) -> Result<(), String> {
-        let Some(pushed) = self.watch.take(line) else {
+        let Some(mut pushed) = self.watch.take(line) else {
             return Ok(());
         };
         // Somebody of the host could have moved the name between our look and the push.
@@ -271,7 +271,11 @@ impl Push {
                 pushed.digest
             ));
         }
-        (self.own.scope.on_push)(&pushed)?;
+        let image = format!("/images/{}/json?manifests=1", self.id);
+        let image = self.own.engine.must(Method::GET, &image, None).await;
+        let image = image.map_err(|error| error.to_string())?;
+        pushed.manifest = manifest(&image, &pushed.digest);
+        (self.own.scope.on_push)(&pushed).await?;
         self.keep(&pushed).await.map_err(|denied| denied.message)
     }
 

@@ -67,6 +67,7 @@ mod transfer;
 mod tunnel;
 mod unpack;
 mod usage;
+mod use_note;
 mod version;
 pub(crate) mod workspace;
 
@@ -83,3 +84,4 @@ pub use scope::{PushSink, Scope, Workspace};
 pub use serve::Gate;
 pub use sweep::sweep;
 pub(crate) use sweep::sweep_names;
+pub(crate) use use_note::note_copy;

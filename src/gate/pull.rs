@@ -19,6 +19,7 @@ use super::own_image::{Found, named};
 use super::progress::{Progress, channel, error_line, is_error};
 use super::query::Query;
 use super::refusal::Denied;
+use super::use_note::note_copy;
 use crate::docker::fault::PullFault;
 use crate::docker::reference::Reference;
 use crate::harbor::refusal::Fault;
@@ -331,6 +332,8 @@ impl Own {
     /// Keeps what was pulled for the tenant's next job.
     async fn keep_copy(&self, name: &Reference, id: &str) -> Result<(), Denied> {
         let kept = self.scope.names.kept(name)?;
+        let noted = note_copy(&self.scope.layers, &self.scope.tenant.key(), &kept);
+        noted.map_err(|error| Denied::broken(crate::failure::chain(&error)))?;
         Ok(host_name::tag(&self.engine, id, &kept).await?)
     }
 }

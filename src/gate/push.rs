@@ -4,6 +4,7 @@
 //! learns of it. Knows no daemon.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 /// What a registry took.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,8 +12,10 @@ pub struct Pushed {
     /// The repository with its registry, as people write it: `harbor.example.com/test/app`.
     pub image: String,
     pub tag: String,
-    /// `sha256:…` of the manifest.
+    /// `sha256:…` of what the tag names: a manifest, or an index of several.
     pub digest: String,
+    /// Where it is an index: the manifest for the engine's own platform, if the engine tells it.
+    pub manifest: Option<String>,
 }
 
 /// Finds digests in lines of progress.
@@ -55,6 +58,7 @@ impl Watch {
             image: self.image.clone(),
             tag,
             digest,
+            manifest: None,
         };
         if self.told.contains(&pushed) {
             return None;
@@ -67,6 +71,24 @@ impl Watch {
     pub(crate) fn digest(&self) -> Option<String> {
         self.told.last().map(|pushed| pushed.digest.clone())
     }
+}
+
+/// The manifest for the image's own platform, where what was pushed is an index: of a description that lists
+/// manifests. Engines without the containerd store list none, and push no index.
+pub(crate) fn manifest(image: &Value, digest: &str) -> Option<String> {
+    let all = image["Manifests"].as_array()?;
+    let is_for = |manifest: &&Value| {
+        let platform = &manifest["ImageData"]["Platform"];
+        let is_same = |of_image: &str, of_platform: &str| {
+            let wanted = image[of_image].as_str().unwrap_or_default();
+            wanted.is_empty() || platform[of_platform].as_str() == Some(wanted)
+        };
+        manifest["Kind"] == "image"
+            && is_same("Os", "os")
+            && is_same("Architecture", "architecture")
+    };
+    let found = all.iter().find(is_for)?["Descriptor"]["digest"].as_str()?;
+    (found.starts_with("sha256:") && found != digest).then(|| found.to_owned())
 }
 
 /// The tag and the digest of `v1: digest: sha256:… size: 528`.
@@ -90,6 +112,7 @@ mod tests {
             image: "harbor/app".to_owned(),
             tag: "v1".to_owned(),
             digest: (*digest).to_owned(),
+            manifest: None,
         });
         assert!(found.eq(expect), "{lines:?}");
     }
@@ -104,6 +127,28 @@ mod tests {
         );
         check(&[aux], &["sha256:ab"]);
         check(&[status], &["sha256:ab"]);
+    }
+
+    #[test]
+    fn of_an_index_the_manifest_of_the_platform_is_told() {
+        let manifest_of = |kind: &str, architecture: &str, digest: &str| {
+            serde_json::json!({
+                "Kind": kind, "Descriptor": { "digest": digest },
+                "ImageData": { "Platform": { "os": "linux", "architecture": architecture } },
+            })
+        };
+        let index = serde_json::json!({ "Os": "linux", "Architecture": "arm64", "Manifests": [
+            manifest_of("attestation", "unknown", "sha256:1"),
+            manifest_of("image", "amd64", "sha256:2"),
+            manifest_of("image", "arm64", "sha256:3"),
+        ] });
+        assert_eq!(manifest(&index, "sha256:0").as_deref(), Some("sha256:3"));
+        // The push was of that manifest alone.
+        assert_eq!(manifest(&index, "sha256:3"), None);
+        assert_eq!(
+            manifest(&serde_json::json!({ "Os": "linux" }), "sha256:0"),
+            None
+        );
     }
 
     #[test]

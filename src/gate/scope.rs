@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
+
 use super::container::Ceiling;
 use super::names::Names;
 use super::push::Pushed;
@@ -16,7 +18,7 @@ use crate::subnet::Subnet;
 /// A yes or no about an image name or tag.
 pub(crate) type ImageRule = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 /// Told of each digest that a registry took, before the client is; an error fails the push.
-pub type PushSink = Arc<dyn Fn(&Pushed) -> Result<(), String> + Send + Sync>;
+pub type PushSink = Arc<dyn Fn(&Pushed) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
 /// What one job may see and do.
 #[derive(Clone)]

@@ -15,6 +15,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// How often Harbor is asked again where its answer says when, and how long that may be.
 const TRIES: usize = 3;
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
+/// The form in which scans are told.
+pub(super) const REPORTS: &str = "application/vnd.security.vulnerability.report; version=1.1";
 /// The largest page that Harbor gives.
 const PAGE: usize = 100;
 
@@ -169,6 +171,7 @@ impl Api {
             .request(method, url)
             .basic_auth(&self.account.username, password)
             .header("accept", "application/json")
+            .header("x-accept-vulnerabilities", REPORTS)
             // Without it, a project named by digits is taken for a number.
             .header("x-is-resource-name", "true");
         match body {

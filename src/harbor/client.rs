@@ -20,8 +20,26 @@ struct SystemInfo {
 }
 
 impl Harbor {
-    /// Reads the account and asks Harbor whether it knows it.
+    /// Reads the account and asks Harbor whether it knows it; a Harbor that makes robots.
     pub(crate) async fn log_in(registry: &Registry, account: &Path) -> Result<Self, HarborError> {
+        let (harbor, version) = Self::look(registry, account).await?;
+        if has_no_robots(&version) {
+            let url = harbor.api.url();
+            return Err(HarborError::TooOld { url, version });
+        }
+        Ok(harbor)
+    }
+
+    /// The same; any Harbor.
+    pub(super) async fn recognised(
+        registry: &Registry,
+        account: &Path,
+    ) -> Result<Self, HarborError> {
+        Ok(Self::look(registry, account).await?.0)
+    }
+
+    /// With its version.
+    async fn look(registry: &Registry, account: &Path) -> Result<(Self, String), HarborError> {
         let api = Api::open(registry, account)?;
         let info: SystemInfo = match api.get("systeminfo", &[]).await {
             // Before 2.0 the API had another address.
@@ -36,11 +54,7 @@ impl Harbor {
                 account: account.to_owned(),
             });
         };
-        if has_no_robots(&version) {
-            let url = api.url();
-            return Err(HarborError::TooOld { url, version });
-        }
-        Ok(Self { api })
+        Ok((Self { api }, version))
     }
 
     /// Sends a request of which only the success counts.

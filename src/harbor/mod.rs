@@ -12,9 +12,11 @@ mod keep;
 mod project;
 pub(crate) mod refusal;
 mod robot;
+mod scan;
 #[cfg(test)]
 mod tests;
 mod trust;
 
 pub(crate) use account::Account;
 pub(crate) use keep::{HostMark, Keeper, Robots, reap};
+pub(crate) use scan::{Scanned, scan};

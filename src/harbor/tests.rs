@@ -5,7 +5,7 @@ use std::{net::Ipv4Addr, os::unix::fs::PermissionsExt, path::PathBuf, time::Dura
 
 use testbed::{
     background::Background,
-    harbor::{Harbor as StandIn, Permission},
+    harbor::{Harbor as StandIn, Permission, Vulnerabilities},
     serve::Server,
 };
 
@@ -15,8 +15,9 @@ use super::{
     keep::{HostMark, Keeper, reap},
     refusal::Fault,
     robot::Wish,
+    scan::{ScanError, Scanned, scan},
 };
-use crate::config::Registry;
+use crate::config::{Registry, Severity};
 use crate::failure::{self, Failure};
 
 const BROKER: &[&str] = &[
@@ -26,6 +27,9 @@ const BROKER: &[&str] = &[
     "robot:read",
     "robot:list",
     "robot:delete",
+    "artifact:read",
+    "scan:read",
+    "scan:create",
 ];
 
 /// A Harbor with the projects `shop` and `other`, and an account that makes robots in `shop`.
@@ -411,4 +415,59 @@ fn answers_of_the_api_are_told_apart() {
     ] {
         assert_eq!(Fault::of_answer(status, text), fault, "{text}");
     }
+}
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+fn pushed<'a>(repository: &'a str, digest: &'a str) -> Scanned<'a> {
+    Scanned {
+        project: "shop",
+        repository,
+        digest,
+    }
+}
+
+#[tokio::test]
+async fn a_scan_is_asked_for_and_waited_for() {
+    let company = Company::found();
+    let found = Vulnerabilities {
+        severity: "High".into(),
+        total: 5,
+    };
+    company.harbor.set_scanner("shop/team/app", found);
+    for (repository, severity, told) in [
+        ("team/app", Severity::High, "5 High"),
+        ("clean", Severity::None, "no vulnerabilities"),
+    ] {
+        let digest = company.harbor.image(&format!("shop/{repository}"), "v1");
+        let image = pushed(repository, &digest);
+        let found = scan(&company.registry, &company.account, image, MINUTE).await;
+        let found = found.unwrap();
+        assert_eq!(
+            (found.severity, found.to_string().as_str()),
+            (severity, told)
+        );
+        let page = format!("/artifacts-tab/artifacts/{digest}");
+        assert!(found.place.ends_with(&page), "{}", found.place);
+    }
+}
+
+#[tokio::test]
+async fn an_image_that_nobody_scans_in_time_is_told() {
+    let company = Company::found();
+    let digest = company.harbor.image("shop/app", "v1");
+    let image = pushed("app", &digest);
+    let without = scan(&company.registry, &company.account, image, MINUTE).await;
+    assert!(
+        matches!(without, Err(ScanError::NoScanner { .. })),
+        "{without:?}"
+    );
+    let found = Vulnerabilities {
+        severity: "Low".into(),
+        total: 1,
+    };
+    company.harbor.set_scanner("shop/app", found);
+    let late = scan(&company.registry, &company.account, image, Duration::ZERO).await;
+    let told = failure::chain(&late.unwrap_err());
+    assert!(told.contains("did not end within 0ns (scan-wait"), "{told}");
 }

@@ -37,6 +37,9 @@ pub struct Record {
     /// Where that is an index: the manifest of the platform it was built for, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<String>,
+    /// What a scan found before the push was recorded, if one was waited for: `2 Critical, 5 High`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scan: Option<String>,
     pub at: jiff::Timestamp,
 }
 

@@ -248,6 +248,18 @@ fn a_pulled_image_is_open_to_who_may_pull_it(jobs: &Jobs) {
         "{}",
         again.stdout
     );
+    // The copy that the project keeps goes beyond the budget; the job's own name stays.
+    let copies = || {
+        let all = docker(&["image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]).good();
+        let port = format!("127.0.0.1__{}/", registry.port);
+        let lines = all.stdout.lines();
+        lines
+            .filter(|it| it.starts_with("dockmaster-tenant-") && it.contains(&port))
+            .count()
+    };
+    assert_eq!(copies(), 1);
+    one.trim(0);
+    assert_eq!(copies(), 0);
     let image = id(&one, &name);
     // The layers are on the host; the registry says no more.
     drop(registry);

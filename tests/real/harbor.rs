@@ -2,6 +2,7 @@
 
 use testbed::{
     company::{Company, PROJECT},
+    harbor::Vulnerabilities,
     runner::{Outcome, Verdict},
 };
 
@@ -13,6 +14,7 @@ testbed::tests![
     a_project_without_a_row_pushes_nowhere,
     an_immutable_tag_says_what_to_do,
     both_builders_take_a_private_base_without_a_login,
+    an_image_with_vulnerabilities_is_not_released,
 ];
 
 /// Builds an image of its own and pushes it, logging in as the company's pipeline does.
@@ -93,6 +95,44 @@ fn an_immutable_tag_says_what_to_do(fixture: &Fixture) {
             "'kept:kept-1' configured as immutable",
             "dockmaster: this tag is there already and Harbor lets nobody move it",
         ],
+    );
+}
+
+fn an_image_with_vulnerabilities_is_not_released(fixture: &Fixture) {
+    let (company, _alone) = fixture.fleet();
+    let installation = &company.installation;
+    let found = Vulnerabilities {
+        severity: "High".into(),
+        total: 5,
+    };
+    let harbor = &company.infrastructure.registry.harbor;
+    harbor.set_scanner("test/bad", found);
+    let keys =
+        |wait, from| installation.registry_keys(&[("scan-wait", wait), ("scan-refuse-from", from)]);
+    keys(Some("1m"), Some("high")).unwrap();
+    let bad = run(&company, push("$CI_REGISTRY/test/bad:v1"));
+    let good = run(&company, push("$CI_REGISTRY/test/good:v1"));
+    keys(None, None).unwrap();
+    assert_ne!(bad.verdict, Verdict::Success, "{}", bad.text());
+    says(
+        &bad,
+        &[
+            "Harbor found 5 High in ",
+            "(scan-refuse-from of [registry])",
+            "/artifacts-tab/artifacts/sha256:",
+        ],
+    );
+    passed(&good);
+    let ledger = installation
+        .command(&["ledger", "--json"])
+        .output()
+        .unwrap();
+    let ledger = String::from_utf8(ledger.stdout).unwrap();
+    assert!(!ledger.contains("/test/bad\""), "{ledger}");
+    let good = ledger.lines().find(|line| line.contains("/test/good\""));
+    assert!(
+        good.unwrap().contains("\"scan\":\"no vulnerabilities\""),
+        "{ledger}"
     );
 }
 

@@ -1,8 +1,9 @@
-//! Layers that stay after a job, for its tenant's next one: at most so many bytes, the least used
-//! given up first.
+//! Layers of builds, and images that were pulled, which stay after a job for its tenant's next one: at most
+//! so many bytes, the least used given up first.
 //!
-//! The result of each stage has a name under the tenant's prefix, which keeps the layers below it;
-//! and a file, whose time tells when it was used last. Safe to call at any time, and twice.
+//! The result of each stage has a name under the tenant's prefix, which keeps the layers below it, and so
+//! has what was pulled; and each a file, whose time tells when it was used last. Safe to call at any time,
+//! and twice.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +12,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use hyper::{Method, StatusCode};
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::docker::{reference::Reference, tenant::HostSecret};
@@ -20,11 +20,11 @@ use crate::gate::error::GateError;
 use crate::gate::own::Own;
 use crate::gate::query::Query;
 use crate::gate::refusal::Denied;
+use crate::gate::use_note;
 use crate::store::StoreError;
 
 /// The key of the label that begins each stage.
 pub(in crate::gate) const CACHE: &str = "dockmaster.cache";
-const VERSION: u32 = 1;
 /// What the name of a kept image begins with, behind its tenant's prefix.
 const FOLDER: &str = "layers:";
 /// What a build that was cut off left is removed after this time: no build lasts as long.
@@ -48,14 +48,6 @@ pub struct Trimmed {
     pub left: Vec<String>,
 }
 
-/// What a file says.
-#[derive(Debug, Serialize)]
-struct Note {
-    version: u32,
-    /// What the engine calls the image.
-    name: String,
-}
-
 /// A kept image.
 #[derive(Debug)]
 struct Kept {
@@ -64,8 +56,14 @@ struct Kept {
     file: PathBuf,
     name: String,
     used: SystemTime,
-    /// Its layers, and how large each is.
+    /// Its layers, and how large each is; of a copy the whole image.
     layers: BTreeMap<String, u64>,
+}
+
+/// An image as the engine lists it.
+struct Listed {
+    id: String,
+    size: u64,
 }
 
 impl Own {
@@ -95,7 +93,8 @@ impl Own {
         query.push("tag", tag);
         let target = format!("/images/{id}/tag{}", query.encode());
         let file = self.scope.layers.join(self.scope.tenant.key()).join(short);
-        note(&file, &name).map_err(|error| Denied::broken(crate::failure::chain(&error)))?;
+        use_note::write(&file, &name)
+            .map_err(|error| Denied::broken(crate::failure::chain(&error)))?;
         self.engine.must(Method::POST, &target, None).await?;
         Ok(())
     }
@@ -106,21 +105,6 @@ fn is_nameless(image: &Value) -> bool {
     let texts = |key: &str| image[key].as_array().into_iter().flatten();
     let mut names = texts("RepoTags").chain(texts("RepoDigests"));
     names.all(|name| name.as_str().is_some_and(|name| name.starts_with("<none>")))
-}
-
-fn note(file: &Path, name: &str) -> Result<(), StoreError> {
-    let wrong = |source| StoreError::Write {
-        path: file.to_owned(),
-        source,
-    };
-    if let Some(folder) = file.parent() {
-        fs::create_dir_all(folder).map_err(wrong)?;
-    }
-    let note = Note {
-        version: VERSION,
-        name: name.to_owned(),
-    };
-    fs::write(file, json!(note).to_string()).map_err(wrong)
 }
 
 impl Layers {
@@ -139,57 +123,72 @@ impl Layers {
         let mut trimmed = Trimmed::default();
         let mut all = self.all().await?;
         all.sort_by_key(|kept| kept.used);
-        while bytes(all.iter()) > budget {
+        let mut used = Vec::new();
+        while bytes(all.iter().chain(&used)) > budget {
             let Some(place) = next(&all) else { break };
             let kept = all.remove(place);
-            self.remove(&kept.name, &mut trimmed).await?;
-            forget(&kept.file)?;
+            if self.remove(&kept.name, &mut trimmed).await? {
+                forget(&kept.file)?;
+            } else {
+                used.push(kept);
+            }
         }
-        trimmed.kept = bytes(all.iter());
+        trimmed.kept = bytes(all.iter().chain(&used));
         self.cut_off(&mut trimmed).await?;
         Ok(trimmed)
     }
 
     /// What the engine keeps. A note without an image is forgotten.
     async fn all(&self) -> Result<Vec<Kept>, GateError> {
-        let mut notes = BTreeMap::new();
+        // Of what has no note nobody here says that it is ours: another installation may keep it.
+        let mut notes = Vec::new();
         for tenant in entries(&self.dir)? {
             for file in entries(&tenant)? {
-                let short = file.file_name().unwrap_or_default().to_owned();
-                notes.insert(short.to_string_lossy().into_owned(), (tenant.clone(), file));
+                notes.push((tenant.clone(), file));
             }
         }
+        // After the notes: a note is written before its image is named.
+        let images = self.images().await?;
         let mut all = Vec::new();
-        for name in self.names().await? {
-            let short = name.rsplit(':').next().unwrap_or_default();
-            // Without a note it is another installation's.
-            let Some((tenant, file)) = notes.remove(short) else {
+        for (tenant, file) in notes {
+            let name = use_note::read(&file)?;
+            let image = name.as_ref().and_then(|name| images.get(name));
+            let (Some(name), Some(image)) = (name, image) else {
+                if is_older(used(&file), CUT_OFF) {
+                    forget(&file)?;
+                }
                 continue;
             };
+            let layers = if name.contains(&format!("/{FOLDER}")) {
+                self.layers(&name).await?
+            } else {
+                BTreeMap::from([(image.id.clone(), image.size)])
+            };
             all.push(Kept {
-                layers: self.layers(&name).await?,
+                layers,
                 used: used(&file),
                 tenant,
                 file,
                 name,
             });
         }
-        // A note is written before its image is named.
-        let lost = notes.into_values().map(|(_, file)| file);
-        lost.filter(|file| is_older(used(file), CUT_OFF))
-            .try_for_each(|file| forget(&file))?;
         Ok(all)
     }
 
-    /// What the engine calls the images that are kept.
-    async fn names(&self) -> Result<Vec<String>, DaemonError> {
-        let all = self.list(&json!({ "label": [CACHE] })).await?;
-        let names = all.iter().filter_map(|image| image["RepoTags"].as_array());
-        let names = names.flatten().filter_map(Value::as_str);
-        // No job gives a name that begins so.
-        let folder = format!("/{FOLDER}");
-        let is_kept = |name: &&str| name.starts_with("dockmaster-") && name.contains(&folder);
-        Ok(names.filter(is_kept).map(str::to_owned).collect())
+    /// The images under a tenant's name, by name.
+    async fn images(&self) -> Result<BTreeMap<String, Listed>, DaemonError> {
+        let mut images = BTreeMap::new();
+        for image in self.list(&json!({})).await? {
+            let names = image["RepoTags"].as_array().into_iter().flatten();
+            for name in names.filter_map(Value::as_str) {
+                let listed = Listed {
+                    id: image["Id"].as_str().unwrap_or_default().to_owned(),
+                    size: image["Size"].as_u64().unwrap_or_default(),
+                };
+                images.insert(name.to_owned(), listed);
+            }
+        }
+        Ok(images)
     }
 
     async fn list(&self, filters: &Value) -> Result<Vec<Value>, DaemonError> {
@@ -244,18 +243,21 @@ impl Layers {
         Ok(())
     }
 
-    async fn remove(&self, name: &str, trimmed: &mut Trimmed) -> Result<(), DaemonError> {
+    /// Whether it is gone: an image that a container uses stays until the next try.
+    async fn remove(&self, name: &str, trimmed: &mut Trimmed) -> Result<bool, DaemonError> {
         let target = format!("/images/{name}");
         let answer = self.daemon.call(Method::DELETE, &target, None).await?;
         match answer.status {
             status if status.is_success() => trimmed.removed += 1,
             StatusCode::NOT_FOUND => {}
+            StatusCode::CONFLICT => return Ok(false),
             _ => {
                 let message = answer.value["message"].as_str().unwrap_or_default();
                 trimmed.left.push(format!("{name}: {message}"));
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
     }
 }
 

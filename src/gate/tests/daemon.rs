@@ -38,6 +38,8 @@ pub(super) const MOVES: &str = "moves what is pushed";
 
 /// As a key of an answer: its text is sent, and then the answer breaks off.
 pub(super) const BREAKS: &str = "breaks off after";
+/// Instead of a request: the manifests of every image.
+pub(super) const MANIFESTS: &str = "manifests of images";
 
 /// A gate in front of a daemon that answers as told.
 pub(super) struct Fixture {
@@ -93,7 +95,7 @@ impl Fixture {
             layers: folder.path().join("layers"),
             on_push: Arc::new(move |push| {
                 told.lock().unwrap().push(push.clone());
-                Ok(())
+                Box::pin(async { Ok(()) })
             }),
             registries: Registries {
                 host: None,
@@ -315,7 +317,14 @@ impl Daemon {
         let is_known = |id: &&str| given.values().any(|it| it == id);
         let id = id.or_else(|| Some(name).filter(is_known).map(str::to_owned));
         match (method, act) {
-            ("GET", "json") => Some(described(&given, &id?)),
+            ("GET", "json") => {
+                let mut image = described(&given, &id?);
+                let told = self.answers.iter().find(|(what, _)| *what == MANIFESTS);
+                if let Some((_, manifests)) = told.filter(|_| query.get("manifests").is_some()) {
+                    image["Manifests"] = manifests.clone();
+                }
+                Some(image)
+            }
             ("POST", "tag") => {
                 let tagged = format!("{}:{}", query.text("repo"), query.text("tag"));
                 given.insert(tagged, id.unwrap_or_else(|| name.to_owned()));

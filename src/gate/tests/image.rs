@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::daemon::{Answers, Fixture, PULLED};
+use crate::docker::reference::Reference;
 use crate::gate::HostNames;
 
 const MINE: &str = "sha256:1111111111111111111111111111111111111111111111111111111111111111";
@@ -237,6 +238,8 @@ async fn a_pull_asks_the_registry_and_leaves_private_names_only() {
     let asked = fixture.asked();
     let as_mine = asked.iter().filter(|line| line.contains(" as ey")).count();
     assert_eq!(as_mine, 2, "{asked:?}");
+    let noted = std::fs::read_dir(fixture.state().join("layers")).unwrap();
+    assert_eq!(noted.count(), 1, "the copy is not noted");
     let image = body(&fixture.ask("GET /images/app:2/json", "").await);
     assert_eq!(image["RepoDigests"], json!([format!("app@{DIGEST}")]));
     let again = fixture
@@ -263,6 +266,44 @@ async fn a_pull_that_the_registry_or_the_operator_refuses_or_that_fails_changes_
     assert!(!tagged, "{made:?}");
     assert_eq!(fixture.id(&format!("docker.io/library/app@{DIGEST}")), None);
     assert_eq!(fixture.lent(), 0);
+}
+
+/// Names of copies that a tenant keeps, the one used longest ago first.
+fn copies(fixture: &Fixture) -> (std::path::PathBuf, [String; 2]) {
+    let dir = fixture.state().join("layers");
+    let names = [("old", MINE), ("new", HOST)].map(|(tag, id)| {
+        let name = Reference::parse(&format!("app:{tag}")).unwrap();
+        let name = fixture.names.kept(&name).unwrap();
+        crate::gate::note_copy(&dir, "p42-protected-0", &name).unwrap();
+        fixture.give(&name, id);
+        name
+    });
+    for file in std::fs::read_dir(dir.join("p42-protected-0")).unwrap() {
+        let path = file.unwrap().path();
+        if std::fs::read_to_string(&path).unwrap().contains(":old") {
+            let file = std::fs::File::options().append(true).open(path).unwrap();
+            let then = std::time::SystemTime::UNIX_EPOCH;
+            file.set_modified(then).unwrap();
+        }
+    }
+    (dir, names)
+}
+
+#[tokio::test]
+async fn what_was_pulled_is_given_up_beyond_the_budget_the_least_used_first() {
+    let fixture = Fixture::open(vec![]);
+    let (dir, [old, new]) = copies(&fixture);
+    let foreign = format!("dockmaster-tenant-{}.invalid/app:1", "c".repeat(32));
+    fixture.give(&foreign, THEIRS);
+    let host = crate::store::host_secret(fixture.state()).unwrap();
+    let layers = crate::gate::Layers::new(&fixture.engine(), dir, host);
+    // Each image has 3 bytes.
+    for (budget, removed, kept) in [(6, 0, 6), (5, 1, 3), (5, 0, 3)] {
+        let trimmed = layers.trim(budget).await.unwrap();
+        assert_eq!((trimmed.removed, trimmed.kept), (removed, kept), "{budget}");
+    }
+    assert_eq!((fixture.id(&old), fixture.id(&new).is_some()), (None, true));
+    assert!(fixture.id(&foreign).is_some(), "another installation's");
 }
 
 #[tokio::test]

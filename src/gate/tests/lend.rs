@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::json;
 
-use super::daemon::{BREAKS, Fixture, MOVES};
+use super::daemon::{BREAKS, Fixture, MANIFESTS, MOVES};
 use crate::gate::HostNames;
 
 const MINE: &str = "sha256:1111111111111111111111111111111111111111111111111111111111111111";
@@ -49,6 +49,28 @@ async fn a_push_has_the_real_name_and_gives_it_back() {
         let image = fixture.ask("GET /images/app:1/json", "").await;
         assert!(image.1.contains(&format!("app@{DIGEST}")), "{}", image.1);
     }
+}
+
+#[tokio::test]
+async fn of_an_index_the_manifest_of_the_platform_is_reported_beside_it() {
+    let manifest = |kind: &str, digest: &str| {
+        json!({ "Kind": kind, "Descriptor": { "digest": digest },
+            "ImageData": { "Platform": { "os": "linux", "architecture": "amd64" } } })
+    };
+    let manifests = [
+        manifest("attestation", "sha256:1"),
+        manifest("image", "sha256:2"),
+    ];
+    let fixture = Fixture::open(vec![
+        ("POST /images/docker.io/library/app/push", json!(pushed())),
+        (MANIFESTS, json!(manifests)),
+    ]);
+    fixture.give(&format!("{}app:1", fixture.names.prefix()), MINE);
+    let answer = fixture.ask(PUSH, "").await;
+    assert_eq!(answer.0, 200, "{}", answer.1);
+    let pushed = fixture.pushed().remove(0);
+    assert_eq!(pushed.digest, DIGEST);
+    assert_eq!(pushed.manifest.as_deref(), Some("sha256:2"));
 }
 
 #[tokio::test]

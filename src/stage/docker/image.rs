@@ -1,9 +1,14 @@
 //! The images that a job names: which are allowed, and how they become local.
 
-use super::{super::context::Context, accounts, job::DockerJob, scope::image_names};
+use super::{
+    super::context::Context,
+    accounts,
+    job::DockerJob,
+    scope::{image_names, layers},
+};
 use crate::{
     config::{DockerLane, PullPolicy},
-    docker::{pull::Account, reference::Reference},
+    docker::{pull::Account, reference::Reference, tenant::Tenant},
     failure::{Failure, JobCode},
     gate::{self, HostNames},
     job::Image,
@@ -87,6 +92,7 @@ impl DockerJob<'_> {
         if let Ok(kept) = self.image_names()?.kept(reference)
             && let Some(id) = self.engine.image_id(&kept).await?
         {
+            self.note_copy(&kept)?;
             return Ok(Some(id));
         }
         if is_shared {
@@ -125,6 +131,7 @@ impl DockerJob<'_> {
         let named = match pulled {
             Ok(()) => {
                 let kept = self.image_names()?.kept(reference)?;
+                self.note_copy(&kept)?;
                 lent.also(&kept).await.map_err(Failure::from)
             }
             Err(error) => Err(error.into()),
@@ -137,6 +144,13 @@ impl DockerJob<'_> {
     pub(super) async fn made_image(&self, name: &str) -> Result<String, Failure> {
         let id = self.engine.image_id(name).await?;
         id.ok_or_else(|| Failure::system(format!("the image {name} was removed meanwhile")))
+    }
+
+    /// The tenant uses a copy that it keeps: `gc` gives up those that nobody uses.
+    fn note_copy(&self, name: &str) -> Result<(), Failure> {
+        let dir = layers(&self.context.config, self.lane);
+        let tenant = Tenant::of(&self.context.job).key();
+        Ok(gate::note_copy(&dir, &tenant, name)?)
     }
 
     /// The host's names, which nobody moves.

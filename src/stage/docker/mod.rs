@@ -12,6 +12,7 @@ mod limit;
 mod marker;
 mod prepare;
 mod run;
+mod scan;
 mod scope;
 mod services;
 

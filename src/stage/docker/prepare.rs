@@ -8,15 +8,16 @@ use super::{
     job::DockerJob,
 };
 use crate::{
-    config::DockerLane,
+    config::{DockerLane, Tier},
     docker::{
         fault::EngineError,
         name::Names,
         reference::Reference,
         spec::{self, HelperFacts},
     },
-    failure::Failure,
+    failure::{Failure, JobCode},
     firewall::{Firewall, State},
+    job::Job,
     paint,
 };
 
@@ -27,6 +28,7 @@ pub(in crate::stage) async fn prepare(
     context: &Context<'_>,
     lane: &DockerLane,
 ) -> Result<(), Failure> {
+    admit(lane, &context.lane_name, &context.job)?;
     let reference = image::of_job(context, lane)?;
     let job = context
         .until_cancelled(DockerJob::open(context, lane))
@@ -42,6 +44,21 @@ pub(in crate::stage) async fn prepare(
         return prepared.and(marker.remove());
     }
     prepared
+}
+
+/// Whether the lane runs jobs of this ref.
+fn admit(lane: &DockerLane, name: &str, job: &Job) -> Result<(), Failure> {
+    let tier = Tier::of(job.is_protected());
+    let Some(wanted) = lane.refs.filter(|wanted| *wanted != tier) else {
+        return Ok(());
+    };
+    let (wanted, tier, git) = (wanted.text(), tier.text(), &job.git_info.reference);
+    let what = format!(
+        "the lane {name} runs jobs of {wanted} refs only (refs = \"{wanted}\"), and {git} is {tier}"
+    );
+    Err(Failure::build(JobCode::Refused, what).hint(format!(
+        "try: give the job the `tags:` of a runner for {tier} refs, or change in GitLab whether the ref is protected"
+    )))
 }
 
 impl DockerJob<'_> {
@@ -113,4 +130,36 @@ impl DockerJob<'_> {
 fn short(id: &str) -> &str {
     let digits = id.strip_prefix("sha256:").unwrap_or(id);
     digits.get(..12).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lane_runs_the_jobs_of_its_tier_alone() {
+        let check = |lane: &str, is_protected: Option<bool>, words: &str| {
+            let lane: DockerLane = toml::from_str(lane).unwrap();
+            let job = serde_json::json!({ "id": 1, "git_info": { "ref": "v1", "protected": is_protected } });
+            let job: Job = serde_json::from_value(job).unwrap();
+            let told = admit(&lane, "build", &job).map_err(|failure| failure.to_string());
+            match told {
+                Ok(()) => assert_eq!(words, ""),
+                Err(told) => assert!(!words.is_empty() && told.contains(words), "{told}"),
+            }
+        };
+        let protected = "refs = 'protected'";
+        check("", Some(true), "");
+        check("", None, "");
+        check(protected, Some(true), "");
+        check(
+            protected,
+            Some(false),
+            "the lane build runs jobs of protected refs only (refs = \"protected\"), and v1 is unprotected",
+        );
+        // What GitLab does not say is not protected.
+        check(protected, None, "v1 is unprotected");
+        check("refs = 'unprotected'", Some(false), "");
+        check("refs = 'unprotected'", Some(true), "tags:");
+    }
 }

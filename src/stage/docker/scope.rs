@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::accounts::registries;
+use super::{accounts::registries, scan};
 use crate::{
     config::{Config, DockerLane},
     docker::{
@@ -92,18 +92,28 @@ pub(crate) fn layers(config: &Config, lane: &DockerLane) -> PathBuf {
     config.state_dir.join("layers").join(engine)
 }
 
-/// Writes each pushed digest down, for the deploy of this very commit.
+/// Writes each pushed digest down, for the deploy of this very commit. One that a scan refuses is not
+/// written: what is not in the ledger is never deployed.
 fn ledger(config: &Config, job: &Job) -> PushSink {
     let ledger = Ledger::new(&config.state_dir);
-    let job = job.clone();
+    let (job, registry) = (job.clone(), config.registry.clone());
     Arc::new(move |pushed| {
-        ledger
-            .append(&entry(&job, pushed))
-            .map_err(|error| Failure::system(error).to_string())
+        let (ledger, registry, pushed) = (ledger.clone(), registry.clone(), pushed.clone());
+        let job = job.clone();
+        Box::pin(async move {
+            let scan = match &registry {
+                Some(registry) => scan::findings(registry, &pushed).await?,
+                None => None,
+            };
+            let entry = entry(&job, &pushed, scan);
+            ledger
+                .append(&entry)
+                .map_err(|error| Failure::system(error).to_string())
+        })
     })
 }
 
-fn entry(job: &Job, pushed: &Pushed) -> Record {
+fn entry(job: &Job, pushed: &Pushed, scan: Option<String>) -> Record {
     Record {
         project: job.job_info.project_id,
         commit: job.git_info.sha.clone(),
@@ -114,7 +124,8 @@ fn entry(job: &Job, pushed: &Pushed) -> Record {
         image: pushed.image.clone(),
         tag: pushed.tag.clone(),
         digest: pushed.digest.clone(),
-        manifest: None,
+        manifest: pushed.manifest.clone(),
+        scan,
         at: jiff::Timestamp::now(),
     }
 }

@@ -14,6 +14,7 @@ fn record(pipeline: i64, digest: &str, is_protected: bool) -> Record {
         tag: "v1".into(),
         digest: digest.into(),
         manifest: None,
+        scan: None,
         at: jiff::Timestamp::UNIX_EPOCH,
     }
 }

@@ -165,6 +165,15 @@ impl Installation {
         self.edit_file("etc/config.toml", change)
     }
 
+    /// Sets keys of `[registry]`, or takes them out.
+    pub fn registry_keys(&self, keys: &[(&str, Option<&str>)]) -> Result<()> {
+        self.edit(|config| {
+            for (key, text) in keys {
+                set_path(&mut config["registry"], key, text.map(Path::new));
+            }
+        })
+    }
+
     /// Changes the installed `environments/production.toml`.
     pub fn edit_environment(&self, change: impl FnOnce(&mut DocumentMut)) -> Result<()> {
         self.edit_file("etc/environments/production.toml", change)

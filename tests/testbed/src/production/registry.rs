@@ -158,6 +158,9 @@ fn robot_maker() -> Permission {
         "robot:read",
         "robot:list",
         "robot:delete",
+        "artifact:read",
+        "scan:create",
+        "scan:read",
     ];
     Permission::project(PROJECT, &rights)
 }

@@ -134,7 +134,11 @@ fn overview(scan: &Scan) -> Value {
         Scan::Done(found) => {
             let mut row = status("Success");
             row["severity"] = found.severity.as_str().into();
-            row["summary"] = json!({ "total": found.total, "fixable": 0, "summary": {} });
+            let mut counts = json!({});
+            if found.total > 0 {
+                counts[&found.severity] = found.total.into();
+            }
+            row["summary"] = json!({ "total": found.total, "fixable": 0, "summary": counts });
             row
         }
     }
