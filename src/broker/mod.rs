@@ -97,7 +97,11 @@ async fn work(task: Task, config: Config) -> Result<i32, Failure> {
             environment,
             is_quiet,
         } => {
-            let recovered = open::recover(&config, &environment, Output::Admin, wish).await;
+            let recovery = open::Recovery {
+                environment: &environment,
+                is_unasked: is_quiet,
+            };
+            let recovered = recovery.carry_out(&config, Output::Admin, wish).await;
             Ok(recovered_code(recovered, is_quiet))
         }
         Task::Status { environment } => {

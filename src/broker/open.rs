@@ -1,7 +1,7 @@
 //! Opens a rollout for a grant: finds the release, takes the lease, puts engine and adapters
 //! together, and turns the outcome into a job's code.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
 use super::{
@@ -18,7 +18,7 @@ use crate::{
     policy::Grant,
     rollout::{
         debt::Debt,
-        engine::{self, Order},
+        engine::{self, Earlier, Order},
         journal::{Outcome, Owner},
         port::{Cancel, Narrator, Ports, Release, Wish},
         report::Report,
@@ -114,34 +114,62 @@ impl serve::Rollouts for Rollouts<'_> {
     }
 }
 
-/// Puts right what interrupted rollouts left. `false` when there was nothing to do.
-pub(super) async fn recover(
-    config: &Config,
-    name: &str,
-    output: Output,
-    wish: watch::Receiver<Wish>,
-) -> Result<bool, Failure> {
-    let environment = config.environment(name)?;
-    let holder = Holder::new(Owner::default(), "recover");
-    let _lease = Lease::try_take(&config.state_dir, name, &holder)?;
-    let runs = Runs::new(&config.state_dir, name);
-    let history = runs.history()?;
-    tell_damaged(&history, &output);
-    if history.open.is_empty() && owed(config, name)?.is_empty() {
+/// A rollout that a recovery called stuck is not tried again before this has passed, unless somebody
+/// asks: what it would do to the host again helps nobody every half minute.
+const STUCK: SignedDuration = SignedDuration::from_mins(10);
+
+/// Puts right what interrupted rollouts left in one environment.
+pub(super) struct Recovery<'a> {
+    pub(super) environment: &'a str,
+    /// A timer or the end of a job wants it, not a person.
+    pub(super) is_unasked: bool,
+}
+
+impl Recovery<'_> {
+    /// `false` when there was nothing to do.
+    pub(super) async fn carry_out(
+        &self,
+        config: &Config,
+        output: Output,
+        wish: watch::Receiver<Wish>,
+    ) -> Result<bool, Failure> {
+        let name = self.environment;
+        let environment = config.environment(name)?;
+        let holder = Holder::new(Owner::default(), "recover");
+        let _lease = Lease::try_take(&config.state_dir, name, &holder)?;
+        let runs = Runs::new(&config.state_dir, name);
+        let history = runs.history()?;
+        if self.is_unasked && is_resting(&history, Timestamp::now()) {
+            return Ok(false);
+        }
+        tell_damaged(&history, &output);
+        if history.open.is_empty() && owed(config, name)?.is_empty() {
+            unknown(history.unknown, name)?;
+            return Ok(false);
+        }
+        let world = world(config, &environment, output, wish)?;
+        let settings = Settings::new(&environment, history.versions);
+        let recovered = engine::recover(&world, &settings, &history.open).await?;
         unknown(history.unknown, name)?;
-        return Ok(false);
+        let reports = recovered.reports.into_iter();
+        let stuck = reports.filter(|report| report.outcome == Outcome::Stuck);
+        let stuck = stuck.map(|report| report.summary).chain(recovered.owed);
+        match stuck.reduce(|all, next| format!("{all}; {next}")) {
+            Some(summary) => Err(Failure::build(JobCode::Stuck, summary)),
+            None => Ok(true),
+        }
     }
-    let world = world(config, &environment, output, wish)?;
-    let settings = Settings::new(&environment, history.versions);
-    let recovered = engine::recover(&world, &settings, &history.open).await?;
-    unknown(history.unknown, name)?;
-    let reports = recovered.reports.into_iter();
-    let stuck = reports.filter(|report| report.outcome == Outcome::Stuck);
-    let stuck = stuck.map(|report| report.summary).chain(recovered.owed);
-    match stuck.reduce(|all, next| format!("{all}; {next}")) {
-        Some(summary) => Err(Failure::build(JobCode::Stuck, summary)),
-        None => Ok(true),
-    }
+}
+
+/// True while all that is open was called stuck a short time ago.
+fn is_resting(history: &History, now: Timestamp) -> bool {
+    let stuck = |earlier: &Earlier<RunFile>| earlier.journal.stuck_at();
+    let is_recent = |at: Timestamp| now.duration_since(at) < STUCK;
+    !history.open.is_empty()
+        && history
+            .open
+            .iter()
+            .all(|it| stuck(it).is_some_and(is_recent))
 }
 
 /// What is owed in an environment. A file that cannot be read is a person's turn: nobody else knows

@@ -325,6 +325,7 @@ async fn prepare<'a, P: Ports>(
     let wanted = Wanted {
         release: &order.release,
         percent: settings.rollout.min_capacity,
+        has_probe: settings.has_probe,
         disk: settings.rollout.min_free_disk,
         hosts: world.names(),
         debt: &debt,

@@ -172,6 +172,8 @@ pub(crate) struct Planned {
 pub(crate) struct Wanted<'a> {
     pub release: &'a Release,
     pub percent: Percent,
+    /// Whether hosts are asked over HTTP, so that a release needs no HEALTHCHECK.
+    pub has_probe: bool,
     /// What must be free on every host.
     pub disk: Bytes,
     /// The hosts as the environment's file lists them.
@@ -217,7 +219,8 @@ fn planned(wanted: &Wanted<'_>, fleet: &Fleet, name: &HostName) -> Result<Planne
         && previous.as_ref().is_some_and(|container| {
             container.runs(wanted.release)
                 && container.is_running
-                && container.health == Health::Healthy
+                && (container.health == Health::Healthy
+                    || (wanted.has_probe && container.health == Health::None))
         });
     Ok(Planned {
         host,

@@ -190,6 +190,12 @@ impl RunFile {
         first.map_or(Timestamp::MAX, |line| line.at)
     }
 
+    /// When somebody found last that a person is needed; `None` once anything else was written.
+    pub(crate) fn stuck_at(&self) -> Option<Timestamp> {
+        let last: Record = self.0.last()?;
+        matches!(last.event, Event::Stuck { .. }).then_some(last.at)
+    }
+
     /// True when the last line says so, whatever the others hold.
     fn has_ended(&self) -> bool {
         let last: Option<Record> = self.0.last();

@@ -119,6 +119,11 @@ fn a_release_that_a_probe_asks_needs_no_health_check() {
     let report = sim.roll_out("v2").unwrap().unwrap();
     check(&sim);
     assert_eq!(report.outcome, Outcome::Done);
+    let id = |host: &str| sim.hosts.borrow()[host].switches;
+    let before = ["app-1", "app-2", "app-3"].map(id);
+    let again = sim.roll_out("v2").unwrap().unwrap();
+    assert!(again.summary.contains("nothing to do"), "{}", again.summary);
+    assert_eq!(["app-1", "app-2", "app-3"].map(id), before);
 }
 
 #[test]
