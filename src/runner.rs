@@ -3,9 +3,23 @@
 
 use std::{fs, os::unix::process::parent_id};
 
+/// No process has this: what a caller that is gone is written as.
+const GONE: &str = "0-0";
+
 /// The process that called us, as `pid-starttime`: pids are used again, pairs are not.
 pub(crate) fn of_caller() -> String {
-    identity(parent_id()).unwrap_or_default()
+    let first = fs::read_to_string("/proc/1/comm").unwrap_or_default();
+    let parent = parent_id();
+    if is_orphan(parent, first.trim_end()) {
+        return GONE.into();
+    }
+    identity(parent).unwrap_or_else(|| GONE.into())
+}
+
+/// True when the caller has died already, and the first process, called `first`, has taken us over: as a
+/// runner that one would live for ever. In a container it may be a runner indeed.
+fn is_orphan(parent: u32, first: &str) -> bool {
+    parent == 1 && first != "gitlab-runner"
 }
 
 /// This process, in the same form.
@@ -44,5 +58,14 @@ mod tests {
         child.wait().unwrap();
         assert!(!is_alive(&runner));
         assert!(!is_alive(""));
+        assert!(!is_alive(GONE));
+    }
+
+    #[test]
+    fn who_took_over_from_a_dead_runner_is_none() {
+        assert!(is_orphan(1, "systemd"));
+        assert!(is_orphan(1, "dumb-init"));
+        assert!(!is_orphan(1, "gitlab-runner"));
+        assert!(!is_orphan(4711, "systemd"));
     }
 }

@@ -25,7 +25,8 @@ use crate::failure;
 /// Between two looks at weights or connections.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// How long a healthy container may need until it answers from outside.
+/// How long a healthy container may need until its port is open. What is asked over HTTP has the time
+/// that a health check has.
 const PROBE: Duration = Duration::from_secs(20);
 
 /// One run at work.
@@ -350,7 +351,12 @@ impl<P: Ports> Work<'_, P> {
         let awaited = Awaited::of(host, "is asked from outside");
         let probe = async || remote.probe(container).await;
         // It is healthy: a wish to stop does not turn it back at the last moment.
-        let patience = Patience::SETTLE.within(PROBE);
+        let budget = if self.settings.has_probe {
+            self.settings.rollout.healthy_deadline
+        } else {
+            PROBE
+        };
+        let patience = Patience::SETTLE.within(budget);
         match self.world.retry(patience, awaited, probe).await {
             Ok(()) => Ok(()),
             Err(GaveUp::Stopped) => Err(StepError::Cancelled),

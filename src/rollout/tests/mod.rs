@@ -7,3 +7,4 @@ mod retry;
 mod scenes;
 mod table;
 mod truth;
+mod verdict;

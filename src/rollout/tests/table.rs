@@ -11,7 +11,7 @@ use crate::rollout::{
     resume::{Action, decide},
 };
 
-fn container(version: &str, health: Health) -> Container {
+pub(super) fn container(version: &str, health: Health) -> Container {
     Container {
         id: format!("container of {version}"),
         reference: release(version).reference(),
@@ -24,7 +24,7 @@ fn container(version: &str, health: Health) -> Container {
     }
 }
 
-fn weight(number: u8) -> Weight {
+pub(super) fn weight(number: u8) -> Weight {
     Weight::new(number).unwrap()
 }
 
