@@ -114,9 +114,10 @@ impl serve::Rollouts for Rollouts<'_> {
     }
 }
 
-/// A rollout that a recovery called stuck is not tried again before this has passed, unless somebody
-/// asks: what it would do to the host again helps nobody every half minute.
-const STUCK: SignedDuration = SignedDuration::from_mins(10);
+/// A rollout that is stuck is not tried again at once unless somebody asks: the rest grows by the
+/// first of these with each time that it was found stuck, up to the second.
+const REST: SignedDuration = SignedDuration::from_secs(30);
+const LONGEST_REST: SignedDuration = SignedDuration::from_mins(10);
 
 /// Puts right what interrupted rollouts left in one environment.
 pub(super) struct Recovery<'a> {
@@ -135,13 +136,14 @@ impl Recovery<'_> {
     ) -> Result<bool, Failure> {
         let name = self.environment;
         let environment = config.environment(name)?;
-        let holder = Holder::new(Owner::default(), "recover");
-        let _lease = Lease::try_take(&config.state_dir, name, &holder)?;
         let runs = Runs::new(&config.state_dir, name);
-        let history = runs.history()?;
-        if self.is_unasked && is_resting(&history, Timestamp::now()) {
+        // Whoever deploys just now shall not find the lease taken for nothing.
+        if self.is_unasked && !needs_recovery(config, name, &runs.history()?)? {
             return Ok(false);
         }
+        let holder = Holder::new(Owner::default(), "recover");
+        let _lease = Lease::try_take(&config.state_dir, name, &holder)?;
+        let history = runs.history()?;
         tell_damaged(&history, &output);
         if history.open.is_empty() && owed(config, name)?.is_empty() {
             unknown(history.unknown, name)?;
@@ -161,15 +163,21 @@ impl Recovery<'_> {
     }
 }
 
-/// True while all that is open was called stuck a short time ago.
-fn is_resting(history: &History, now: Timestamp) -> bool {
-    let stuck = |earlier: &Earlier<RunFile>| earlier.journal.stuck_at();
-    let is_recent = |at: Timestamp| now.duration_since(at) < STUCK;
-    !history.open.is_empty()
-        && history
-            .open
-            .iter()
-            .all(|it| stuck(it).is_some_and(is_recent))
+/// False where nothing is left to put right, or it was tried a short time ago.
+fn needs_recovery(config: &Config, name: &str, history: &History) -> Result<bool, Failure> {
+    if history.open.is_empty() {
+        return Ok(history.unknown.is_some() || !owed(config, name)?.is_empty());
+    }
+    let now = Timestamp::now();
+    let is_resting = |earlier: &Earlier<RunFile>| {
+        let stuck = earlier.journal.stuck();
+        stuck.is_some_and(|(at, times)| now.duration_since(at) < rest(times))
+    };
+    Ok(!history.open.iter().all(is_resting))
+}
+
+fn rest(times: i32) -> SignedDuration {
+    REST.saturating_mul(times).min(LONGEST_REST)
 }
 
 /// What is owed in an environment. A file that cannot be read is a person's turn: nobody else knows

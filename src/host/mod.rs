@@ -49,6 +49,8 @@ pub struct Host {
     /// The port inside the container.
     port: u16,
     probe: Option<Http>,
+    /// False where nobody sends requests to a port: a worker may listen nowhere.
+    has_balancer: bool,
     account: Option<Account>,
     link: RefCell<Option<Rc<Link>>>,
     compose: OnceCell<Option<Compose>>,
@@ -80,6 +82,7 @@ impl Host {
             service: environment.compose.service.clone(),
             directory: environment.compose.directory.clone(),
             port: environment.compose.port,
+            has_balancer: environment.balancer.kind != "none",
             probe: Http::open(environment, host)?,
             account: Account::load(registry)?,
             link: RefCell::default(),

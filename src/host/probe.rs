@@ -22,17 +22,18 @@ impl Host {
         let Some(sockets) = self.sockets(container).await? else {
             return Err(deaf("its container does not run any more".into()));
         };
-        if let Some(why) = self.closed(sockets) {
-            return Err(deaf(why));
-        }
         match &self.probe {
+            // Its answer says more, also while a release moves to another port.
             Some(probe) => probe.ask().await.map_err(deaf),
-            None => Ok(()),
+            None => self.closed(sockets).map_or(Ok(()), |why| Err(deaf(why))),
         }
     }
 
     /// Why nobody outside the container reaches the service, if so.
     fn closed(&self, sockets: Sockets) -> Option<String> {
+        if !self.has_balancer {
+            return None;
+        }
         let port = self.port;
         match sockets.listens {
             Listens::Everybody => None,
@@ -103,16 +104,14 @@ impl Host {
         if !serves(&container) {
             return Ok(());
         }
-        match self.sockets(id).await? {
-            Some(sockets) if sockets.listens == Listens::Nobody => Err(RemoteError::NotReady {
+        let sockets = self.sockets(id).await?;
+        match sockets.and_then(|sockets| self.closed(sockets)) {
+            Some(why) => Err(RemoteError::NotReady {
                 host: self.name.clone(),
-                why: format!(
-                    "nothing in the service's container listens on port {}, so nobody could say who is connected",
-                    self.port
-                ),
-                advice: "correct compose.port in the environment's file; where the service is down indeed, stop its container first".into(),
+                why: format!("{why}, so nobody could say who is connected"),
+                advice: "correct compose.port in the environment's file (the port of the container that serves now); where the service is down indeed, stop its container first".into(),
             }),
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 

@@ -1,18 +1,21 @@
 //! How a rollout ends: the last look, the outcome, and one sentence that says it all.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     error::StepError,
     journal::{Direction, Event, Outcome},
     narrate,
-    port::{Clock, Health, HostName, Narrator, Ports},
+    port::{Clock, Health, HostName, Journal, Narrator, Ports},
     report::{self, Report},
     step::Work,
     verdict::{Aim, Seen, Trouble, judge},
     world::Ticker,
 };
 use crate::failure;
+
+/// How long a release that has no HEALTHCHECK may need to answer in the end.
+const LAST_PROBE: Duration = Duration::from_secs(10);
 
 /// The last look and the last line.
 pub(super) struct Ending {
@@ -34,7 +37,7 @@ impl Ending {
         failed: Vec<Trouble>,
     ) -> Report {
         work.is_settling = true;
-        let seen = work.last_look().await;
+        let seen = Box::pin(work.last_look()).await;
         work.name_members(seen.fleet.pool.as_ref());
         let aim = match (&work.run.undoing, &error) {
             (Some(_), _) => Aim::All(Direction::Undo),
@@ -60,11 +63,12 @@ impl Ending {
             reference: work.run.release.reference(),
             outcome: verdict.outcome,
             is_undone: work.run.undoing.is_some(),
+            is_recorded: true,
             summary: String::new(),
             took,
             hosts: rows,
         };
-        report.summary = summary(work, &report, error.as_ref());
+        report.summary = summary(work, &report, error.as_ref(), &verdict.moved);
         let event = match report.outcome {
             Outcome::Stuck => Event::Stuck {
                 why: report.summary.clone(),
@@ -74,8 +78,14 @@ impl Ending {
                 summary: report.summary.clone(),
             },
         };
-        // Settling does not fail: a journal left open is only looked at once more.
-        let _ = work.record(event).await;
+        // The log is told of it all the same.
+        if let Err(error) = work.journal.append(&event).await {
+            report.is_recorded = false;
+            let why = failure::chain(&error);
+            let text = format!("the journal cannot be written, so the end is not in it: {why}");
+            work.world.narrator.say(&text);
+        }
+        work.run.apply(&event);
         for (host, line) in report.lines() {
             work.world.say(host, &line);
         }
@@ -98,6 +108,7 @@ impl<P: Ports> Work<'_, P> {
             let now = world.now();
             let starting = self.starting(&seen);
             if starting.is_empty() || now >= deadline || self.is_hurried() {
+                seen.deaf = self.deaf(&seen).await;
                 return seen;
             }
             if ticker.is_due(now) {
@@ -106,6 +117,27 @@ impl<P: Ports> Work<'_, P> {
             }
             world.clock.sleep(Duration::from_secs(1)).await;
         }
+    }
+
+    /// Hosts whose release has no HEALTHCHECK and does not answer from outside, and why.
+    async fn deaf(&self, seen: &Seen) -> BTreeMap<HostName, String> {
+        let mut deaf = BTreeMap::new();
+        if !self.settings.has_probe {
+            return deaf;
+        }
+        for host in &self.run.hosts {
+            let Some(container) = seen.fleet.container(host) else {
+                continue;
+            };
+            let is_unchecked = container.is_running && container.health == Health::None;
+            if is_unchecked
+                && container.runs(&self.run.release)
+                && let Err(error) = self.probe(host, &container.id, LAST_PROBE).await
+            {
+                deaf.insert(host.clone(), failure::chain(&error));
+            }
+        }
+        deaf
     }
 
     fn starting(&self, seen: &Seen) -> Vec<HostName> {
@@ -117,7 +149,13 @@ impl<P: Ports> Work<'_, P> {
     }
 }
 
-fn summary<P: Ports>(work: &Work<'_, P>, report: &Report, error: Option<&StepError>) -> String {
+/// `moved` are hosts whose weight somebody else moved.
+fn summary<P: Ports>(
+    work: &Work<'_, P>,
+    report: &Report,
+    error: Option<&StepError>,
+    moved: &[HostName],
+) -> String {
     let environment = &work.settings.environment;
     let version = &report.version;
     let all = narrate::count(report.hosts.len(), "host");
@@ -136,11 +174,17 @@ fn summary<P: Ports>(work: &Work<'_, P>, report: &Report, error: Option<&StepErr
         Outcome::Stopped => {
             let undoing = work.run.undoing.clone();
             let why = error.map(|error| failure::chain(error)).or(undoing);
-            let why = why.unwrap_or_else(|| "it was cut off".into());
+            let why = why.unwrap_or_else(|| match moved {
+                [] => "it was cut off".into(),
+                moved => format!("somebody else moved the weight of {}", moved.join(", ")),
+            });
             let new = report.hosts.iter().filter(|row| row.is_new).count();
-            format!(
-                "stopped ({why}): {new} of {all} run {version}, the others what they ran before, {weights}"
-            )
+            let others = if new == report.hosts.len() {
+                ""
+            } else {
+                ", the others what they ran before"
+            };
+            format!("stopped ({why}): {new} of {all} run {version}{others}, {weights}")
         }
         Outcome::Stuck => {
             let problems = report.problems().join("; ");

@@ -16,7 +16,7 @@ use super::{
     narrate,
     owing::Owing,
     plan::{self, Fleet, Planned, Refusal, Wanted},
-    port::{Fault, HostName, Journal, Narrator, Ports, Release, Remote},
+    port::{Fault, HostName, Journal, Narrator, Ports, Release, Remote, Weight},
     report::Report,
     step::Work,
     verdict::Trouble,
@@ -155,7 +155,7 @@ async fn recover_all<P: Ports>(
             settings,
             journal,
             owing,
-            run: run.clone(),
+            run: named(world, run),
             is_settling: true,
         };
         let section = format!("recover_{}", run.id);
@@ -164,7 +164,7 @@ async fn recover_all<P: Ports>(
         world.narrator.close_section(&section);
         let failed = failed.map_err(unread)?;
         reports.push(Ending::new(&work).report(&mut work, None, failed).await);
-        settled.extend(run.hosts.iter().cloned());
+        settled.extend(work.run.hosts.iter().cloned());
     }
     let mut recovered = Recovered {
         reports,
@@ -179,6 +179,20 @@ async fn recover_all<P: Ports>(
     Ok(recovered)
 }
 
+/// A run without the hosts that the environment does not name any more: nobody can look at them, and
+/// what they are owed is kept. Where it names none of them, the run is as it was.
+fn named<P: Ports>(world: &World<P>, run: &Run) -> Run {
+    let mut named = run.clone();
+    named.hosts.retain(|host| world.remote(host).is_some());
+    if named.hosts.is_empty() {
+        return run.clone();
+    }
+    for host in run.hosts.iter().filter(|host| !named.hosts.contains(*host)) {
+        world.say(host, "is not in the environment's file any more: left out");
+    }
+    named
+}
+
 /// A run that was cut off before it had written down what it would change has changed nothing.
 async fn never_begun<P: Ports>(world: &World<P>, run: &Run, journal: &P::Journal) -> Report {
     let version = &run.release.version;
@@ -190,9 +204,9 @@ async fn never_begun<P: Ports>(world: &World<P>, run: &Run, journal: &P::Journal
         outcome: Outcome::Undone,
         summary: summary.clone(),
     };
-    // A journal left open is only looked at once more.
-    if let Err(error) = journal.append(&closed).await {
-        let why = failure::chain(&error);
+    let written = journal.append(&closed).await;
+    if let Err(error) = &written {
+        let why = failure::chain(error);
         let text = format!("the journal cannot be written, going on without it: {why}");
         world.narrator.say(&text);
     }
@@ -203,6 +217,7 @@ async fn never_begun<P: Ports>(world: &World<P>, run: &Run, journal: &P::Journal
         reference: run.release.reference(),
         outcome: Outcome::Undone,
         is_undone: false,
+        is_recorded: written.is_ok(),
         summary,
         took: Duration::ZERO,
         hosts: Vec::new(),
@@ -244,20 +259,43 @@ async fn repay_one<P: Ports>(
     owed: &Owed,
     fleet: &Fleet,
 ) -> Result<(), String> {
-    let own = fleet
-        .pool
-        .as_ref()
-        .and_then(|pool| pool.own.get(&owed.host));
-    if own != Some(&owed.member) {
-        return Err("the environment does not name that member any more".into());
-    }
-    match fleet.surveys.get(&owed.host) {
+    let pool = fleet.pool.as_ref();
+    let mut own = pool.iter().flat_map(|pool| &pool.own);
+    // By the member, not by the name: a host may have been renamed since.
+    let host = own.find(|(_, member)| **member == owed.member);
+    let Some((host, _)) = host else {
+        return repay_stranger(owing, owed, fleet).await;
+    };
+    match fleet.surveys.get(host) {
         None => return Err("it cannot be looked at".into()),
         Some(survey) if !is_serving(survey) => return Err("nothing healthy runs there".into()),
         Some(_) => {}
     }
-    let given = owing.give_back(&owed.host, &owed.member, owed.weight);
+    let given = owing.give_back(host, &owed.member, owed.weight);
     given.await.map_err(|error| failure::chain(&error))
+}
+
+/// A member that the environment does not name any more is not touched. Nothing is owed to one that
+/// somebody put back in, or that left the group.
+async fn repay_stranger<P: Ports>(
+    owing: &Owing<'_, P>,
+    owed: &Owed,
+    fleet: &Fleet,
+) -> Result<(), String> {
+    let pool = fleet.pool.as_ref();
+    let seen = pool.and_then(|pool| pool.weights.get(&owed.member).copied());
+    let mut members = pool.iter().flat_map(|pool| pool.own.values());
+    let is_group_read = members.any(|own| own.shares_group(&owed.member));
+    match seen {
+        Some(Weight::ZERO) => Err("the environment does not name that member any more".into()),
+        None if !is_group_read => {
+            Err("the environment does not name its balancer's group any more".into())
+        }
+        Some(_) | None => {
+            owing.strike(&owed.member).await;
+            Ok(())
+        }
+    }
 }
 
 /// Rolls a release out over the environment.
@@ -333,6 +371,8 @@ async fn prepare<'a, P: Ports>(
     let plan = async || -> Result<_, Error> { Ok(plan::plan(&wanted, &look(world).await?)?) };
     let hosts = plan().await?;
     if hosts.iter().all(|planned| planned.is_current) {
+        // Every host and weight is as it should be, so what was stuck is not any more.
+        supersede(&order.run, &stuck).await?;
         return Err(NotBegun::Current(format!(
             "{} runs {} on all {} already: nothing to do",
             settings.environment,
@@ -350,7 +390,8 @@ async fn prepare<'a, P: Ports>(
 }
 
 /// Recovers first. What stays stuck blocks the same release; another one may be the cure, and
-/// takes over what is owed. The runs that are still stuck are returned.
+/// takes over what is owed. The runs that are still stuck, or whose end could not be written, are
+/// returned.
 async fn inherit<'a, P: Ports>(
     owing: &Owing<'_, P>,
     settings: &Settings,
@@ -360,16 +401,27 @@ async fn inherit<'a, P: Ports>(
     let mut stuck = Vec::new();
     let recovered = recover_all(owing, settings, earlier).await?;
     for (report, earlier) in recovered.reports.into_iter().zip(earlier) {
-        if report.outcome != Outcome::Stuck {
+        let is_stuck = report.outcome == Outcome::Stuck;
+        if !is_stuck && report.is_recorded {
             continue;
         }
-        if report.reference == order.release.reference() {
+        let is_same = report.reference == order.release.reference();
+        if is_stuck && is_same && !is_first_release(&report, &earlier.run) {
             let summary = report.summary;
             return Err(Error::StillStuck { summary });
         }
         stuck.push(earlier);
     }
     Ok(stuck)
+}
+
+/// True when nothing ran before on any host that is in trouble: the release is the only cure there.
+fn is_first_release(report: &Report, run: &Run) -> bool {
+    let mut troubled = report.hosts.iter().filter(|row| row.problem.is_some());
+    troubled.all(|row| {
+        let captured = run.captured.get(&row.host);
+        captured.is_some_and(|captured| captured.previous.is_none())
+    })
 }
 
 /// Looks at everything; all must answer before anything begins.
@@ -538,6 +590,7 @@ fn untouched<J>(order: &Order<J>, outcome: Outcome, summary: &str) -> Report {
         reference: order.release.reference(),
         outcome,
         is_undone: false,
+        is_recorded: true,
         summary: summary.into(),
         took: Duration::ZERO,
         hosts: Vec::new(),

@@ -235,16 +235,10 @@ impl Run {
         !self.hosts.is_empty() && self.hosts.iter().all(is_captured)
     }
 
-    /// True when its release was proven on a host and stayed there.
+    /// True when its release was brought out everywhere. One that was stopped half-way may be taken
+    /// back by what ran before.
     pub fn is_proven(&self) -> bool {
-        let is_admitted = |captured: &Captured| captured.mark == Some(Mark::ADMITTED);
-        match self.outcome {
-            Some(Outcome::Done) => true,
-            Some(Outcome::Undone | Outcome::Stuck) => false,
-            Some(Outcome::Stopped) | None => {
-                self.undoing.is_none() && self.captured.values().any(is_admitted)
-            }
-        }
+        self.outcome == Some(Outcome::Done)
     }
 
     /// True while something may still have to be put right.

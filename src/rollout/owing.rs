@@ -141,6 +141,11 @@ impl<'a, P: Ports> Owing<'a, P> {
         self.settle(Change::Seen { member, weight }).await;
     }
 
+    /// Nothing is owed there any more.
+    pub(super) async fn strike(&self, member: &Member) {
+        self.settle(Change::Kept(member.clone())).await;
+    }
+
     /// Nothing is begun for these, so a disk that is full is no reason to stop: a debt that cannot be
     /// struck out there is only looked at once more.
     async fn settle(&self, change: Change) {

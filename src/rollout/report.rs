@@ -65,6 +65,9 @@ pub(crate) struct Report {
     /// True when the way led back: the release failed.
     #[serde(skip)]
     pub is_undone: bool,
+    /// False when its journal could not take the end: then it is still open there.
+    #[serde(skip)]
+    pub is_recorded: bool,
     /// One sentence for people.
     pub summary: String,
     #[serde(serialize_with = "seconds", rename = "seconds")]

@@ -45,6 +45,11 @@ pub struct Member {
 }
 
 impl Member {
+    /// True when both are places in one group.
+    pub fn shares_group(&self, other: &Self) -> bool {
+        (&self.balancer, &self.group) == (&other.balancer, &other.group)
+    }
+
     /// True when both are places on one machine, in whichever group.
     pub fn shares_machine(&self, other: &Self) -> bool {
         let machine = |member: &Self| member.server.split('/').next().map(str::to_owned);
@@ -165,4 +170,28 @@ pub struct Survey {
     pub free_bytes: u64,
     /// True while an attempt started by `switch` still runs on the host.
     pub is_switching: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_port_of_a_host_s_machine_is_no_capacity() {
+        let member = |server: &str, port| Member {
+            balancer: "clb".into(),
+            group: "rsp-1".into(),
+            server: server.into(),
+            port,
+        };
+        let full = Weight::new(100).unwrap();
+        let pool = Pool {
+            own: [("app-1".to_owned(), member("i-1", 3131))].into(),
+            weights: [("i-1", 3131), ("i-1/10.0.0.2", 8080), ("i-2", 3131)]
+                .map(|(server, port)| (member(server, port), full))
+                .into(),
+        };
+        let strangers: Vec<_> = pool.strangers().map(|(it, _)| it.server.as_str()).collect();
+        assert_eq!(strangers, ["i-2"]);
+    }
 }

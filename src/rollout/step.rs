@@ -27,7 +27,7 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// How long a healthy container may need until its port is open. What is asked over HTTP has the time
 /// that a health check has.
-const PROBE: Duration = Duration::from_secs(20);
+const PROBE: Duration = Duration::from_mins(1);
 
 /// One run at work.
 pub(super) struct Work<'a, P: Ports> {
@@ -317,7 +317,12 @@ impl<P: Ports> Work<'_, P> {
         let proven = async {
             let container = self.watch(host, proof).await?;
             if is_probed {
-                self.probe(host, &container).await?;
+                let budget = if self.settings.has_probe {
+                    self.settings.rollout.healthy_deadline
+                } else {
+                    PROBE
+                };
+                self.probe(host, &container, budget).await?;
             }
             Ok(())
         };
@@ -344,18 +349,18 @@ impl<P: Ports> Work<'_, P> {
     }
 
     /// Asks a healthy container from outside; one that has just started may need a moment.
-    async fn probe(&self, host: &str, container: &str) -> Result<(), StepError> {
+    pub(super) async fn probe(
+        &self,
+        host: &str,
+        container: &str,
+        budget: Duration,
+    ) -> Result<(), StepError> {
         let Some(remote) = self.world.remote(host) else {
             return Err(unknown(host));
         };
         let awaited = Awaited::of(host, "is asked from outside");
         let probe = async || remote.probe(container).await;
         // It is healthy: a wish to stop does not turn it back at the last moment.
-        let budget = if self.settings.has_probe {
-            self.settings.rollout.healthy_deadline
-        } else {
-            PROBE
-        };
         let patience = Patience::SETTLE.within(budget);
         match self.world.retry(patience, awaited, probe).await {
             Ok(()) => Ok(()),

@@ -19,6 +19,8 @@ pub(super) struct Seen {
     pub(super) unread: Option<String>,
     /// Why hosts could not be looked at.
     pub(super) unseen: BTreeMap<HostName, String>,
+    /// Why hosts whose release has no HEALTHCHECK did not answer from outside.
+    pub(super) deaf: BTreeMap<HostName, String>,
     /// True where a probe from outside stands for a HEALTHCHECK that the release lacks.
     pub(super) may_lack_check: bool,
 }
@@ -117,6 +119,9 @@ fn judge_host(run: &Run, debt: &Debt, seen: &Seen, host: &str) -> Result<Runs, S
     };
     if survey.is_switching {
         return Err(format!("compose is still at work on {host}"));
+    }
+    if let Some(why) = seen.deaf.get(host) {
+        return Err(why.clone());
     }
     let is_new = is_proper(run, survey, seen.may_lack_check);
     match (is_new, is_restored(captured, survey)) {

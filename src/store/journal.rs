@@ -190,10 +190,14 @@ impl RunFile {
         first.map_or(Timestamp::MAX, |line| line.at)
     }
 
-    /// When somebody found last that a person is needed; `None` once anything else was written.
-    pub(crate) fn stuck_at(&self) -> Option<Timestamp> {
-        let last: Record = self.0.last()?;
-        matches!(last.event, Event::Stuck { .. }).then_some(last.at)
+    /// When it was found last that a person is needed, and how many times it was; `None` once anything
+    /// else was written.
+    pub(crate) fn stuck(&self) -> Option<(Timestamp, i32)> {
+        let records: Vec<Record> = self.0.read().ok()?;
+        let is_stuck = |record: &&Record| matches!(record.event, Event::Stuck { .. });
+        let last = records.last().filter(is_stuck)?;
+        let times = records.iter().filter(is_stuck).count();
+        Some((last.at, times.try_into().unwrap_or(i32::MAX)))
     }
 
     /// True when the last line says so, whatever the others hold.

@@ -29,6 +29,7 @@ fn a_wrong_port_is_found_before_anything_is_pulled(fixture: &Fixture) {
     let right = fixture.remote("app-1");
     let mut environment = fixture.environment();
     environment.compose.port = 9999;
+    environment.balancer.kind = "clb-vserver-group".into();
     let wrong = remote(fixture, &environment, "app-1");
     run(async {
         let id = container(&right).await.id;

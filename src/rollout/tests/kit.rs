@@ -149,6 +149,10 @@ pub(super) struct Sim {
     /// When each line was said.
     pub(super) said_at: RefCell<Vec<Duration>>,
     pub(super) manners: RefCell<BTreeMap<String, Manner>>,
+    /// After so many probes nobody answers any more.
+    pub(super) deafens_after: Cell<Option<usize>>,
+    /// Hosts that the environment's file does not name any more.
+    pub(super) unnamed: RefCell<BTreeSet<HostName>>,
     /// What is healthy and does not answer from outside.
     pub(super) deaf: RefCell<BTreeSet<String>>,
     pub(super) calls: RefCell<Vec<String>>,
@@ -207,6 +211,8 @@ impl Sim {
             journal: RefCell::default(),
             lines: RefCell::default(),
             manners: RefCell::default(),
+            unnamed: RefCell::default(),
+            deafens_after: Cell::default(),
             deaf: RefCell::default(),
             calls: RefCell::default(),
             faults: RefCell::default(),
@@ -546,6 +552,7 @@ impl Sim {
     fn world(self: &Rc<Self>) -> World<SimPorts> {
         let mut names: Vec<_> = self.hosts.borrow().keys().cloned().collect();
         names.sort();
+        names.retain(|name| !self.unnamed.borrow().contains(name));
         World {
             balancer: self.has_balancer.get().then(|| SimBalancer(self.clone())),
             hosts: names
@@ -933,7 +940,10 @@ impl Remote for SimRemote {
         let hosts = self.0.hosts.borrow().clone();
         let is_deaf =
             |it: &SimContainer| it.id == container && self.0.deaf.borrow().contains(&it.reference);
-        if hosts[&self.1].container.as_ref().is_some_and(is_deaf) {
+        let is_probe = |call: &&String| call.starts_with("probe ");
+        let asked = self.0.calls.borrow().iter().filter(is_probe).count();
+        let has_gone_deaf = self.0.deafens_after.get().is_some_and(|it| asked > it);
+        if has_gone_deaf || hosts[&self.1].container.as_ref().is_some_and(is_deaf) {
             return Err(SimError { retry: Retry::SOON });
         }
         self.0.answer(effect, ()).await

@@ -127,6 +127,17 @@ fn a_release_that_a_probe_asks_needs_no_health_check() {
 }
 
 #[test]
+fn a_release_that_only_a_probe_asks_is_asked_at_the_end_too() {
+    let sim = three();
+    sim.behave("v2", Manner::Uncheckable);
+    sim.has_probe.set(true);
+    sim.deafens_after.set(Some(3));
+    let report = sim.roll_out("v2").unwrap().unwrap();
+    assert_eq!(report.outcome, Outcome::Stuck, "{}", log(&sim));
+    assert_eq!(sim.open_runs().len(), 1);
+}
+
+#[test]
 fn a_healthy_release_that_does_not_answer_from_outside_gets_no_requests() {
     let sim = three();
     sim.deaf.borrow_mut().insert(release("v2").reference());
@@ -181,6 +192,36 @@ fn a_first_deployment_that_fails_leaves_the_host_out_and_says_so() {
         "{}",
         report.summary
     );
+    // What was missing is there now, and nothing but this release can be the cure.
+    sim.behave("v2", Manner::HealthyAfter(2));
+    let again = sim.roll_out("v2").unwrap().unwrap();
+    check(&sim);
+    assert_eq!(again.outcome, Outcome::Done, "{}", log(&sim));
+    assert_eq!(sim.weights.borrow()["app-1"], 100);
+    assert!(sim.open_runs().is_empty());
+}
+
+#[test]
+fn a_host_that_left_the_environment_holds_no_rollout_up() {
+    let sim = three();
+    sim.behave("v2", Manner::UnhealthyAfter(5));
+    sim.edit("app-1", |host| {
+        host.manner = Some(("v1", Manner::UnhealthyAfter(30)));
+    });
+    let report = sim.roll_out("v2").unwrap().unwrap();
+    assert_eq!(report.outcome, Outcome::Stuck);
+    sim.unnamed.borrow_mut().insert("app-1".into());
+    let report = sim.recover().unwrap().unwrap();
+    assert_ne!(
+        report.last().unwrap().outcome,
+        Outcome::Stuck,
+        "{}",
+        log(&sim)
+    );
+    assert!(sim.open_runs().is_empty());
+    // Its weight is not forgotten.
+    assert!(!sim.debt.borrow().is_empty());
+    assert!(log(&sim).contains("is not in the environment's file any more"));
 }
 
 #[test]

@@ -241,6 +241,8 @@ fn a_host_that_its_operator_puts_in_meanwhile_is_not_restarted_under_load() {
     let probe = four();
     probe.roll_out("v2").unwrap().unwrap();
     let calls = probe.calls.borrow();
+    let before: Vec<_> = calls[..switch - 1].iter().rev().take(2).collect();
+    assert!(before.iter().any(|call| *call == "pool"), "{before:?}");
     let looks = (1..switch).filter(|at| calls[at - 1] == "pool");
     for at in looks.skip(2) {
         let sim = four();

@@ -69,6 +69,7 @@ impl Last {
             },
             unread: (!self.is_read).then(|| "refused".to_owned()),
             unseen: BTreeMap::new(),
+            deaf: BTreeMap::new(),
             may_lack_check: self.may_lack_check,
         }
     }
