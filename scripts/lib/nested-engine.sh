@@ -27,6 +27,8 @@ for folder in tmp run; do mount -t tmpfs tmpfs "$root/$folder"; done
 mount --rbind /dev "$root/dev"
 mount -t sysfs sys "$root/sys"
 mount --rbind /sys/fs/cgroup "$root/sys/fs/cgroup"
+# An engine that was never started has no folder yet.
+mkdir -p "$root/var/lib/docker"
 mount --bind "$state/docker" "$root/var/lib/docker"
 for folder in "$work" "$repository"; do
     mkdir -p "$root$folder"

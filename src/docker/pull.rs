@@ -140,20 +140,23 @@ async fn follow_with(
     let mut layers = Layers::default();
     let (mut said, mut heard) = (Instant::now(), Instant::now());
     loop {
-        match timeout(patience.line, progress.next()).await {
+        let next = timeout(patience.line, progress.next()).await;
+        let is_silent = next.is_err() && heard.elapsed() > patience.silence;
+        match next {
             Ok(None) => return Ok(()),
             Ok(Some(info)) => {
                 layers.note(&info?);
                 heard = Instant::now();
-            }
-            Err(_) if heard.elapsed() > patience.silence => {
-                return Err(BollardError::RequestTimeoutError);
             }
             Err(_) => {}
         }
         if said.elapsed() >= patience.line {
             say(&layers.line()).await;
             said = Instant::now();
+        }
+        // How far it got is told before it is given up.
+        if is_silent {
+            return Err(BollardError::RequestTimeoutError);
         }
     }
 }

@@ -125,9 +125,10 @@ pub(crate) struct Floor<'a> {
 impl Floor<'_> {
     /// Whether `host` may be taken out of the pool as it is now.
     ///
-    /// A host that serves nothing takes nothing away; one that is out already counts as used up.
+    /// A host that serves nothing takes nothing away; one that is out already counts as used up, and
+    /// one that could not be looked at may well serve.
     pub(crate) fn allows(&self, fleet: &Fleet, host: &str) -> Result<(), Refusal> {
-        if fleet.serves(host) == 0 {
+        if fleet.surveys.contains_key(host) && fleet.serves(host) == 0 {
             return Ok(());
         }
         let others = self.originals.keys().filter(|other| *other != host);

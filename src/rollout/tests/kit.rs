@@ -10,6 +10,7 @@ use std::{
 
 use tokio::sync::{Notify, watch};
 
+use super::model;
 use crate::{
     config::Rollout,
     rollout::{
@@ -139,6 +140,10 @@ pub(super) struct Sim {
     pub(super) strangers: RefCell<Vec<(String, u16, u8)>>,
     /// Weights that are applied later.
     late: RefCell<Vec<(Duration, HostName, u8)>>,
+    /// What each call met, where somebody counts that.
+    pub(super) states: model::States,
+    /// One number for all events of the journal.
+    written: Cell<u64>,
     /// What is owed, as the disk has it.
     pub(super) debt: RefCell<Debt>,
     /// Weights that somebody else set, which must not be touched any more.
@@ -205,6 +210,8 @@ impl Sim {
             weights: RefCell::new(originals.clone()),
             strangers: RefCell::default(),
             late: RefCell::default(),
+            states: RefCell::default(),
+            written: Cell::default(),
             debt: RefCell::default(),
             foreign: RefCell::default(),
             hosts: RefCell::default(),
@@ -355,6 +362,9 @@ impl Sim {
         tokio::task::yield_now().await;
         self.stay_dead().await;
         self.apply_late();
+        if let Some(states) = &mut *self.states.borrow_mut() {
+            states.push(self.number(name, host));
+        }
         let transient = || SimError { retry: Retry::SOON };
         let refused = || SimError {
             retry: Retry::Never,
@@ -504,6 +514,39 @@ impl Sim {
         }
     }
 
+    /// One number for this state of the world, at a call.
+    fn number(&self, name: &str, host: &str) -> u64 {
+        let now = self.now.get();
+        let hosts = self.hosts.borrow();
+        let hosts: Vec<_> = hosts
+            .values()
+            .map(|it| {
+                let container = it.container.as_ref();
+                let container = container.map(|c| {
+                    let age = now.saturating_sub(c.started).as_secs().min(4);
+                    (&c.reference, c.restarts, c.is_dead, age)
+                });
+                let drains = it.drained_at.saturating_sub(now);
+                (container, it.images.len(), drains, it.is_severed)
+            })
+            .collect();
+        let late = self.late.borrow();
+        let late: Vec<_> = late
+            .iter()
+            .map(|(at, host, weight)| (at.saturating_sub(now), host, weight))
+            .collect();
+        let journal = self.written.get();
+        let debt = format!("{:?}", self.debt.borrow());
+        let weights = self.weights.borrow();
+        model::number_of((name, host, hosts, late, journal, debt, &*weights))
+    }
+
+    /// Begins anew after a crash, with the faults that are still to come.
+    pub(super) fn go_on(&self) {
+        self.is_crashed.set(false);
+        *self.wish.borrow_mut() = watch::Sender::new(Wish::GoOn);
+    }
+
     /// Lets time pass, and what was accepted be applied.
     pub(super) fn wait(&self, seconds: u64) {
         self.now.set(self.now.get() + Duration::from_secs(seconds));
@@ -567,6 +610,15 @@ impl Sim {
         }
     }
 
+    /// What every host runs is what a rollout that fails goes back to.
+    fn remember(&self) {
+        let names: Vec<_> = self.hosts.borrow().keys().cloned().collect();
+        let before = names
+            .into_iter()
+            .map(|host| (host.clone(), self.runs(&host)));
+        *self.before.borrow_mut() = before.collect();
+    }
+
     /// Rolls a version out; `None` when the process was killed.
     pub(super) fn roll_out(self: &Rc<Self>, version: &str) -> Option<Result<Report, Error>> {
         let run = format!("run-{}", self.journal.borrow().len());
@@ -583,11 +635,7 @@ impl Sim {
         let world = self.world();
         let earlier = self.open_runs();
         if earlier.is_empty() {
-            let names: Vec<_> = self.hosts.borrow().keys().cloned().collect();
-            let before = names
-                .into_iter()
-                .map(|host| (host.clone(), self.runs(&host)));
-            *self.before.borrow_mut() = before.collect();
+            self.remember();
         }
         self.told.take();
         let ended = self.until_killed(async {
@@ -609,9 +657,10 @@ impl Sim {
             let recovered = engine::recover(&world, &self.settings(), &earlier).await;
             recovered.map(|recovered| recovered.reports)
         });
-        // Of several runs, each has an end of its own.
+        // Of several runs, each has an end of its own; one that was never begun says nothing of hosts.
         if let Some(Ok(reports)) = &ended
             && let [report] = reports.as_slice()
+            && !report.hosts.is_empty()
         {
             let told = (report.outcome, report.version.clone());
             self.told.replace(Some(told));
@@ -1022,6 +1071,14 @@ impl Journal for SimJournal {
         let effect = self.0.call("append", "").await?;
         self.0.is_unwritten.set(effect == Effect::None);
         if effect != Effect::None {
+            if matches!(event, Event::Opened { .. }) {
+                self.0.remember();
+            }
+            if self.0.states.borrow().is_some() {
+                let before = self.0.written.get();
+                let number = model::number_of((before, &self.1, format!("{event:?}")));
+                self.0.written.set(number);
+            }
             self.0
                 .journal
                 .borrow_mut()

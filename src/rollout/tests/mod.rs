@@ -3,6 +3,7 @@
 mod faults;
 mod guards;
 mod kit;
+mod model;
 mod retry;
 mod scenes;
 mod table;

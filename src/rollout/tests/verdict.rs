@@ -6,10 +6,11 @@ use super::{
     kit::{member, release},
     table::{container, weight},
 };
+use crate::config::Percent;
 use crate::rollout::{
     debt::{Change, Debt, Owed},
     journal::{Direction, Event, Outcome, Owner, Run},
-    plan::Fleet,
+    plan::{Fleet, Floor, Refusal},
     port::{Health, Pool, Survey},
     verdict::{Aim, Seen, judge},
 };
@@ -186,4 +187,47 @@ fn of_no_host_nothing_good_is_said() {
     let last = Last::default();
     let verdict = judge(&run, &Debt::default(), &last.seen(), FORWARD);
     assert_eq!(verdict.outcome, Outcome::Stuck);
+}
+
+#[test]
+fn a_host_that_could_not_be_looked_at_may_serve_and_is_not_taken_out_for_nothing() {
+    let names = ["app-1", "app-2", "app-3"].map(str::to_owned);
+    let survey = |health| Survey {
+        container: Some(container("v1", health)),
+        leftovers: Vec::new(),
+        compose: String::new(),
+        free_bytes: 0,
+        is_switching: false,
+    };
+    let mut fleet = Fleet {
+        pool: Some(Pool {
+            own: names
+                .clone()
+                .map(|name| (name.clone(), member(&name)))
+                .into(),
+            weights: names
+                .clone()
+                .map(|name| (member(&name), weight(100)))
+                .into(),
+        }),
+        surveys: [
+            ("app-1".to_owned(), survey(Health::Unhealthy)),
+            ("app-3".to_owned(), survey(Health::Healthy)),
+        ]
+        .into(),
+    };
+    let originals = names.map(|name| (name, weight(100))).into();
+    let floor = Floor {
+        percent: Percent::new(66).unwrap(),
+        originals: &originals,
+    };
+    let refused = floor.allows(&fleet, "app-2").unwrap_err();
+    assert!(
+        matches!(refused, Refusal::Capacity { left: 100, .. }),
+        "{refused}"
+    );
+    fleet
+        .surveys
+        .insert("app-2".into(), survey(Health::Unhealthy));
+    assert_eq!(floor.allows(&fleet, "app-2"), Ok(()));
 }
