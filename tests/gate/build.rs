@@ -1,6 +1,6 @@
 //! Builds and projects through the gate, by clients of each generation.
 
-use std::fs;
+use std::{collections::BTreeSet, fs};
 
 use testbed::trial::{newer_client, plugin};
 
@@ -143,15 +143,18 @@ fn buildx_pushes_what_it_builds(jobs: &Jobs) {
     let file = job.folder().join("docker-bake.hcl");
     fs::write(&file, bake).unwrap();
     let file = file.display().to_string();
+    // A newer bake asks before it reads another folder than its own.
     job.client(&["buildx", "bake", "--push", "-f", &file])
+        .env("BUILDX_BAKE_ENTITLEMENTS_FS", "0")
         .good();
     let mut pushed: Vec<_> = job
         .pushed()
         .into_iter()
         .map(|it| (it.tag, it.digest))
         .collect();
-    // A client that pushes what the builder has pushed is an older one's habit.
-    pushed.dedup();
+    // Some clients push once more what the builder has pushed.
+    let mut seen = BTreeSet::new();
+    pushed.retain(|push| seen.insert(push.clone()));
     let expect = ["v1", "v2", "v3"].map(|tag| (tag.to_owned(), registry.digest("test/app", tag)));
     assert_eq!(pushed, expect);
     let told = fs::read_to_string(&told).unwrap();
