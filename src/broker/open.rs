@@ -171,7 +171,11 @@ fn needs_recovery(config: &Config, name: &str, history: &History) -> Result<bool
     let now = Timestamp::now();
     let is_resting = |earlier: &Earlier<RunFile>| {
         let stuck = earlier.journal.stuck();
-        stuck.is_some_and(|(at, times)| now.duration_since(at) < rest(times))
+        // A clock that was set back is no reason to rest for long.
+        stuck.is_some_and(|(at, times)| {
+            let rested = now.duration_since(at);
+            !rested.is_negative() && rested < rest(times)
+        })
     };
     Ok(!history.open.iter().all(is_resting))
 }

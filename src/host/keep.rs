@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use super::{Host, RemoteError};
 use crate::{docker::fault::optional, rollout::port::Release};
 
-/// The repository of our tags. Nobody can push or pull it.
+/// The repository of our tags; nothing here pushes or pulls it.
 const REPOSITORY: &str = "dockmaster-keep";
 /// How many images of a service stay: the release, the one before, and one more to go back to.
 const COUNT: usize = 3;

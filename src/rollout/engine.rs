@@ -109,9 +109,7 @@ const RECOVER: Patience = Patience::LOOK.within(Duration::from_mins(1));
 pub(crate) struct Recovered {
     /// One for each run that was open.
     pub reports: Vec<Report>,
-    /// Hosts of no open run that have their weight back.
-    pub repaid: Vec<HostName>,
-    /// Why others do not: a line each.
+    /// What is owed to hosts of no open run, and why still: a line each.
     pub owed: Vec<String>,
 }
 
@@ -239,16 +237,13 @@ async fn repay<P: Ports>(
     }
     for owed in rest.iter().filter(|owed| owing.is_owed(&owed.member)) {
         let host = &owed.host;
-        match repay_one(owing, owed, &fleet).await {
-            Ok(()) => recovered.repaid.push(host.clone()),
-            Err(why) => {
-                let text = format!(
-                    "{host} is owed weight {} at {} since run {}: {why}",
-                    owed.weight, owed.member, owed.run
-                );
-                world.narrator.say(&paint::red(&text));
-                recovered.owed.push(text);
-            }
+        if let Err(why) = repay_one(owing, owed, &fleet).await {
+            let text = format!(
+                "{host} is owed weight {} at {} since run {}: {why}",
+                owed.weight, owed.member, owed.run
+            );
+            world.narrator.say(&paint::red(&text));
+            recovered.owed.push(text);
         }
     }
     Ok(())
@@ -286,16 +281,20 @@ async fn repay_stranger<P: Ports>(
     let seen = pool.and_then(|pool| pool.weights.get(&owed.member).copied());
     let mut members = pool.iter().flat_map(|pool| pool.own.values());
     let is_group_read = members.any(|own| own.shares_group(&owed.member));
-    match seen {
-        Some(Weight::ZERO) => Err("the environment does not name that member any more".into()),
+    let why = match seen {
+        Some(Weight::ZERO) => {
+            return Err("the environment does not name that member any more".into());
+        }
         None if !is_group_read => {
-            Err("the environment does not name its balancer's group any more".into())
+            return Err("the environment does not name its balancer's group any more".into());
         }
-        Some(_) | None => {
-            owing.strike(&owed.member).await;
-            Ok(())
-        }
-    }
+        Some(weight) => format!("somebody gave it weight {weight}"),
+        None => "it has left its group".into(),
+    };
+    let text = format!("is owed nothing any more: {why}");
+    owing.world.say(&owed.host, &text);
+    owing.strike(&owed.member).await;
+    Ok(())
 }
 
 /// Rolls a release out over the environment.

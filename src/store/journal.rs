@@ -221,7 +221,7 @@ impl Journal for RunFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rollout::journal::{Outcome, Owner};
+    use crate::rollout::journal::{Direction, Outcome, Owner, Step};
 
     fn opened(run: &str) -> Event {
         Event::Opened {
@@ -240,6 +240,16 @@ mod tests {
         Event::Closed {
             outcome: Outcome::Done,
             summary: "well".into(),
+        }
+    }
+
+    fn captured() -> Event {
+        Event::Captured {
+            host: "app-1".into(),
+            weight: None,
+            found: None,
+            member: None,
+            previous: None,
         }
     }
 
@@ -402,6 +412,38 @@ mod tests {
         // One that is open is the one to speak of, whichever is newer.
         runs.journal("0").0.append(&at(5, "0")).unwrap();
         assert_eq!(runs.history().unwrap().newest.unwrap().id, "0");
+    }
+
+    #[test]
+    fn a_release_that_was_stopped_half_way_may_be_taken_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let runs = Runs::new(folder.path(), "production");
+        write(&runs, "1", &[opened("1"), closed()]);
+        let stopped = Event::Closed {
+            outcome: Outcome::Stopped,
+            summary: String::new(),
+        };
+        let admitted = Event::Done {
+            host: "app-1".into(),
+            step: Step::Admit,
+            direction: Direction::Do,
+        };
+        write(&runs, "2", &[opened("2"), captured(), admitted, stopped]);
+        let history = runs.history().unwrap();
+        assert_eq!(history.newest.unwrap().id, "2");
+        assert_eq!(history.proven.unwrap().id, "1");
+    }
+
+    #[test]
+    fn how_often_it_was_stuck_is_told_until_anything_else_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let runs = Runs::new(folder.path(), "production");
+        let stuck = || Event::Stuck { why: String::new() };
+        write(&runs, "1", &[opened("1"), stuck(), stuck()]);
+        let times = || runs.journal("1").stuck().map(|(_, times)| times);
+        assert_eq!(times(), Some(2));
+        write(&runs, "1", &[undoing()]);
+        assert_eq!(times(), None);
     }
 
     #[test]

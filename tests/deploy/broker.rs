@@ -2,7 +2,10 @@
 
 use std::{
     fs,
-    os::unix::{fs::PermissionsExt, process::CommandExt},
+    os::unix::{
+        fs::{PermissionsExt, chown},
+        process::CommandExt,
+    },
     process::Command,
 };
 
@@ -25,6 +28,7 @@ testbed::tests![(); [Root];
     cleanup_does_not_pass_over_an_environment_that_cannot_be_read,
     an_admin_is_told_that_there_is_nothing_to_recover,
     every_environment_is_recovered_in_silence_where_all_is_well,
+    what_is_stuck_rests_before_it_is_tried_again_unasked,
     a_missing_account_is_told_once_with_the_command_that_makes_it,
 ];
 
@@ -205,6 +209,40 @@ fn every_environment_is_recovered_in_silence_where_all_is_well(_: &()) {
     let (code, text) = recover();
     assert_eq!(code, Some(3), "{text}");
     assert!(text.contains("staging.toml"), "{text}");
+}
+
+fn what_is_stuck_rests_before_it_is_tried_again_unasked(_: &()) {
+    let lane = Lane::install();
+    let environment = lane.path("state/environments/production");
+    fs::create_dir_all(environment.join("runs")).unwrap();
+    let broker = User::from_name(BROKER).unwrap().unwrap().uid.as_raw();
+    for folder in [environment.join("runs"), environment.clone()] {
+        chown(folder, Some(broker), None).unwrap();
+    }
+    let journal = environment.join("runs/20260101T000000000Z-1.jsonl");
+    let recover = |words: &[&str], stuck_at: &str| {
+        // It was cut off before it touched anything, so that recovery asks nobody.
+        let opened = r#"{"at":"2026-01-01T00:00:00Z","event":"opened","run":"r","release":{"image":"h/a","digest":"sha256:1","version":"v1"},"owner":{"project":42,"pipeline":1,"job":1},"hosts":["app-1"]}"#;
+        let stuck = format!(r#"{{"at":"{stuck_at}","event":"stuck","why":"w"}}"#);
+        fs::write(&journal, format!("{opened}\n{stuck}\n")).unwrap();
+        chown(&journal, Some(broker), None).unwrap();
+        let recovered = Command::new(env!("CARGO_BIN_EXE_dockmaster"))
+            .arg("--config")
+            .arg(lane.config())
+            .args(["rollout", "recover"])
+            .args(words)
+            .output()
+            .unwrap();
+        let text = [recovered.stdout, recovered.stderr].concat();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        assert_eq!(recovered.status.code(), Some(0), "{text}");
+        text
+    };
+    let now = jiff::Timestamp::now().to_string();
+    assert_eq!(recover(&[], &now), "");
+    let old = "2026-01-01T00:00:01Z";
+    assert!(recover(&[], old).contains("never begun"));
+    assert!(recover(&["production"], &now).contains("never begun"));
 }
 
 fn a_missing_account_is_told_once_with_the_command_that_makes_it(_: &()) {

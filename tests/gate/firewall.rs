@@ -2,12 +2,12 @@
 
 use std::{
     fs,
-    io::{Read, Write},
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, Output},
     thread,
 };
+
+use testbed::serve::everybody;
 
 use crate::fixture::{Job, Jobs, docker};
 
@@ -108,24 +108,6 @@ fn ip(verb: &str) {
     assert!(status.unwrap().success());
 }
 
-/// A web server of this host's; its port.
-fn serve(address: &str) -> u16 {
-    let listener = TcpListener::bind(address).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut asked = [0; 1024];
-            let answer = b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhere\n";
-            // Whoever hangs up early did not want to know.
-            let _ = stream
-                .read(&mut asked)
-                .and_then(|_| stream.write_all(answer));
-        }
-    });
-    port
-}
-
 /// Whether a container of the job's in its own network finds somebody there.
 fn reaches(job: &Job, network: &str, address: &str) -> bool {
     let get = format!("busybox timeout 3 busybox wget -qO- http://{address}/");
@@ -179,9 +161,12 @@ fn served(job: &Job, network: &str, name: &str) -> String {
 
 fn a_job_reaches_what_the_lane_lets_it_and_nothing_else(jobs: &Jobs) {
     let (job, other) = (jobs.open("firewall"), jobs.open("firewall2"));
-    let (open, closed) = (serve("0.0.0.0:0"), serve("0.0.0.0:0"));
+    let (open, closed) = (
+        everybody("0.0.0.0:0").unwrap(),
+        everybody("0.0.0.0:0").unwrap(),
+    );
     let _address = Address::add();
-    let metadata = serve(&format!("{METADATA}:80"));
+    let metadata = everybody(&format!("{METADATA}:80")).unwrap();
     for job in [&job, &other] {
         job.line("network create net").good();
     }

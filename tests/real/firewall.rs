@@ -1,15 +1,11 @@
 //! The firewall that a lane's jobs make stand, on a real engine. All installations of a machine share one kernel with one
 //! set of rules, so this one has a network, an engine and rules of its own.
 
-use std::{
-    io::{Read, Write},
-    net::{IpAddr, TcpListener},
-    path::Path,
-    thread,
-};
+use std::{net::IpAddr, path::Path};
 
 use testbed::{
     command::{docker, run},
+    serve::everybody,
     spec::{self, JobBuilder, Variable},
     workshop::Workshop,
 };
@@ -48,7 +44,7 @@ pub(crate) fn inside() {
         &["addr", "add", &format!("{METADATA}/32"), "dev", "lo"],
     )
     .unwrap();
-    serve(&format!("{METADATA}:80"));
+    everybody(&format!("{METADATA}:80")).unwrap();
     let other = spec::next_id();
     let served = job("other").id(other).script([
         "mkdir /w",
@@ -60,7 +56,7 @@ pub(crate) fn inside() {
     let served = workshop.start(served).unwrap();
     served.wait_for("it serves").unwrap();
     let places = Places {
-        port: serve("0.0.0.0:0"),
+        port: everybody("0.0.0.0:0").unwrap(),
         host: workshop.network.gateway,
         registry: workshop.registry.host.replace(':', " "),
         stranger: address(other),
@@ -147,21 +143,4 @@ fn address(job: i64) -> String {
     let mut found = lines.filter(|line| line.contains(&mark));
     let line = found.next().unwrap();
     line.split_whitespace().last().unwrap().to_owned()
-}
-
-/// A web server of this host's; its port.
-fn serve(address: &str) -> u16 {
-    let listener = TcpListener::bind(address).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let answer = b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhere\n";
-            // Whoever hangs up early did not want to know.
-            let _ = stream
-                .read(&mut [0; 1024])
-                .and_then(|_| stream.write_all(answer));
-        }
-    });
-    port
 }

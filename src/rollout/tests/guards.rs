@@ -146,7 +146,7 @@ fn captured(host: &str, version: &str, weight: Weight) -> Event {
     }
 }
 
-fn opened(hosts: &[&str]) -> Event {
+pub(super) fn opened(hosts: &[&str]) -> Event {
     Event::Opened {
         run: "r1".into(),
         release: release("v2"),

@@ -481,7 +481,7 @@ impl Sim {
         }
     }
 
-    fn edit_container(&self, host: &str, change: impl FnOnce(&mut SimContainer)) {
+    pub(super) fn edit_container(&self, host: &str, change: impl FnOnce(&mut SimContainer)) {
         self.edit(host, |host| {
             if let Some(container) = &mut host.container {
                 change(container);
@@ -814,7 +814,9 @@ impl Balancer for SimBalancer {
         self.0.seen.borrow_mut().clone_from(&weights);
         let strangers = self.0.strangers.borrow().clone();
         let weight = |number: u8| Weight::new(number).unwrap();
+        let unnamed = self.0.unnamed.borrow().clone();
         let hosts = self.0.originals.keys();
+        let hosts = hosts.filter(|host| !unnamed.contains(*host));
         let own = weights.into_iter().map(|(h, w)| (member(&h), weight(w)));
         let others = strangers.into_iter().map(|(server, port, w)| {
             (

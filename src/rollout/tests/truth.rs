@@ -5,10 +5,11 @@ use std::{rc::Rc, time::Duration};
 use super::{
     faults::{everywhere, lies},
     guards::{count, number},
-    kit::{Break, Manner, Sim},
+    kit::{Break, Manner, Sim, release},
     scenes::{log, refused, three},
 };
 use crate::rollout::{
+    debt::Owed,
     engine::Error,
     journal::{Event, Outcome},
 };
@@ -129,6 +130,91 @@ fn what_is_owed_is_given_back_even_where_no_run_is_open() {
     sim.edit("app-1", |host| host.manner = None);
     assert!(sim.recover().unwrap().unwrap().is_empty());
     all_weights_are_back(&sim, "recovery");
+}
+
+#[test]
+fn what_is_owed_follows_the_member_where_its_host_has_another_name_now() {
+    let sim = stuck();
+    close(&sim);
+    sim.edit("app-1", |host| host.manner = None);
+    let debt = sim.debt.borrow().clone();
+    let renamed = debt.owed().map(|owed| Owed {
+        host: "web-1".into(),
+        ..owed.clone()
+    });
+    sim.debt.replace(renamed.collect());
+    assert!(sim.recover().unwrap().unwrap().is_empty());
+    all_weights_are_back(&sim, "recovery");
+}
+
+#[test]
+fn nothing_is_owed_to_a_host_that_left_the_file_and_that_somebody_put_in() {
+    let sim = stuck();
+    close(&sim);
+    sim.unnamed.borrow_mut().insert("app-1".into());
+    sim.recover().unwrap().unwrap();
+    assert!(!sim.debt.borrow().is_empty(), "{}", log(&sim));
+    sim.weights.borrow_mut().insert("app-1".into(), 100);
+    sim.recover().unwrap().unwrap();
+    assert!(sim.debt.borrow().is_empty(), "{}", log(&sim));
+    assert!(log(&sim).contains("app-1  is owed nothing any more"));
+    assert_eq!(count(&sim, "set_weight app-1"), 1, "it is not touched");
+}
+
+#[test]
+fn a_stuck_run_ends_where_everything_runs_the_release_already() {
+    let sim = stuck();
+    sim.unnamed.borrow_mut().insert("app-1".into());
+    // By hand: neither what was rolled out nor what ran before.
+    for host in ["app-2", "app-3"] {
+        sim.edit_container(host, |it| it.reference = release("v3").reference());
+    }
+    let reports = sim.recover().unwrap().unwrap();
+    assert_eq!(reports[0].outcome, Outcome::Stuck, "{}", log(&sim));
+    let report = sim.roll_out("v3").unwrap().unwrap();
+    assert!(
+        report.summary.contains("nothing to do"),
+        "{}",
+        report.summary
+    );
+    assert!(sim.open_runs().is_empty(), "{}", log(&sim));
+}
+
+#[test]
+fn an_end_that_could_not_be_written_undoes_no_later_release() {
+    let mut unwritten = 0;
+    for at in 1.. {
+        let sim = three();
+        sim.be_brisk();
+        let cut = number(three, "switch app-1", 1);
+        sim.faults.borrow_mut().push((cut, Break::CrashAfter));
+        assert!(sim.roll_out("v2").is_none());
+        sim.revive();
+        sim.has_fired.set(false);
+        let calls = sim.calls.borrow().len();
+        sim.faults.borrow_mut().push((calls + at, Break::Refuse));
+        let report = sim.roll_out("v3").unwrap();
+        let has_fired = sim.has_fired.get();
+        sim.faults.borrow_mut().clear();
+        if report.is_ok_and(|report| report.outcome == Outcome::Done) {
+            unwritten += usize::from(log(&sim).contains("so the end is not in it"));
+            sim.recover().unwrap().unwrap();
+            assert!(sim.open_runs().is_empty(), "call {at}\n{}", log(&sim));
+            let runs: Vec<_> = ["app-1", "app-2", "app-3"]
+                .map(|host| sim.runs(host))
+                .into();
+            let v3 = Some("v3".to_owned());
+            assert!(
+                runs.iter().all(|it| *it == v3),
+                "call {at}: {runs:?}\n{}",
+                log(&sim)
+            );
+        }
+        if !has_fired {
+            break;
+        }
+    }
+    assert!(unwritten > 0, "no end was unwritten");
 }
 
 #[test]

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::{
-    kit::{member, release},
+    guards::opened,
+    kit::member,
     table::{container, weight},
 };
 use crate::config::Percent;
 use crate::rollout::{
     debt::{Change, Debt, Owed},
-    journal::{Direction, Event, Outcome, Owner, Run},
+    journal::{Direction, Event, Outcome, Run},
     plan::{Fleet, Floor, Refusal},
     port::{Health, Pool, Survey},
     verdict::{Aim, Seen, judge},
@@ -88,15 +89,6 @@ impl Last {
         } else {
             debt
         }
-    }
-}
-
-fn opened(hosts: &[&str]) -> Event {
-    Event::Opened {
-        run: "r1".into(),
-        release: release("v2"),
-        owner: Owner::default(),
-        hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
     }
 }
 

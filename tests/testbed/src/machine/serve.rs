@@ -1,9 +1,10 @@
 //! A small HTTP server for simulators, which may also cut the connection instead of answering.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::thread;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -16,6 +17,24 @@ use hyper_util::rt::TokioIo;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::background::Background;
+
+/// Answers everybody who asks at an address, for as long as the process lives; its port.
+pub fn everybody(address: &str) -> Result<u16> {
+    let listener =
+        TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
+    let port = listener.local_addr()?.port();
+    thread::spawn(move || {
+        // A client that is gone before it is taken is none.
+        for mut stream in listener.incoming().flatten() {
+            let answer = b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhere\n";
+            // Whoever hangs up early did not want to know.
+            let _ = stream
+                .read(&mut [0; 1024])
+                .and_then(|_| stream.write_all(answer));
+        }
+    });
+    Ok(port)
+}
 
 /// An answer, or none: then the connection is cut without one.
 pub type Reply = Option<Response<Full<Bytes>>>;
