@@ -200,6 +200,8 @@ impl DoomedRunner {
                     .args(kind)
                     .args(["--filter", &filter, "--format", &format])
                     .output()?;
+                // What could not be listed is not gone.
+                ensure!(list.status.success(), "docker {}: {list:?}", kind[0]);
                 let text = String::from_utf8(list.stdout)?;
                 let lines = text.lines().filter(|line| line.contains(&mark));
                 left.extend(lines.map(str::to_owned));

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::command::docker;
 use crate::installation::Installation;
@@ -15,7 +15,8 @@ pub(super) fn look(
     registry: &Registry,
 ) -> Result<Vec<(&'static str, Vec<String>)>> {
     // As its timer would, some time later.
-    installation.command(&["gc"]).output()?;
+    let collected = installation.command(&["gc"]).output()?;
+    ensure!(collected.status.success(), "gc: {collected:?}");
     let names = docker(&["images", "--format", "{{.Repository}}:{{.Tag}}"])?;
     let names: Vec<&str> = names.lines().collect();
     let chosen = |is: &dyn Fn(&str) -> bool| {
