@@ -116,6 +116,17 @@ async fn rollout(config: &Path, verb: &RolloutVerb) -> Result<i32, Failure> {
         RolloutVerb::Status { environment } => {
             admin::rollout::status(&program, config, environment).await
         }
+        RolloutVerb::History { environment, json } => {
+            admin::rollout::history(&program, config, environment, *json).await
+        }
+        RolloutVerb::Rollback {
+            environment,
+            version,
+        } => {
+            let by = typist();
+            let asked = (version.as_deref(), by.as_deref());
+            admin::rollout::roll_back(&program, config, environment, asked).await
+        }
         RolloutVerb::Recover {
             environment: Some(environment),
         } => admin::rollout::recover(&program, config, environment).await,
@@ -123,6 +134,12 @@ async fn rollout(config: &Path, verb: &RolloutVerb) -> Result<i32, Failure> {
             admin::rollout::recover_all(&program, config).await
         }
     }
+}
+
+/// The account that root's rights were given to, for the record.
+fn typist() -> Option<String> {
+    let name = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER"));
+    name.ok().filter(|name| !name.is_empty())
 }
 
 /// 0 good, 1 not as it was written.

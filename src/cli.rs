@@ -109,6 +109,24 @@ pub(crate) enum RolloutVerb {
         /// The name of its file in the folder `environments`
         environment: String,
     },
+    /// Say what was brought out, newest first: when, what, by whom, how it ended, how long it took
+    History {
+        /// The name of its file in the folder `environments`
+        environment: String,
+
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Go back to a release that was brought out before; needs neither GitLab nor the registry
+    Rollback {
+        /// The name of its file in the folder `environments`
+        environment: String,
+
+        /// A version, or the beginning of a digest, as `history` shows it; the release before the one
+        /// that runs when left out
+        version: Option<String>,
+    },
     /// Put right what an interrupted rollout left
     Recover {
         /// The name of its file in the folder `environments`; every environment's when left out, as the

@@ -38,6 +38,26 @@ pub(crate) async fn recover_all(program: &Path, config: &Path) -> Result<i32, Fa
     Ok(worst)
 }
 
+/// Goes back to a release, or to the one before that which runs; the exit code.
+pub(crate) async fn roll_back(
+    program: &Path,
+    config: &Path,
+    environment: &str,
+    asked: (Option<&str>, Option<&str>),
+) -> Result<i32, Failure> {
+    driver::roll_back(program, &load(config)?, environment, asked).await
+}
+
+/// Says what was brought out and how that ended; the exit code.
+pub(crate) async fn history(
+    program: &Path,
+    config: &Path,
+    environment: &str,
+    is_json: bool,
+) -> Result<i32, Failure> {
+    driver::history(program, &load(config)?, environment, is_json).await
+}
+
 fn load(config: &Path) -> Result<Config, Failure> {
     if !Uid::effective().is_root() {
         return Err(Failure::system("only root can become the broker's user")

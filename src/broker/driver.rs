@@ -172,6 +172,26 @@ pub(crate) async fn recover(
     tell_person(program, config, task::recover(environment, is_quiet)).await
 }
 
+/// Goes back to a release, and tells a person what happens; the exit code.
+pub(crate) async fn roll_back(
+    program: &Path,
+    config: &Config,
+    environment: &str,
+    (version, by): (Option<&str>, Option<&str>),
+) -> Result<i32, Failure> {
+    tell_person(program, config, task::rollback(environment, version, by)).await
+}
+
+/// Tells a person what was brought out; the exit code.
+pub(crate) async fn history(
+    program: &Path,
+    config: &Config,
+    environment: &str,
+    is_json: bool,
+) -> Result<i32, Failure> {
+    tell_person(program, config, task::history(environment, is_json)).await
+}
+
 /// Tells a person how the environment is; the exit code.
 pub(crate) async fn status(
     program: &Path,
@@ -188,9 +208,16 @@ async fn tell_person(
     task: serde_json::Value,
 ) -> Result<i32, Failure> {
     let account = account(config)?;
+    let cancel = Cancel::listen().map_err(failed("cannot listen to signals".into()))?;
     let (mut child, control) = spawn(command(program), config, &account, task).await?;
-    let status = child.wait().await;
-    drop(control);
+    let status = select! {
+        status = child.wait() => status,
+        () = cancel.requested() => {
+            // What was begun comes to an end in order, and its last word is waited for.
+            drop(control);
+            child.wait().await
+        }
+    };
     let status = status.map_err(failed("the broker was lost".into()))?;
     Ok(match status.code() {
         // A broker that could not begin could not look.

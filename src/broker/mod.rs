@@ -6,10 +6,12 @@
 pub(crate) mod client;
 mod clock;
 pub(crate) mod driver;
+mod history;
 mod open;
 mod output;
 mod precedence;
 mod protocol;
+mod rollback;
 mod serve;
 mod status;
 mod stream;
@@ -104,6 +106,25 @@ async fn work(task: Task, config: Config) -> Result<i32, Failure> {
             let recovered = recovery.carry_out(&config, Output::Admin, wish).await;
             Ok(recovered_code(recovered, is_quiet))
         }
+        Task::Rollback {
+            environment,
+            version,
+            by,
+        } => {
+            let rollback = rollback::Rollback {
+                environment: &environment,
+                version: version.as_deref(),
+                by,
+            };
+            Ok(rolled_back_code(rollback.carry_out(&config, wish).await))
+        }
+        Task::History {
+            environment,
+            is_json,
+        } => {
+            let is_whole = history::history(&config, &environment, is_json)?;
+            Ok(i32::from(!is_whole))
+        }
         Task::Status { environment } => {
             let is_well = status::status(&config, &environment).await?;
             Ok(i32::from(!is_well))
@@ -126,6 +147,19 @@ fn recovered_code(recovered: Result<bool, Failure>, is_quiet: bool) -> i32 {
         stream::tell_admin(&line);
     }
     code
+}
+
+/// 0 when it is done, 1 when it came to another end, 3 when it could not even begin.
+fn rolled_back_code(result: Result<(), Failure>) -> i32 {
+    let Err(failure) = result else { return 0 };
+    if failure.is_silent() {
+        return 1;
+    }
+    stream::tell_admin(&failure.to_string());
+    match failure.class() {
+        Class::Build => 1,
+        Class::System => 3,
+    }
 }
 
 /// The task's line. Nothing ever follows it: the end of the pipe is the message.

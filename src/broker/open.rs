@@ -74,7 +74,8 @@ impl serve::Rollouts for Rollouts<'_> {
         };
         let run = Runs::id(Timestamp::now(), grant.job_id());
         let output = Output::Job(lines.clone());
-        let world = world(config, environment, output, wish.clone())?;
+        let ends = (wish.clone(), Reach::Registry);
+        let world = world(config, environment, output, ends)?;
         let patience = Patience {
             wait: environment.rollout.lease_wait,
             clock: &world.clock,
@@ -90,26 +91,24 @@ impl serve::Rollouts for Rollouts<'_> {
         let runs = Runs::new(&config.state_dir, &environment.name);
         let history = runs.history()?;
         tell_damaged(&history, &world.narrator);
-        unknown(history.unknown, &environment.name)?;
-        owed(config, &environment.name)?;
+        check(config, &environment.name, &history)?;
         let ledger = Ledger::new(&config.state_dir);
         let candidate = Candidate {
             grant,
             release: &release,
         };
-        candidate.follows(history.proven.as_ref(), &ledger)?;
+        let past: Vec<_> = history.past.iter().map(|past| &past.run).collect();
+        let cause = candidate.follows(&past, &ledger)?;
         let settings = Settings::new(environment, history.versions);
         let order = Order {
             journal: runs.journal(&run),
             run,
             release,
             owner,
+            cause,
         };
         let report = engine::roll_out(&world, &settings, &order, &history.open).await;
-        // Old journals that cannot be removed are no reason to call a rollout failed.
-        if let Err(error) = runs.prune() {
-            tracing::warn!(%error, "old journals stay");
-        }
+        prune(&runs);
         told(&report?, &world.narrator)
     }
 }
@@ -146,13 +145,13 @@ impl Recovery<'_> {
         let history = runs.history()?;
         tell_damaged(&history, &output);
         if history.open.is_empty() && owed(config, name)?.is_empty() {
-            unknown(history.unknown, name)?;
+            unknown(history.unknown.as_ref(), name)?;
             return Ok(false);
         }
-        let world = world(config, &environment, output, wish)?;
+        let world = world(config, &environment, output, (wish, Reach::Hosts))?;
         let settings = Settings::new(&environment, history.versions);
         let recovered = engine::recover(&world, &settings, &history.open).await?;
-        unknown(history.unknown, name)?;
+        unknown(history.unknown.as_ref(), name)?;
         let reports = recovered.reports.into_iter();
         let stuck = reports.filter(|report| report.outcome == Outcome::Stuck);
         let stuck = stuck.map(|report| report.summary).chain(recovered.owed);
@@ -199,17 +198,43 @@ pub(super) fn owed(config: &Config, environment: &str) -> Result<Debt, Failure> 
         })
 }
 
+/// Fails where nobody may begin anything: a journal or what is owed cannot be read.
+pub(super) fn check(config: &Config, environment: &str, history: &History) -> Result<(), Failure> {
+    unknown(history.unknown.as_ref(), environment)?;
+    owed(config, environment).map(drop)
+}
+
+/// Old journals that cannot be removed are no reason to call a rollout failed.
+pub(super) fn prune(runs: &Runs) {
+    if let Err(error) = runs.prune() {
+        tracing::warn!(%error, "old journals stay");
+    }
+}
+
+/// How far a rollout may reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Hosts may pull.
+    Registry,
+    /// What the hosts have is enough.
+    Hosts,
+}
+
 /// The engine's ports for an environment. Connects to nothing yet.
 pub(super) fn world(
     config: &Config,
     environment: &Environment,
     narrator: Output,
-    cancel: watch::Receiver<Wish>,
+    (cancel, reach): (watch::Receiver<Wish>, Reach),
 ) -> Result<World<Live>, Failure> {
     let mut hosts = Vec::new();
+    let registry = config.registry.as_ref();
     for host in &environment.hosts {
-        let remote = host::Host::open(environment, host, config.registry.as_ref());
-        hosts.push((host.name.clone(), remote?));
+        let remote = match reach {
+            Reach::Registry => host::Host::open(environment, host, registry)?,
+            Reach::Hosts => host::Host::open(environment, host, None)?.without_registry(),
+        };
+        hosts.push((host.name.clone(), remote));
     }
     Ok(World {
         balancer: balancer::open(environment)?,
@@ -231,12 +256,12 @@ pub(super) fn tell_damaged(history: &History, narrator: &impl Narrator) {
 }
 
 /// A run that may be open and cannot be read: nobody knows which weights it took.
-fn unknown(error: Option<StoreError>, environment: &str) -> Result<(), Failure> {
+fn unknown(error: Option<&StoreError>, environment: &str) -> Result<(), Failure> {
     let Some(error) = error else { return Ok(()) };
     let hint = format!(
         "try: dockmaster rollout status {environment}; when every weight is right, move that file away"
     );
-    let failure = Failure::build(JobCode::Stuck, error);
+    let failure = Failure::build(JobCode::Stuck, failure::chain(error));
     Err(failure
         .during("a rollout may be open and its journal cannot be read")
         .hint(hint))
@@ -268,7 +293,7 @@ fn release(config: &Config, grant: &Grant) -> Result<Release, Failure> {
 }
 
 /// The report's last line is in the log already, but for a rollout that was stopped at once.
-fn told(report: &Report, narrator: &Output) -> Result<(), Failure> {
+pub(super) fn told(report: &Report, narrator: &Output) -> Result<(), Failure> {
     match (report.outcome, report.code()) {
         (Outcome::Done, _) => Ok(()),
         (_, Some(code)) => Err(Failure::build(code, String::new())),

@@ -5,9 +5,9 @@ use crate::{
     failure::{Failure, JobCode},
     policy::{Grant, ROLLBACK},
     rollout::{
-        journal::Run,
+        journal::{Cause, Run},
         port::Release,
-        precedence::{Age, older},
+        precedence::{Age, Bar, Older, bars, is_newer, older},
     },
     store::{Ledger, ledger::Record},
 };
@@ -19,43 +19,70 @@ pub(super) struct Candidate<'a> {
 }
 
 impl Candidate<'_> {
-    /// `newest` is the run that brought out what was proven last.
-    pub(super) fn follows(&self, newest: Option<&Run>, ledger: &Ledger) -> Result<(), Failure> {
-        let Some(newest) = newest.filter(|run| self.is_comparable(run)) else {
-            return Ok(());
-        };
+    /// `runs` are all that are kept, newest first. A step back that was asked for is a rollback.
+    pub(super) fn follows(&self, runs: &[&Run], ledger: &Ledger) -> Result<Cause, Failure> {
+        let bars = bars(runs);
+        let is_out = |bar: &Bar<'_>| bar.run.release.reference() == self.release.reference();
+        // The very release that is out is no step back.
+        if bars.first().is_none_or(is_out) {
+            return Ok(Cause::Deploy);
+        }
         let records = ledger.all(Some(self.grant.project_id()))?;
-        let release = Age {
-            pipeline: self.grant.pipeline_id(),
-            pushed: first_push(&records, self.grant.commit()),
-        };
-        let commit = records
-            .iter()
-            .find(|record| record.digest == newest.release.digest);
-        let newest_age = Age {
-            pipeline: newest.owner.pipeline,
-            pushed: commit.and_then(|record| first_push(&records, &record.commit)),
-        };
-        match older(release, newest_age) {
-            Some(why) if !self.grant.allows_rollback() => {
-                let name = &self.grant.environment().name;
-                let text = format!(
-                    "{} is older than {}, which was brought to {name} by run {}: {why}; that would be a rollback that nobody asked for",
-                    self.release.version, newest.release.version, newest.id
-                );
-                let hint = format!(
-                    "to go back on purpose, set the variable {ROLLBACK} to the tag, where environments/{name}.toml says policy.rollbacks = \"by-variable\""
-                );
-                Err(Failure::build(JobCode::Refused, text).hint(hint))
-            }
-            _ => Ok(()),
+        let mut bars = bars.iter().filter(|bar| self.is_comparable(bar.run));
+        let found = bars.find_map(|bar| Some((bar, self.is_behind(bar, &records)?)));
+        match found {
+            None => Ok(Cause::Deploy),
+            Some(_) if self.grant.allows_rollback() => Ok(Cause::Rollback { by: None }),
+            Some((bar, why)) => Err(self.refuse(bar, why)),
         }
     }
 
-    /// Pipelines are counted by one GitLab, and the very same release is no step back.
-    fn is_comparable(&self, newest: &Run) -> bool {
-        newest.owner.project == self.grant.project_id()
-            && newest.release.reference() != self.release.reference()
+    /// Why the release must not follow that one.
+    fn is_behind(&self, bar: &Bar<'_>, records: &[Record]) -> Option<Older> {
+        let release = Age {
+            pipeline: self.grant.pipeline_id(),
+            pushed: first_push(records, self.grant.commit()),
+        };
+        let mut pushes = records.iter();
+        let commit = pushes.find(|record| record.digest == bar.run.release.digest);
+        let other = Age {
+            pipeline: bar.run.owner.pipeline,
+            pushed: commit.and_then(|record| first_push(records, &record.commit)),
+        };
+        match bar.taken_back {
+            None => older(release, other),
+            Some(_) => (!is_newer(release, other)).then_some(Older::TakenBack),
+        }
+    }
+
+    fn refuse(&self, bar: &Bar<'_>, why: Older) -> Failure {
+        let name = &self.grant.environment().name;
+        let (version, other) = (&self.release.version, &bar.run.release.version);
+        let text = match bar.taken_back {
+            None => format!(
+                "{version} is older than {other}, which was brought to {name} by run {}: {why}; that would be a rollback that nobody asked for",
+                bar.run.id
+            ),
+            Some(rollback) => format!(
+                "{version} is not newer than {other}, and run {} took {name} back from {other} to {}",
+                rollback.id, rollback.release.version
+            ),
+        };
+        let hint = format!(
+            "to bring it out on purpose, set the variable {ROLLBACK} to the tag, where environments/{name}.toml says policy.rollbacks = \"by-variable\""
+        );
+        let hint = match bar.taken_back {
+            None => hint,
+            Some(_) => {
+                format!("{hint}, or on this server: dockmaster rollout rollback {name} {other}")
+            }
+        };
+        Failure::build(JobCode::Refused, text).hint(hint)
+    }
+
+    /// Pipelines are counted by one GitLab.
+    fn is_comparable(&self, run: &Run) -> bool {
+        run.owner.project == self.grant.project_id()
     }
 }
 
@@ -72,7 +99,10 @@ mod tests {
     use crate::{
         config::{DeployLane, Environment},
         policy,
-        rollout::journal::{Event, Outcome, Owner},
+        rollout::{
+            journal::{Event, Outcome, Owner},
+            port::{Container, Health},
+        },
     };
 
     fn release(version: &str) -> Release {
@@ -109,6 +139,7 @@ mod tests {
                 job: 1,
             },
             hosts: vec!["app-1".into()],
+            cause: Cause::Deploy,
         };
         let closed = Event::Closed {
             outcome: Outcome::Done,
@@ -148,7 +179,7 @@ mod tests {
                 grant: &grant,
                 release: &release,
             };
-            candidate.follows(Some(&newest), &ledger)
+            candidate.follows(&[&newest], &ledger)
         };
         // A retry of the old pipeline; then a new pipeline of the old tag.
         let failure = follows(70, 'a', "v2").unwrap_err();
@@ -159,5 +190,84 @@ mod tests {
         assert!(follows(80, 'c', "v4").is_ok());
         // The very release that runs is no step back.
         assert!(follows(70, 'b', "v3").is_ok());
+    }
+
+    /// A run of `version` that found `before` on its host.
+    fn went_back(version: &str, pipeline: i64, before: &str) -> Run {
+        let reference = release(before).reference();
+        let captured = Event::Captured {
+            host: "app-1".into(),
+            weight: None,
+            found: None,
+            member: None,
+            previous: Some(Container {
+                id: "c".into(),
+                reference: reference.clone(),
+                image: before.into(),
+                digests: vec![reference],
+                is_running: true,
+                is_paused: false,
+                health: Health::Healthy,
+                restarts: 0,
+            }),
+        };
+        let mut run = brought_out(version, pipeline);
+        run.id = format!("back to {version}");
+        run.cause = Cause::Rollback {
+            by: Some("lin".into()),
+        };
+        run.apply(&captured);
+        run
+    }
+
+    #[test]
+    fn what_somebody_went_back_from_does_not_come_back_unasked_and_what_is_newer_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::new(folder.path());
+        for (second, letter, version) in [(10, 'a', "v1"), (20, 'b', "v2"), (30, 'c', "v3")] {
+            push(&ledger, second, letter, version);
+        }
+        push(&ledger, 40, 'd', "v4");
+        let (v1, v2, v3) = (
+            brought_out("v1", 70),
+            brought_out("v2", 75),
+            brought_out("v3", 77),
+        );
+        // From v3 to v2, and from there to v1.
+        let first = went_back("v2", 75, "v3");
+        let second = went_back("v1", 70, "v2");
+        let check =
+            |runs: &[&Run], (pipeline, letter, version): (i64, char, &str), expect: &str| {
+                let (grant, release) = (grant(pipeline, letter), release(version));
+                let candidate = Candidate {
+                    grant: &grant,
+                    release: &release,
+                };
+                let followed = candidate.follows(runs, &ledger);
+                let text = followed.map_or_else(|failure| failure.to_string(), |_| "passes".into());
+                assert!(text.contains(expect), "{version} of {pipeline}: {text}");
+            };
+        let once = [&first, &v3, &v2, &v1];
+        let twice = [&second, &first, &v3, &v2, &v1];
+        for runs in [&once[..], &twice] {
+            // The pipeline of what was left is retried; its tag gets another pipeline.
+            check(runs, (77, 'c', "v3"), "v3 is not newer than v3");
+            check(
+                runs,
+                (80, 'c', "v3"),
+                "dockmaster rollout rollback production v3",
+            );
+            check(runs, (80, 'd', "v4"), "passes");
+        }
+        check(&twice, (75, 'b', "v2"), "took production back from");
+        check(&once, (75, 'b', "v2"), "passes");
+        check(&once, (70, 'a', "v1"), "older");
+        // Deployed since: what was left is older than that.
+        let v4 = brought_out("v4", 80);
+        check(&[&v4, &first, &v3], (77, 'c', "v3"), "v3 is older than v4");
+        check(&[&v4, &first, &v3], (81, 'e', "v5"), "passes");
+        // Brought out again on purpose.
+        let forth = went_back("v3", 77, "v2");
+        check(&[&forth, &first, &v3], (77, 'c', "v3"), "passes");
     }
 }

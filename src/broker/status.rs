@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use tokio::sync::watch;
 
-use super::{open, output::Output};
+use super::{
+    open::{self, Reach},
+    output::Output,
+};
 use crate::{
     config::Config,
     failure::{self, Failure},
@@ -19,14 +22,14 @@ use crate::{
 };
 
 /// What does not answer within this is told as unknown.
-const LIMIT: Duration = Duration::from_secs(8);
+pub(super) const LIMIT: Duration = Duration::from_secs(8);
 
 /// Says it line by line. `true` when nothing needs a person.
 pub(super) async fn status(config: &Config, name: &str) -> Result<bool, Failure> {
     let environment = config.environment(name)?;
     // Nobody can wish anything here.
     let (_, wish) = watch::channel(Wish::GoOn);
-    let world = open::world(config, &environment, Output::Admin, wish)?;
+    let world = open::world(config, &environment, Output::Admin, (wish, Reach::Hosts))?;
     let runs = Runs::new(&config.state_dir, name);
     let history = runs.history()?;
     let versions = &history.versions;
@@ -163,9 +166,15 @@ fn told_debt(debt: &Debt, environment: &str) -> Vec<String> {
 }
 
 fn told_run(run: &Run, environment: &str) -> Vec<String> {
+    let way = if run.cause.is_rollback() {
+        "back to "
+    } else {
+        ""
+    };
     let what = format!(
-        "the last rollout, {} by job {}",
-        run.release.version, run.owner.job
+        "the last rollout, {way}{} by {}",
+        run.release.version,
+        narrate::asker(&run.cause, run.owner)
     );
     let Some(outcome) = run.outcome else {
         let why = run.stuck.as_deref().unwrap_or("it was cut off");
@@ -299,13 +308,16 @@ mod tests {
             release: release("v2"),
             owner: crate::rollout::journal::Owner::default(),
             hosts: Vec::new(),
+            cause: crate::rollout::journal::Cause::Deploy,
         }])
         .unwrap();
         assert_eq!(told_run(&run, "production").len(), 2);
         run.outcome = Some(Outcome::Stopped);
         assert_eq!(
             told_run(&run, "production"),
-            ["the last rollout, v2 by job 0, was stopped between hosts: deploy again to go on"]
+            [
+                "the last rollout, v2 by an operator, was stopped between hosts: deploy again to go on"
+            ]
         );
     }
 }

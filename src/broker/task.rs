@@ -31,6 +31,14 @@ pub(super) enum Task {
     },
     /// Put right what an interrupted rollout left.
     Recover { environment: String, is_quiet: bool },
+    /// Bring a release out again that the hosts have.
+    Rollback {
+        environment: String,
+        version: Option<String>,
+        by: Option<String>,
+    },
+    /// Say what was brought out.
+    History { environment: String, is_json: bool },
     /// Say how the environment is.
     Status { environment: String },
 }
@@ -41,6 +49,14 @@ pub(super) fn serve(lane: &str, job: &Job, uid: u32) -> Value {
 
 pub(super) fn recover(environment: &str, is_quiet: bool) -> Value {
     json!({"recover": {"environment": environment, "is_quiet": is_quiet}})
+}
+
+pub(super) fn rollback(environment: &str, version: Option<&str>, by: Option<&str>) -> Value {
+    json!({"rollback": {"environment": environment, "version": version, "by": by}})
+}
+
+pub(super) fn history(environment: &str, is_json: bool) -> Value {
+    json!({"history": {"environment": environment, "is_json": is_json}})
 }
 
 pub(super) fn status(environment: &str) -> Value {
@@ -112,7 +128,12 @@ mod tests {
     #[test]
     fn what_is_written_can_be_read() {
         let config = PathBuf::from("/etc/dockmaster/config.toml");
-        for task in [recover("production", true), status("production")] {
+        for task in [
+            recover("production", true),
+            rollback("production", None, Some("lin")),
+            history("production", true),
+            status("production"),
+        ] {
             let written = Start {
                 uid: 1,
                 gid: 2,

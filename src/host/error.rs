@@ -4,7 +4,7 @@ use crate::{
     docker::fault::PullFault,
     failure::{Failure, JobCode},
     host::ssh::SshError,
-    rollout::port::{Fault, Retry},
+    rollout::port::{Fault, Release, Retry},
     secret::SecretError,
 };
 
@@ -35,6 +35,10 @@ pub enum RemoteError {
         "{reference} has no HEALTHCHECK, nor has its service in the compose file on {host}, so nothing could say that it is healthy; add one to the Dockerfile, or a [probe] to the environment's file"
     )]
     NoHealthCheck { host: String, reference: String },
+    #[error(
+        "{host} does not have {reference} any more, and a rollback pulls nothing; go back to a release that every host has, or pull it there with: docker pull {reference}"
+    )]
+    NotKept { host: String, reference: String },
     #[error("the registry has no image {reference}: {message}")]
     ImageMissing { reference: String, message: String },
     #[error("{host} could not pull {reference}: {why}")]
@@ -77,6 +81,7 @@ impl Fault for RemoteError {
             Self::Account(_)
             | Self::NotReady { .. }
             | Self::NoHealthCheck { .. }
+            | Self::NotKept { .. }
             | Self::ImageMissing { .. }
             | Self::Compose { .. }
             | Self::Unfinished { .. } => Retry::Never,
@@ -91,11 +96,20 @@ impl Fault for RemoteError {
             | Self::Account(_)
             | Self::Engine { .. }
             | Self::NotReady { .. }
+            | Self::NotKept { .. }
             | Self::Deaf { .. }
             | Self::Pull { .. }
             | Self::Compose { .. }
             | Self::Unfinished { .. } => None,
         }
+    }
+}
+
+/// What a host should have kept.
+pub(super) fn not_kept(host: &str, release: &Release) -> RemoteError {
+    RemoteError::NotKept {
+        host: host.to_owned(),
+        reference: release.reference(),
     }
 }
 

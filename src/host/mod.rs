@@ -52,6 +52,8 @@ pub struct Host {
     /// False where nobody sends requests to a port: a worker may listen nowhere.
     has_balancer: bool,
     account: Option<Account>,
+    /// False where a release that the host does not have is not pulled.
+    may_pull: bool,
     link: RefCell<Option<Rc<Link>>>,
     compose: OnceCell<Option<Compose>>,
     docker_root: OnceCell<String>,
@@ -85,12 +87,22 @@ impl Host {
             has_balancer: environment.balancer.kind != "none",
             probe: Http::open(environment, host)?,
             account: Account::load(registry)?,
+            may_pull: true,
             link: RefCell::default(),
             compose: OnceCell::new(),
             docker_root: OnceCell::new(),
             surveyed: RefCell::default(),
             events: RefCell::default(),
         })
+    }
+
+    /// A host that makes do with the images that it has.
+    #[must_use]
+    pub fn without_registry(self) -> Self {
+        Self {
+            may_pull: false,
+            ..self
+        }
     }
 
     /// Asks the script on the host; `what` is for messages.
@@ -161,6 +173,9 @@ impl port::Remote for Host {
         self.check_project().await?;
         self.check_sight().await?;
         if !self.has(release).await? {
+            if !self.may_pull {
+                return Err(error::not_kept(&self.name, release));
+            }
             self.fetch(release, say).await?;
         }
         if !self.has(release).await? {

@@ -12,7 +12,7 @@ use super::{
     ending::Ending,
     error::StepError,
     health::is_serving,
-    journal::{Direction, Event, Mark, Outcome, Owner, Run},
+    journal::{Cause, Direction, Event, Mark, Outcome, Owner, Run},
     narrate,
     owing::Owing,
     plan::{self, Fleet, Planned, Refusal, Wanted},
@@ -92,6 +92,7 @@ pub(crate) struct Order<J> {
     pub run: String,
     pub release: Release,
     pub owner: Owner,
+    pub cause: Cause,
     pub journal: J,
 }
 
@@ -145,8 +146,9 @@ async fn recover_all<P: Ports>(
             continue;
         }
         let title = format!(
-            "run {} of job {} was cut off: putting things right first",
-            run.id, run.owner.job
+            "run {} of {} was cut off: putting things right first",
+            run.id,
+            narrate::asker(&run.cause, run.owner)
         );
         let mut work = Work {
             world,
@@ -306,8 +308,13 @@ pub(crate) async fn roll_out<P: Ports>(
 ) -> Result<Report, Error> {
     let began = world.now();
     let (version, hosts) = (&order.release.version, world.hosts.len());
+    let way = if order.cause.is_rollback() {
+        "back to "
+    } else {
+        ""
+    };
     let title = format!(
-        "{}: {version} on {}, looking at them first",
+        "{}: {way}{version} on {}, looking at them first",
         settings.environment,
         narrate::count(hosts, "host")
     );
@@ -380,7 +387,7 @@ async fn prepare<'a, P: Ports>(
         )));
     }
     tell(world, settings, order, &hosts);
-    pull(world, &order.release, &hosts).await?;
+    pull(world, order, &hosts).await?;
     // Pulling may have taken minutes: what is captured must be what is there now.
     let hosts = plan().await?;
     let work = open(owing, settings, order, &hosts).await?;
@@ -480,11 +487,16 @@ fn tell<P: Ports>(
 /// Pulls on every host that needs it.
 async fn pull<P: Ports>(
     world: &World<P>,
-    release: &Release,
+    order: &Order<P::Journal>,
     hosts: &[Planned],
 ) -> Result<(), Error> {
     let section = "rollout_pull";
-    let title = format!("pull {} on every host", release.version);
+    let release = &order.release;
+    let title = if order.cause.is_rollback() {
+        format!("look for {} on every host", release.version)
+    } else {
+        format!("pull {} on every host", release.version)
+    };
     world.narrator.open_section(section, &title);
     let pulls = hosts.iter().filter(|planned| !planned.is_current);
     let pulls = join_all(pulls.map(|planned| pull_on(world, release, &planned.host)));
@@ -537,6 +549,7 @@ async fn open<'a, P: Ports>(
         release: order.release.clone(),
         owner: order.owner,
         hosts: hosts.iter().map(|planned| planned.host.clone()).collect(),
+        cause: order.cause.clone(),
     };
     let captured = hosts.iter().map(|planned| Event::Captured {
         host: planned.host.clone(),

@@ -16,6 +16,30 @@ pub struct Owner {
     pub job: i64,
 }
 
+/// Why a release is brought out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// A job deploys it.
+    #[default]
+    Deploy,
+    /// Somebody asked to go back to it.
+    Rollback {
+        /// The account, where it is known.
+        by: Option<String>,
+    },
+}
+
+impl Cause {
+    fn is_deploy(&self) -> bool {
+        *self == Self::Deploy
+    }
+
+    pub fn is_rollback(&self) -> bool {
+        !self.is_deploy()
+    }
+}
+
 /// An action on one host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -60,6 +84,9 @@ pub enum Event {
         release: Release,
         owner: Owner,
         hosts: Vec<HostName>,
+        /// Earlier versions knew no other.
+        #[serde(default, skip_serializing_if = "Cause::is_deploy")]
+        cause: Cause,
     },
     /// What a host was like before anything was changed.
     Captured {
@@ -132,6 +159,7 @@ pub struct Run {
     pub id: String,
     pub release: Release,
     pub owner: Owner,
+    pub cause: Cause,
     /// In the order in which they are changed.
     pub hosts: Vec<HostName>,
     pub captured: BTreeMap<HostName, Captured>,
@@ -156,12 +184,14 @@ impl Run {
                         release,
                         owner,
                         hosts,
+                        cause,
                     },
                 ) => {
                     run = Some(Self {
                         id: id.clone(),
                         release: release.clone(),
                         owner: *owner,
+                        cause: cause.clone(),
                         hosts: hosts.clone(),
                         captured: BTreeMap::new(),
                         undoing: None,

@@ -7,6 +7,7 @@ pub(crate) mod engine;
 mod error;
 pub(crate) mod health;
 pub(crate) mod journal;
+pub(crate) mod lineage;
 pub(crate) mod narrate;
 mod owing;
 pub(crate) mod plan;

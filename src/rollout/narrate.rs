@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use super::state::{Container, Release};
+use super::{
+    journal::{Cause, Outcome, Owner, Run},
+    state::{Container, Release},
+};
 use crate::paint;
 
 /// `3.4 s`, `2 min 5 s`.
@@ -19,6 +22,60 @@ pub(crate) fn duration(duration: Duration) -> String {
 pub(crate) fn count(number: usize, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{plural}")
+}
+
+/// Who wanted a run.
+pub(crate) fn asker(cause: &Cause, owner: Owner) -> String {
+    match (cause, owner.job) {
+        (Cause::Rollback { by: Some(name) }, _) => name.clone(),
+        (_, 0) => "an operator".into(),
+        (_, job) => format!("job {job}"),
+    }
+}
+
+/// How a run ended, in a word or two.
+pub(crate) fn ended(run: &Run) -> &'static str {
+    match run.outcome {
+        None if run.stuck.is_some() => "stuck, open",
+        None => "open",
+        Some(Outcome::Done) => "done",
+        Some(Outcome::Undone) if !run.is_begun() => "never begun",
+        Some(Outcome::Undone) => "undone",
+        Some(Outcome::Stopped) => "stopped",
+        Some(Outcome::Stuck) => "taken over",
+    }
+}
+
+/// Rows as lines, their cells in columns.
+pub(crate) fn columns(rows: &[Vec<String>]) -> Vec<String> {
+    let count = rows.iter().map(Vec::len).max().unwrap_or_default();
+    let width = |at: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(at));
+        cells
+            .map(|cell| self::width(cell))
+            .max()
+            .unwrap_or_default()
+    };
+    let widths: Vec<_> = (0..count).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths);
+        let cells: Vec<_> = cells
+            .map(|(cell, wide)| format!("{cell}{}", " ".repeat(wide - self::width(cell))))
+            .collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
+/// How many columns a text takes in a terminal: Chinese signs take two.
+fn width(text: &str) -> usize {
+    let is_wide = |sign: char| {
+        matches!(sign, '\u{1100}'..='\u{115f}' | '\u{2e80}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}'
+            | '\u{f900}'..='\u{faff}' | '\u{fe30}'..='\u{fe6f}' | '\u{ff00}'..='\u{ff60}' | '\u{ffe0}'..='\u{ffe6}')
+    };
+    text.chars()
+        .map(|sign| 1 + usize::from(is_wide(sign)))
+        .sum()
 }
 
 /// The line that opens a foldable section of a GitLab job log, with its title.
@@ -58,6 +115,13 @@ mod tests {
     fn durations_read_as_people_say_them() {
         assert_eq!(duration(Duration::from_millis(3_420)), "3.4 s");
         assert_eq!(duration(Duration::from_secs(125)), "2 min 5 s");
+    }
+
+    #[test]
+    fn cells_stand_in_columns_whatever_they_are_written_in() {
+        let row = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
+        let rows = [row(["host", "release", "x"]), row(["应用-1", "v1", ""])];
+        assert_eq!(columns(&rows), ["host    release  x", "应用-1  v1"]);
     }
 
     #[test]

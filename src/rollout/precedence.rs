@@ -1,7 +1,9 @@
 //! Which release may follow which: an older one is refused, because it would be a rollback that
-//! nobody asked for, as when an old pipeline is retried. Pure.
+//! nobody asked for, as when an old pipeline is retried; so is one that somebody went back from. Pure.
 
 use jiff::Timestamp;
+
+use super::{journal::Run, port::Release};
 
 /// How old a release is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub(crate) enum Older {
         pushed: Timestamp,
         newest: Timestamp,
     },
+    #[error("somebody went back from there")]
+    TakenBack,
 }
 
 /// Compares a release with the newest one that was proven.
@@ -35,6 +39,61 @@ pub(crate) fn older(release: Age, newest: Age) -> Option<Older> {
     }
     let (pushed, newest) = (release.pushed?, newest.pushed?);
     (pushed < newest).then_some(Older::Commit { pushed, newest })
+}
+
+/// True where a release is of a later pipeline and commit than one that somebody went back from.
+pub(crate) fn is_newer(release: Age, taken_back: Age) -> bool {
+    let is_newer_commit = match (release.pushed, taken_back.pushed) {
+        (Some(pushed), Some(other)) => pushed > other,
+        _ => true,
+    };
+    release.pipeline > taken_back.pipeline && is_newer_commit
+}
+
+/// What a release is held against.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bar<'a> {
+    /// The run that brought it out.
+    pub run: &'a Run,
+    /// The rollback that went back from it; `None` for what is out.
+    pub taken_back: Option<&'a Run>,
+}
+
+/// What is out, and all that somebody went back from since something was deployed last. `runs` are
+/// newest first.
+pub(crate) fn bars<'a>(runs: &[&'a Run]) -> Vec<Bar<'a>> {
+    let mut bars: Vec<Bar<'a>> = Vec::new();
+    for proven in runs.iter().filter(|run| run.is_proven()) {
+        let is_there = |bars: &[Bar<'_>], release: &Release| {
+            let mut there = bars.iter();
+            there.any(|bar| bar.run.release.reference() == release.reference())
+        };
+        if !is_there(&bars, &proven.release) {
+            bars.push(Bar {
+                run: proven,
+                taken_back: None,
+            });
+        }
+        if !proven.cause.is_rollback() {
+            break;
+        }
+        for run in runs {
+            if has_replaced(proven, &run.release) && !is_there(&bars, &run.release) {
+                bars.push(Bar {
+                    run,
+                    taken_back: Some(proven),
+                });
+            }
+        }
+    }
+    bars
+}
+
+/// True when a run found that release on a host.
+fn has_replaced(run: &Run, release: &Release) -> bool {
+    let captured = run.captured.values();
+    let mut previous = captured.filter_map(|captured| captured.previous.as_ref());
+    *release != run.release && previous.any(|container| container.runs(release))
 }
 
 #[cfg(test)]
@@ -63,6 +122,14 @@ mod tests {
     }
 
     #[test]
+    fn what_somebody_went_back_from_is_followed_by_what_is_newer_alone() {
+        assert!(is_newer(age(78, 20), age(77, 10)));
+        assert!(!is_newer(age(77, 10), age(77, 10)));
+        assert!(!is_newer(age(78, 10), age(77, 10)));
+        assert!(!is_newer(age(76, 20), age(77, 10)));
+    }
+
+    #[test]
     fn what_nobody_knows_of_a_commit_is_no_reason() {
         let unknown = |pipeline| Age {
             pipeline,
@@ -70,5 +137,6 @@ mod tests {
         };
         assert_eq!(older(unknown(78), age(77, 10)), None);
         assert_eq!(older(age(78, 10), unknown(77)), None);
+        assert!(is_newer(age(78, 10), unknown(77)));
     }
 }

@@ -32,6 +32,34 @@ pub struct Runs {
     folder: PathBuf,
 }
 
+/// One run that is kept.
+#[derive(Debug, Clone)]
+pub struct Past {
+    pub run: Run,
+    pub began: Timestamp,
+    /// When its last event was written: the end of one that has ended.
+    pub last: Timestamp,
+    /// How it ended in words, or why a person is needed; empty where it was cut off.
+    pub summary: String,
+}
+
+impl Past {
+    fn new(run: Run, records: &[Record]) -> Self {
+        let at = |record: Option<&Record>| record.map_or(Timestamp::UNIX_EPOCH, |it| it.at);
+        let told = records.iter().rev().find_map(|record| match &record.event {
+            Event::Closed { summary, .. } => Some(summary.clone()),
+            Event::Stuck { why } => Some(why.clone()),
+            _ => None,
+        });
+        Self {
+            run,
+            began: at(records.first()),
+            last: at(records.last()),
+            summary: told.unwrap_or_default(),
+        }
+    }
+}
+
 /// What the journals of an environment say. One that cannot be read hides no other.
 #[derive(Default)]
 pub struct History {
@@ -39,8 +67,8 @@ pub struct History {
     pub open: Vec<Earlier<RunFile>>,
     /// The run to speak of: one that is open before one that has ended, then the newest.
     pub newest: Option<Run>,
-    /// The newest run that brought its release to a host for good.
-    pub proven: Option<Run>,
+    /// Every run that is kept and can be read, newest first.
+    pub past: Vec<Past>,
     /// The releases of all runs that are kept, newest first, so that a digest has a name.
     pub versions: Vec<Release>,
     /// The journals of runs that have ended, or that a later run found ended.
@@ -79,9 +107,9 @@ impl Runs {
     pub fn history(&self) -> Result<History, StoreError> {
         let mut history = History::default();
         for journal in self.files()? {
-            match journal.run() {
+            match journal.past() {
                 Ok(None) => {}
-                Ok(Some(run)) => history.add(run, journal),
+                Ok(Some(past)) => history.add(past, journal),
                 // A run begins only when those before it have ended or are taken over.
                 Err(error) if history.newest.is_some() || journal.has_ended() => {
                     history.damaged.push(error);
@@ -136,14 +164,13 @@ impl Runs {
 }
 
 impl History {
-    fn add(&mut self, run: Run, journal: RunFile) {
+    fn add(&mut self, past: Past, journal: RunFile) {
+        let run = past.run.clone();
+        self.past.push(past);
         if !self.versions.contains(&run.release) {
             self.versions.push(run.release.clone());
         }
         self.newest.get_or_insert_with(|| run.clone());
-        if run.is_proven() {
-            self.proven.get_or_insert_with(|| run.clone());
-        }
         if run.is_open() {
             self.open.push(Earlier { run, journal });
         }
@@ -160,24 +187,18 @@ impl RunFile {
         Self(Lines { path, mode })
     }
 
-    /// All whole events.
-    fn read(&self) -> Result<Vec<Event>, StoreError> {
-        let records: Vec<Record> = self.0.read()?;
-        Ok(records.into_iter().map(|record| record.event).collect())
-    }
-
     /// `None` when nothing was written.
-    fn run(&self) -> Result<Option<Run>, StoreError> {
-        let events = self.read()?;
-        let run = Run::fold(&events);
-        if run.is_none() && !events.is_empty() {
+    fn past(&self) -> Result<Option<Past>, StoreError> {
+        let records: Vec<Record> = self.0.read()?;
+        let run = Run::fold(records.iter().map(|record| &record.event));
+        if run.is_none() && !records.is_empty() {
             return Err(StoreError::Damaged {
                 path: self.0.path.clone(),
                 line: 1,
                 source: serde_json::Error::custom("it does not begin with `opened`"),
             });
         }
-        Ok(run)
+        Ok(run.map(|run| Past::new(run, &records)))
     }
 
     /// When it was opened. One that cannot be read counts as the newest, for it may be.
@@ -221,7 +242,7 @@ impl Journal for RunFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rollout::journal::{Direction, Outcome, Owner, Step};
+    use crate::rollout::journal::{Cause, Direction, Outcome, Owner, Step};
 
     fn opened(run: &str) -> Event {
         Event::Opened {
@@ -233,6 +254,7 @@ mod tests {
             },
             owner: Owner::default(),
             hosts: vec!["app-1".into()],
+            cause: Cause::Deploy,
         }
     }
 
@@ -270,6 +292,11 @@ mod tests {
                 .unwrap();
         }
         journal
+    }
+
+    fn proven(history: &History) -> Option<&Run> {
+        let mut runs = history.past.iter().map(|past| &past.run);
+        runs.find(|run| run.is_proven())
     }
 
     fn ids(history: &History) -> Vec<&str> {
@@ -358,8 +385,11 @@ mod tests {
             ["20261122T230000000Z-1004", "20261122T220000000Z-1003"]
         );
         assert!(history.damaged.is_empty() && history.unknown.is_none());
-        assert_eq!(history.newest.unwrap().id, "20261122T230000000Z-1004");
-        assert_eq!(history.proven.unwrap().outcome, Some(Outcome::Done));
+        assert_eq!(
+            history.newest.as_ref().unwrap().id,
+            "20261122T230000000Z-1004"
+        );
+        assert_eq!(proven(&history).unwrap().outcome, Some(Outcome::Done));
         let captured = &history.open[0].run.captured["app-1"];
         assert_eq!(
             captured.weight.map(crate::rollout::port::Weight::value),
@@ -408,7 +438,7 @@ mod tests {
                 .unwrap();
         }
         assert_eq!(runs.history().unwrap().newest.unwrap().id, "2");
-        assert_eq!(runs.history().unwrap().proven.unwrap().id, "2");
+        assert_eq!(proven(&runs.history().unwrap()).unwrap().id, "2");
         // One that is open is the one to speak of, whichever is newer.
         runs.journal("0").0.append(&at(5, "0")).unwrap();
         assert_eq!(runs.history().unwrap().newest.unwrap().id, "0");
@@ -430,8 +460,8 @@ mod tests {
         };
         write(&runs, "2", &[opened("2"), captured(), admitted, stopped]);
         let history = runs.history().unwrap();
-        assert_eq!(history.newest.unwrap().id, "2");
-        assert_eq!(history.proven.unwrap().id, "1");
+        assert_eq!(history.newest.as_ref().unwrap().id, "2");
+        assert_eq!(proven(&history).unwrap().id, "1");
     }
 
     #[test]

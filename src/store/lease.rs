@@ -56,6 +56,9 @@ impl Holder {
 impl std::fmt::Display for Holder {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Owner { pipeline, job, .. } = self.owner;
+        if job == 0 {
+            return write!(out, "an operator (run {}, pid {})", self.run, self.pid);
+        }
         write!(
             out,
             "job {job} of pipeline {pipeline} (run {}, pid {})",

@@ -19,7 +19,7 @@ pub use debt::DebtFile;
 pub use flaw::Flaw;
 pub use host_secret::host_secret;
 pub(crate) use in_use::InUse;
-pub use journal::{History, RunFile, Runs};
+pub use journal::{History, Past, RunFile, Runs};
 pub use lease::{Holder, Lease, LeaseError, Patience};
 pub use ledger::Ledger;
 pub use lines::{Lines, StoreError};

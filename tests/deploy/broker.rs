@@ -27,6 +27,7 @@ testbed::tests![(); [Root];
     a_broker_is_never_root,
     cleanup_does_not_pass_over_an_environment_that_cannot_be_read,
     an_admin_is_told_that_there_is_nothing_to_recover,
+    what_was_brought_out_is_told_and_what_nobody_knows_is_not_gone_back_to,
     every_environment_is_recovered_in_silence_where_all_is_well,
     what_is_stuck_rests_before_it_is_tried_again_unasked,
     a_missing_account_is_told_once_with_the_command_that_makes_it,
@@ -184,6 +185,62 @@ fn an_admin_is_told_that_there_is_nothing_to_recover(_: &()) {
     let text = String::from_utf8_lossy(&recovered.stdout).into_owned();
     assert_eq!(recovered.status.code(), Some(0), "{text}");
     assert!(text.contains("nothing to recover"), "{text}");
+}
+
+fn what_was_brought_out_is_told_and_what_nobody_knows_is_not_gone_back_to(_: &()) {
+    let lane = Lane::install();
+    let typed = |words: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_dockmaster"))
+            .arg("--config")
+            .arg(lane.config())
+            .arg("rollout")
+            .args(words)
+            .output()
+            .unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&text).into_owned(),
+        )
+    };
+    let nothing = "nothing was brought to production yet\n".to_owned();
+    assert_eq!(typed(&["history", "production"]), (Some(0), nothing));
+    assert_eq!(
+        typed(&["history", "production", "--json"]),
+        (Some(0), String::new())
+    );
+    let environment = lane.path("state/environments/production");
+    fs::create_dir_all(environment.join("runs")).unwrap();
+    let broker = User::from_name(BROKER).unwrap().unwrap().uid.as_raw();
+    let write = |version: &str, end: &str| {
+        let journal = environment.join(format!("runs/20260101T000000000Z-{version}.jsonl"));
+        let opened = format!(
+            r#"{{"at":"2026-01-01T00:00:00Z","event":"opened","run":"r-{version}","release":{{"image":"h/a","digest":"sha256:{version}","version":"{version}"}},"owner":{{"project":42,"pipeline":1,"job":7}},"hosts":[]}}"#
+        );
+        let closed = format!(
+            r#"{{"at":"2026-01-01T00:01:05Z","event":"closed","outcome":"{end}","summary":"s"}}"#
+        );
+        fs::write(&journal, format!("{opened}\n{closed}\n")).unwrap();
+        for path in [&journal, &environment.join("runs"), &environment] {
+            chown(path, Some(broker), None).unwrap();
+        }
+    };
+    write("v2", "stopped");
+    let (code, text) = typed(&["rollback", "production", "v2"]);
+    assert_eq!(code, Some(3), "{text}");
+    assert!(
+        text.contains("v2 was never brought out everywhere (run r-v2: stopped half-way)"),
+        "{text}"
+    );
+    let (_, text) = typed(&["rollback", "production", "v9"]);
+    assert!(
+        text.contains("`v9` was never brought out; there are: none"),
+        "{text}"
+    );
+    write("v1", "done");
+    let (code, text) = typed(&["history", "production"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("v1  v1  job 7 of pipeline 1  done"), "{text}");
 }
 
 fn every_environment_is_recovered_in_silence_where_all_is_well(_: &()) {

@@ -15,6 +15,7 @@ testbed::tests![
     without_an_account_the_registry_refuses,
     a_release_is_pulled_by_digest_and_no_credential_stays,
     a_missing_image_is_the_author_s_fault,
+    a_host_that_makes_do_with_its_images_pulls_nothing,
     what_was_pulled_and_what_runs_survive_cleaning_up,
     a_full_disk_is_named,
 ];
@@ -57,6 +58,19 @@ fn a_missing_image_is_the_author_s_fault(fixture: &Fixture) {
     assert!(matches!(error, RemoteError::ImageMissing { .. }), "{error}");
     assert_says(&error, &["the registry has no image", &release.digest]);
     assert_eq!(Failure::from(error).class(), Class::Build);
+}
+
+fn a_host_that_makes_do_with_its_images_pulls_nothing(fixture: &Fixture) {
+    let offline = || fixture.remote("app-2").without_registry();
+    run(fixture.remote("app-2").pull(&fixture.new, &|_| ())).unwrap();
+    run(offline().pull(&fixture.new, &|_| ())).unwrap();
+    let other = fixture.release("v1.0.9");
+    let error = run(offline().pull(&other, &|_| ())).unwrap_err();
+    assert!(matches!(error, RemoteError::NotKept { .. }), "{error}");
+    assert_says(&error, &["app-2 does not have", &other.digest]);
+    assert_eq!(error.retry(), Retry::Never);
+    // It was there to be had.
+    run(fixture.remote("app-2").pull(&other, &|_| ())).unwrap();
 }
 
 fn what_was_pulled_and_what_runs_survive_cleaning_up(fixture: &Fixture) {

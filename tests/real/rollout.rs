@@ -18,6 +18,7 @@ testbed::tests![
     a_release_that_never_gets_healthy_is_undone,
     a_cancelled_rollout_leaves_every_weight_right,
     a_rollout_whose_processes_are_all_killed_is_put_right,
+    a_release_is_gone_back_from_without_a_registry_and_does_not_come_back_unasked,
     a_changed_host_key_is_named_before_anything_is_touched,
     a_refused_signature_is_named_before_anything_is_touched,
     a_full_disk_is_named_before_anything_is_touched,
@@ -159,6 +160,63 @@ fn a_rollout_whose_processes_are_all_killed_is_put_right(fixture: &Fixture) {
     assert_eq!(totals.failed, 0, "{totals:?}");
     weights_are_as_before(&company);
     assert_eq!(company.installation.left_running(), Vec::<String>::new());
+}
+
+/// What an admin's call printed; it must end with `code`.
+#[track_caller]
+fn typed(company: &Company, code: i32, words: &[&str]) -> String {
+    let output = company.installation.command(words).output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{text}");
+    text
+}
+
+fn a_release_is_gone_back_from_without_a_registry_and_does_not_come_back_unasked(
+    fixture: &Fixture,
+) {
+    let (company, _fleet) = fixture.fleet();
+    let good = ship(&company, "v2.7.0");
+    ship(&company, "v2.7.1");
+    let infrastructure = &company.infrastructure;
+    infrastructure.registry.take_down().unwrap();
+    let client = company.client();
+    let told = typed(&company, 0, &["rollout", "rollback", "production"]);
+    let totals = client.stop();
+    let registry = &infrastructure.registry;
+    registry.bring_up(&infrastructure.machine).unwrap();
+    assert_eq!(totals.failed, 0, "{totals:?}\n{told}");
+    assert!(
+        told.contains("production: back to v2.7.0 on 3 hosts"),
+        "{told}"
+    );
+    assert_eq!(company.running_digest().unwrap(), good);
+    weights_are_as_before(&company);
+    let past = typed(&company, 0, &["rollout", "history", "production"]);
+    let line = past.lines().next().unwrap();
+    assert!(
+        line.contains("back to v2.7.0") && line.contains("done"),
+        "{past}"
+    );
+    let json = typed(&company, 0, &["rollout", "history", "production", "--json"]);
+    let newest: serde_json::Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
+    assert_eq!(newest["digest"], good);
+    assert_eq!(newest["is-rollback"], true);
+    let again = typed(
+        &company,
+        0,
+        &["rollout", "rollback", "production", "v2.7.0"],
+    );
+    assert!(again.contains("nothing to do"), "{again}");
+    let refused = company.run("v2.7.1", deploy_job()).unwrap();
+    says(
+        &refused,
+        &["v2.7.1 is not newer than v2.7.1", "exit status 110"],
+    );
+    assert_eq!(company.running_digest().unwrap(), good);
+    let newer = ship(&company, "v2.7.2");
+    assert_eq!(company.running_digest().unwrap(), newer);
+    weights_are_as_before(&company);
 }
 
 fn a_changed_host_key_is_named_before_anything_is_touched(fixture: &Fixture) {

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::rollout::{
     debt::Debt,
-    journal::{Direction, Event, Outcome, Owner, Run, Step},
+    journal::{Cause, Direction, Event, Outcome, Owner, Run, Step},
     plan::Fleet,
     port::{Container, Health, Pool, Survey, Weight},
     resume::{Action, decide},
@@ -152,6 +152,7 @@ pub(super) fn opened(hosts: &[&str]) -> Event {
         release: release("v2"),
         owner: Owner::default(),
         hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
+        cause: Cause::Deploy,
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
     rollout::{
         debt::Debt,
         engine::{self, Earlier, Error, Order},
-        journal::{Event, Outcome, Owner, Run, Step},
+        journal::{Cause, Event, Outcome, Owner, Run, Step},
         port::{
             Balancer, Cancel, Clock, Container, Debts, Fault, Health, HostName, Journal, Member,
             Narrator, Pool, Ports, Release, Remote, Retry, Survey, Weight, Wish,
@@ -166,6 +166,7 @@ pub(super) struct Sim {
     pub(super) rollout: RefCell<Rollout>,
     pub(super) has_balancer: Cell<bool>,
     pub(super) has_probe: Cell<bool>,
+    pub(super) cause: RefCell<Cause>,
     pub(super) has_fired: Cell<bool>,
     pub(super) violations: RefCell<Vec<String>>,
     pub(super) originals: BTreeMap<HostName, u8>,
@@ -226,6 +227,7 @@ impl Sim {
             rollout: RefCell::default(),
             has_balancer: Cell::new(true),
             has_probe: Cell::new(false),
+            cause: RefCell::default(),
             has_fired: Cell::default(),
             violations: RefCell::default(),
             originals,
@@ -630,6 +632,7 @@ impl Sim {
                 pipeline: 77,
                 job: 1001,
             },
+            cause: self.cause.borrow().clone(),
             journal: SimJournal(self.clone(), run),
         };
         let world = self.world();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::kit::{member, release};
 use crate::rollout::{
     debt::{Debt, Owed},
-    journal::{Direction, Event, Owner, Run, Step},
+    journal::{Cause, Direction, Event, Owner, Run, Step},
     plan::Fleet,
     port::{Container, Health, Pool, Survey, Weight},
     resume::{Action, decide},
@@ -44,6 +44,7 @@ fn check_owed(is_owed: bool, marks: &[&str], seen: (u8, Option<Container>), expe
             release: release("v2"),
             owner: Owner::default(),
             hosts: vec![host()],
+            cause: Cause::Deploy,
         },
         Event::Captured {
             host: host(),

@@ -1,0 +1,110 @@
+//! `dockmaster rollout rollback`: brings a release out again that the hosts still have. Needs neither
+//! GitLab nor the registry, and is a rollout of its own in all other ways.
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::{
+    open::{self, Reach},
+    output::Output,
+    serve,
+    status::LIMIT,
+};
+use crate::{
+    config::Config,
+    failure::Failure,
+    rollout::{
+        engine::{self, Order},
+        journal::{Cause, Owner, Run},
+        lineage::Lineage,
+        port::Wish,
+        world::{Glance, Settings},
+    },
+    store::{History, Holder, Patience, Runs},
+};
+
+/// What somebody wants to go back to.
+pub(super) struct Rollback<'a> {
+    pub(super) environment: &'a str,
+    /// The release before the one that runs, when absent.
+    pub(super) version: Option<&'a str>,
+    /// Who typed it.
+    pub(super) by: Option<String>,
+}
+
+impl Rollback<'_> {
+    pub(super) async fn carry_out(
+        &self,
+        config: &Config,
+        wish: watch::Receiver<Wish>,
+    ) -> Result<(), Failure> {
+        let name = self.environment;
+        let environment = config.environment(name)?;
+        let world = open::world(
+            config,
+            &environment,
+            Output::Admin,
+            (wish.clone(), Reach::Hosts),
+        )?;
+        let patience = Patience {
+            wait: environment.rollout.lease_wait,
+            clock: &world.clock,
+            narrator: &world.narrator,
+        };
+        let id = Runs::id(Timestamp::now(), 0);
+        let holder = Holder::new(Owner::default(), &id);
+        let _lease = tokio::select! {
+            lease = patience.take(&config.state_dir, name, &holder) => lease?,
+            () = serve::stopped(wish) => {
+                return Err(Failure::system("stopped before anything was touched"));
+            }
+        };
+        let runs = Runs::new(&config.state_dir, name);
+        let history = runs.history()?;
+        open::tell_damaged(&history, &world.narrator);
+        open::check(config, name, &history)?;
+        let glance = match self.version {
+            Some(_) => None,
+            None => Some(world.glance(LIMIT).await),
+        };
+        let target = self.target(&history, glance.as_ref())?;
+        let order = Order {
+            journal: runs.journal(&id),
+            run: id,
+            release: target.release.clone(),
+            // Its age stays that of the pipeline that brought it out first.
+            owner: Owner {
+                job: 0,
+                ..target.owner
+            },
+            cause: Cause::Rollback {
+                by: self.by.clone(),
+            },
+        };
+        let settings = Settings::new(&environment, history.versions);
+        let report = engine::roll_out(&world, &settings, &order, &history.open).await;
+        open::prune(&runs);
+        open::told(&report?, &world.narrator)
+    }
+
+    /// The run that brought out what is wanted.
+    fn target(&self, history: &History, glance: Option<&Glance>) -> Result<Run, Failure> {
+        let lineage = Lineage::new(history.past.iter().map(|past| &past.run).collect());
+        let found = if let Some(version) = self.version {
+            lineage.named(version)
+        } else {
+            let surveys = glance.iter().flat_map(|glance| &glance.surveys);
+            let seen = surveys.filter_map(|(_, seen)| seen.as_ref().ok());
+            let seen: Vec<_> = seen.map(|survey| survey.container.as_ref()).collect();
+            if seen.is_empty() {
+                let text = "no host answers, so nobody knows what to go back from";
+                return Err(Failure::system(text));
+            }
+            lineage.before(&seen)
+        };
+        let hint = format!("try: dockmaster rollout history {}", self.environment);
+        Ok(found
+            .map_err(|lost| Failure::system(lost).hint(hint))?
+            .clone())
+    }
+}
