@@ -4,11 +4,11 @@
 mod aliyun;
 mod error;
 
-use std::pin::Pin;
+use std::{collections::BTreeMap, pin::Pin};
 
 use crate::{
     config::Environment,
-    rollout::port::{self, Member, Pool, Weight},
+    rollout::port::{self, Health, Member, Pool, Weight},
 };
 pub use error::BalancerError;
 
@@ -47,8 +47,13 @@ impl port::Balancer for Balancer {
     async fn set_weight(&self, member: &Member, weight: Weight) -> Result<(), BalancerError> {
         self.0.set_weight(member, weight).await
     }
+
+    async fn health(&self, members: &[Member]) -> Result<Checked, BalancerError> {
+        self.0.health(members).await
+    }
 }
 
+type Checked = BTreeMap<Member, Health>;
 type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, BalancerError>> + 'a>>;
 
 /// The port with boxed futures: a trait with async functions cannot be a trait object.
@@ -56,6 +61,8 @@ trait Adapter {
     fn pool(&self) -> Answer<'_, Pool>;
 
     fn set_weight<'a>(&'a self, member: &'a Member, weight: Weight) -> Answer<'a, ()>;
+
+    fn health<'a>(&'a self, members: &'a [Member]) -> Answer<'a, Checked>;
 }
 
 impl<B: port::Balancer<Error = BalancerError>> Adapter for B {
@@ -65,6 +72,10 @@ impl<B: port::Balancer<Error = BalancerError>> Adapter for B {
 
     fn set_weight<'a>(&'a self, member: &'a Member, weight: Weight) -> Answer<'a, ()> {
         Box::pin(port::Balancer::set_weight(self, member, weight))
+    }
+
+    fn health<'a>(&'a self, members: &'a [Member]) -> Answer<'a, Checked> {
+        Box::pin(port::Balancer::health(self, members))
     }
 }
 

@@ -285,6 +285,7 @@ mod tests {
         let pool = Pool {
             own: weights.map(|(h, _)| (h.to_owned(), member(h))).into(),
             weights: weights.map(|(h, w)| (member(h), weight(w))).into(),
+            ..Pool::default()
         };
         let (is_well, lines) = told(&glance(Ok(pool), ["v1", "v1"]), &versions());
         assert!(!is_well);

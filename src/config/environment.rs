@@ -160,6 +160,10 @@ pub struct Rollout {
     /// How long it must stay healthy before it gets requests.
     #[serde(deserialize_with = "value::duration")]
     pub min_healthy_time: Duration,
+    /// How long the balancer's own check may take to call a host healthy that got its weight back;
+    /// with none it is not asked.
+    #[serde(deserialize_with = "value::duration")]
+    pub admission_timeout: Duration,
     /// How long to wait for another rollout of this environment to end.
     #[serde(deserialize_with = "value::duration")]
     pub lease_wait: Duration,
@@ -175,6 +179,7 @@ impl Default for Rollout {
             drain_timeout: Duration::from_mins(1),
             healthy_deadline: Duration::from_mins(5),
             min_healthy_time: Duration::from_secs(10),
+            admission_timeout: Duration::from_mins(1),
             lease_wait: Duration::ZERO,
         }
     }

@@ -1,5 +1,6 @@
 //! The engine of a rollout: pure plans and the rollout that carries them out through ports.
 
+mod admission;
 pub mod debt;
 pub(crate) mod drain;
 mod ending;
@@ -9,10 +10,13 @@ pub(crate) mod health;
 pub(crate) mod journal;
 pub(crate) mod lineage;
 pub(crate) mod narrate;
+mod order;
 mod owing;
 pub(crate) mod plan;
 pub mod port;
 pub(crate) mod precedence;
+mod prepare;
+mod recover;
 pub(crate) mod report;
 pub(crate) mod resume;
 pub(crate) mod state;

@@ -59,10 +59,7 @@ impl Fleet {
     }
 
     fn strangers(&self) -> u32 {
-        let pool = self.pool.iter();
-        pool.flat_map(Pool::strangers)
-            .map(|(_, weight)| u32::from(weight.value()))
-            .sum()
+        self.pool.as_ref().map_or(0, Pool::foreign_capacity)
     }
 }
 

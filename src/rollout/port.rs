@@ -9,7 +9,7 @@
     reason = "one thread drives all: no future needs to be Send"
 )]
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 pub use super::state::{Container, Health, HostName, Member, Pool, Release, Survey, Weight};
 use super::{debt::Debt, journal::Event};
@@ -60,6 +60,10 @@ pub trait Balancer {
 
     /// Sets one member's weight, absolutely. Success means accepted, not yet applied.
     async fn set_weight(&self, member: &Member, weight: Weight) -> Result<(), Self::Error>;
+
+    /// What the balancer's own checks say of members that get requests: at weight 0 they may say
+    /// anything. Those that nobody checks are left out.
+    async fn health(&self, members: &[Member]) -> Result<BTreeMap<Member, Health>, Self::Error>;
 }
 
 /// One production host.

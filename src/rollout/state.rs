@@ -88,6 +88,8 @@ pub struct Pool {
     pub own: BTreeMap<HostName, Member>,
     /// Every member that is there.
     pub weights: BTreeMap<Member, Weight>,
+    /// What the balancer's own checks say, as far as they were asked.
+    pub health: BTreeMap<Member, Health>,
 }
 
 impl Pool {
@@ -105,8 +107,7 @@ impl Pool {
             .map(|(member, weight)| (member, *weight))
     }
 
-    /// Members on machines that the environment does not name: they count as capacity and are
-    /// never touched.
+    /// Members on machines that the environment does not name: they are never touched.
     pub fn strangers(&self) -> impl Iterator<Item = (&Member, Weight)> {
         let is_known = |member: &Member| self.own.values().any(|own| own.shares_machine(member));
         self.weights
@@ -114,20 +115,32 @@ impl Pool {
             .filter(move |(member, _)| !is_known(member))
             .map(|(member, weight)| (member, *weight))
     }
+
+    /// How much weight strangers carry: nobody but the balancer knows whether they answer.
+    pub fn foreign_capacity(&self) -> u32 {
+        let counts = |member| {
+            matches!(
+                self.health.get(member),
+                None | Some(Health::Healthy | Health::None)
+            )
+        };
+        let strangers = self.strangers().filter(|(member, _)| counts(*member));
+        strangers.map(|(_, weight)| u32::from(weight.value())).sum()
+    }
 }
 
 fn is_sibling(own: &Member, member: &Member) -> bool {
     own != member && own.shares_machine(member)
 }
 
-/// A container's health, by the image's HEALTHCHECK.
+/// What a check says: the image's HEALTHCHECK of a container, or the balancer's own of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Health {
     Starting,
     Healthy,
     Unhealthy,
-    /// The image has no HEALTHCHECK.
+    /// Nobody checks it.
     None,
 }
 
@@ -190,8 +203,37 @@ mod tests {
             weights: [("i-1", 3131), ("i-1/10.0.0.2", 8080), ("i-2", 3131)]
                 .map(|(server, port)| (member(server, port), full))
                 .into(),
+            health: BTreeMap::new(),
         };
         let strangers: Vec<_> = pool.strangers().map(|(it, _)| it.server.as_str()).collect();
         assert_eq!(strangers, ["i-2"]);
+    }
+
+    #[track_caller]
+    fn check_capacity(health: Option<Health>, expect: u32) {
+        let stranger = Member {
+            balancer: "clb".into(),
+            group: "rsp-1".into(),
+            server: "i-2".into(),
+            port: 3131,
+        };
+        let pool = Pool {
+            own: BTreeMap::new(),
+            weights: [(stranger.clone(), Weight(80))].into(),
+            health: health
+                .map(|health| (stranger, health))
+                .into_iter()
+                .collect(),
+        };
+        assert_eq!(pool.foreign_capacity(), expect, "{health:?}");
+    }
+
+    #[test]
+    fn a_stranger_counts_as_far_as_the_balancer_calls_it_healthy_or_checks_nobody() {
+        check_capacity(None, 80);
+        check_capacity(Some(Health::None), 80);
+        check_capacity(Some(Health::Healthy), 80);
+        check_capacity(Some(Health::Starting), 0);
+        check_capacity(Some(Health::Unhealthy), 0);
     }
 }

@@ -122,7 +122,9 @@ impl<P: Ports> Work<'_, P> {
         let Some(original) = self.original(host) else {
             return Ok(());
         };
-        let seen = self.weight(host).await?;
+        let looks = self.world.look(self.patience()).await;
+        let fleet = looks.fleet().map_err(|gave_up| balancer(host, gave_up))?;
+        let seen = self.weight_in(fleet.pool.as_ref(), host)?;
         let found = self.captured(host).and_then(|captured| captured.found);
         let is_out = way == Direction::Undo || found == Some(Weight::ZERO);
         if seen != original && !(is_out && seen == Weight::ZERO) {
@@ -134,7 +136,7 @@ impl<P: Ports> Work<'_, P> {
             return Ok(());
         }
         if seen > Weight::ZERO {
-            self.keep_floor(host).await?;
+            self.keep_floor(&fleet, host)?;
         }
         self.intend(host, Step::Drain, way).await?;
         if seen == Weight::ZERO {
@@ -160,10 +162,8 @@ impl<P: Ports> Work<'_, P> {
         self.owing.take(owed, !self.is_settling).await
     }
 
-    /// Asks for the capacity that would be left, with fresh eyes.
-    async fn keep_floor(&self, host: &str) -> Result<(), StepError> {
-        let looks = self.world.look(self.patience()).await;
-        let fleet = looks.fleet().map_err(|gave_up| balancer(host, gave_up))?;
+    /// Asks for the capacity that would be left.
+    fn keep_floor(&self, fleet: &Fleet, host: &str) -> Result<(), StepError> {
         fleet.is_explained(host)?;
         let originals: BTreeMap<_, _> = self
             .run
@@ -175,16 +175,16 @@ impl<P: Ports> Work<'_, P> {
             percent: self.settings.rollout.min_capacity,
             originals: &originals,
         };
-        Ok(floor.allows(&fleet, host)?)
+        Ok(floor.allows(fleet, host)?)
     }
 
     pub(super) async fn weight(&self, host: &str) -> Result<Weight, StepError> {
         let pool = self.world.pool(self.patience()).await;
         let pool = pool.map_err(|gave_up| balancer(host, gave_up))?;
-        self.weight_in(pool, host)
+        self.weight_in(pool.as_ref(), host)
     }
 
-    fn weight_in(&self, pool: Option<Pool>, host: &str) -> Result<Weight, StepError> {
+    fn weight_in(&self, pool: Option<&Pool>, host: &str) -> Result<Weight, StepError> {
         let member = self.member(host);
         let weight = pool
             .zip(member)
@@ -206,7 +206,7 @@ impl<P: Ports> Work<'_, P> {
             ..Fleet::default()
         };
         fleet.is_explained(host)?;
-        match self.weight_in(pool, host)? {
+        match self.weight_in(pool.as_ref(), host)? {
             Weight::ZERO => Ok(()),
             seen => Err(drift(host, Weight::ZERO, seen)),
         }
@@ -450,6 +450,7 @@ impl<P: Ports> Work<'_, P> {
             && original > Weight::ZERO
         {
             self.owing.give_back(host, &member, original).await?;
+            self.wait_until_admitted(host, &member).await?;
         }
         self.finish(host, Step::Admit, way).await
     }

@@ -9,8 +9,8 @@ use super::{
     narrate,
     plan::Fleet,
     port::{
-        Balancer, Cancel, Clock, Fault, HostName, Narrator, Pool, Ports, Release, Remote, Retry,
-        Survey, Wish,
+        Balancer, Cancel, Clock, Fault, Health, HostName, Member, Narrator, Pool, Ports, Release,
+        Remote, Retry, Survey, Weight, Wish,
     },
     verdict::Seen,
 };
@@ -293,6 +293,51 @@ impl<P: Ports> World<P> {
         pool.await.map(Some).map_err(GaveUp::boxed)
     }
 
+    /// What the balancer's own checks say of members; nothing of those that nobody checks.
+    pub(super) async fn health(
+        &self,
+        patience: Patience,
+        members: &[Member],
+    ) -> Result<BTreeMap<Member, Health>, GaveUp<Source>> {
+        let Some(balancer) = &self.balancer else {
+            return Ok(BTreeMap::new());
+        };
+        let awaited = Awaited {
+            host: None,
+            what: "waits for what the balancer's checks say",
+        };
+        let health = async || balancer.health(members).await;
+        let health = self.ask_balancer(patience, awaited, health).await;
+        health.map_err(GaveUp::boxed)
+    }
+
+    /// All weights, and how healthy those members are that no host of ours stands for.
+    async fn judged_pool(&self, patience: Patience) -> Result<Option<Pool>, GaveUp<Source>> {
+        let Some(mut pool) = self.pool(patience).await? else {
+            return Ok(None);
+        };
+        let strangers = pool.strangers();
+        let strangers = strangers.filter(|(_, weight)| *weight > Weight::ZERO);
+        let strangers: Vec<Member> = strangers.map(|(member, _)| member.clone()).collect();
+        if strangers.is_empty() {
+            return Ok(Some(pool));
+        }
+        pool.health = match self.health(patience, &strangers).await {
+            Ok(health) => health,
+            Err(GaveUp::Stopped) => return Err(GaveUp::Stopped),
+            Err(GaveUp::Failed(error)) => {
+                let why = failure::chain(&*error);
+                let text = format!(
+                    "members that no host stands for count as nothing: how healthy they are cannot be read: {why}"
+                );
+                self.narrator.say(&text);
+                let ill = strangers.into_iter().map(|it| (it, Health::Unhealthy));
+                ill.collect()
+            }
+        };
+        Ok(Some(pool))
+    }
+
     /// Looks at one host.
     pub(super) async fn survey(
         &self,
@@ -320,7 +365,7 @@ impl<P: Ports> World<P> {
             let survey = self.survey(hosts, name).await;
             (name.clone(), survey)
         });
-        let (pool, surveys) = join(self.pool(patience), join_all(surveys)).await;
+        let (pool, surveys) = join(self.judged_pool(patience), join_all(surveys)).await;
         Looks { pool, surveys }
     }
 

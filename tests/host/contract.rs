@@ -6,7 +6,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, time::Duration};
 use dockmaster::{
     balancer::{self, Balancer, BalancerError},
     config::Environment,
-    rollout::port::{Balancer as _, Fault as _, Pool, Retry, Weight},
+    rollout::port::{Balancer as _, Fault as _, Health, Member, Pool, Retry, Weight},
 };
 use testbed::{
     balancer::{Fault, GROUP, REGION},
@@ -33,6 +33,8 @@ macro_rules! contract {
                 a_weight_is_set_absolutely_and_read_back,
                 a_host_that_is_no_member_is_named,
                 the_last_member_stays_in_service,
+                what_the_balancer_s_own_checks_say_is_read,
+                where_nobody_wants_to_know_no_check_is_asked,
                 a_throttled_call_says_when_to_come_back,
                 a_busy_cloud_is_worth_another_try,
                 a_cut_write_may_be_repeated,
@@ -225,6 +227,33 @@ fn the_last_member_stays_in_service(subject: &Subject<'_>) {
     assert_eq!(far.weights()["app-1"], 100);
     assert_eq!(error.retry(), Retry::Never, "{error}");
     assert!(error.to_string().contains("app-1"), "{error}");
+}
+
+fn what_the_balancer_s_own_checks_say_is_read(subject: &Subject<'_>) {
+    let balancer = subject.balancer();
+    let members: Vec<_> = run(pool(&balancer)).weights.into_keys().collect();
+    let unknown = Member {
+        server: "i-unknown".into(),
+        ..members[0].clone()
+    };
+    let asked = [&members[..], &[unknown]].concat();
+    // The checks of a balancer that has just started need a moment.
+    wait_until("all members to be healthy", || {
+        let health = run(balancer.health(&asked)).unwrap();
+        let is_healthy = |it| health.get(it) == Some(&Health::Healthy);
+        health.len() == members.len() && members.iter().all(is_healthy)
+    });
+}
+
+fn where_nobody_wants_to_know_no_check_is_asked(subject: &Subject<'_>) {
+    let mut environment = subject.environment();
+    environment.rollout.admission_timeout = Duration::ZERO;
+    let balancer = subject.open(&environment);
+    let members: Vec<_> = run(pool(&balancer)).weights.into_keys().collect();
+    subject.cloud.far.forget_calls();
+    let health = run(balancer.health(&members)).unwrap();
+    assert!(health.is_empty(), "{health:?}");
+    assert_eq!(subject.cloud.far.calls().len(), 0);
 }
 
 fn a_throttled_call_says_when_to_come_back(subject: &Subject<'_>) {

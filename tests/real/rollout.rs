@@ -2,7 +2,7 @@
 
 use testbed::{
     application::Application,
-    balancer::Fault,
+    balancer::{Call, Fault},
     company::{Company, PIPELINE},
     gitlab::{PipelineOutcome, Running},
     runner::{Outcome, Verdict},
@@ -16,6 +16,7 @@ use crate::{
 testbed::tests![
     Fixture; [Testbed];
     a_release_that_never_gets_healthy_is_undone,
+    a_release_that_the_balancer_does_not_call_healthy_is_undone,
     a_cancelled_rollout_leaves_every_weight_right,
     a_rollout_whose_processes_are_all_killed_is_put_right,
     a_release_is_gone_back_from_without_a_registry_and_does_not_come_back_unasked,
@@ -106,6 +107,36 @@ fn a_release_that_never_gets_healthy_is_undone(fixture: &Fixture) {
         !text.contains("app-2  weight 100 -> 0"),
         "it went on after the first host:\n{text}"
     );
+}
+
+fn a_release_that_the_balancer_does_not_call_healthy_is_undone(fixture: &Fixture) {
+    let (company, _fleet) = fixture.fleet();
+    let before = settle(&company, "v2.7.0");
+    let balancer = &company.infrastructure.balancer;
+    balancer.forget_calls();
+    let client = company.client();
+    let outcome = start(&company, &Application::private("v2.7.1"), "v2.7.1").wait();
+    let outcome = outcome.unwrap();
+    let totals = client.stop();
+    failed(
+        &outcome,
+        &[
+            "app-1 does not become healthy: it has its weight, and",
+            "the balancer's own health check does not call it healthy",
+            "exit status 114",
+        ],
+    );
+    assert_eq!(totals.failed, 0, "{totals:?}");
+    assert_eq!(company.running_digest().unwrap(), before);
+    weights_are_as_before(&company);
+    let text = outcome.log("deploy").unwrap();
+    assert!(
+        !text.contains("app-2  weight 100 -> 0"),
+        "it went on after the first host:\n{text}"
+    );
+    let calls = balancer.calls();
+    let is_asked = |call: &&Call| call.action == "DescribeHealthStatus";
+    assert!(calls.iter().any(|call| is_asked(&call)), "{calls:?}");
 }
 
 fn a_cancelled_rollout_leaves_every_weight_right(fixture: &Fixture) {

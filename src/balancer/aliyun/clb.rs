@@ -4,18 +4,25 @@
 //! are read before they are written, so that nothing but the weight is changed, and so that the
 //! last backend in service is never taken out.
 
-use std::collections::BTreeMap;
+use std::{cell::RefCell, collections::BTreeMap};
 
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use url::Url;
 
+use self::{
+    health::{Rows, is_unchecked},
+    wire::{number, parsed, weight},
+};
 use super::call::Api;
 use crate::{
     balancer::error::BalancerError,
     config::{self, Environment},
-    rollout::port::{Balancer, HostName, Member, Pool, Weight},
+    rollout::port::{Balancer, Health, HostName, Member, Pool, Weight},
 };
+
+mod health;
+mod wire;
 
 const VERSION: &str = "2014-05-15";
 const DESCRIBE: &str = "DescribeVServerGroupAttribute";
@@ -45,6 +52,10 @@ pub(in crate::balancer) struct Clb {
     port: u16,
     /// The hosts' ids at Aliyun.
     servers: BTreeMap<HostName, String>,
+    /// False where the environment's file says that the balancer's checks do not matter.
+    is_asked: bool,
+    /// What was read last, for one write: whoever writes has just compared it.
+    known: RefCell<Option<Description>>,
     /// Aliyun refuses a second write to a load balancer while one is in flight.
     writing: Mutex<()>,
 }
@@ -74,6 +85,8 @@ impl Clb {
             servers: hosts
                 .map(|host| (host.name.clone(), host.server_id.clone()))
                 .collect(),
+            is_asked: !environment.rollout.admission_timeout.is_zero(),
+            known: RefCell::default(),
             writing: Mutex::new(()),
         })
     }
@@ -84,10 +97,7 @@ impl Clb {
             ("VServerGroupId", self.group.as_str()),
         ];
         let body = self.api.call(DESCRIBE, &query).await?;
-        serde_json::from_str(&body).map_err(|error| BalancerError::Malformed {
-            action: DESCRIBE,
-            why: error.to_string(),
-        })
+        parsed(DESCRIBE, &body)
     }
 
     fn id(&self, balancer: &str, backend: &Backend) -> Member {
@@ -127,19 +137,26 @@ impl Balancer for Clb {
         let servers = self.servers.iter();
         let backends = described.members.list.iter();
         let id = |backend| self.id(&described.balancer, backend);
-        Ok(Pool {
+        let pool = Pool {
             own: servers
                 .map(|(host, server)| (host.clone(), self.own(&described, server)))
                 .collect(),
             weights: backends
                 .map(|backend| (id(backend), backend.weight))
                 .collect(),
-        })
+            health: BTreeMap::new(),
+        };
+        self.known.replace(Some(described));
+        Ok(pool)
     }
 
     async fn set_weight(&self, member: &Member, weight: Weight) -> Result<(), BalancerError> {
         let _alone = self.writing.lock().await;
-        let described = self.describe().await?;
+        let known = self.known.take();
+        let described = match known {
+            Some(described) => described,
+            None => self.describe().await?,
+        };
         let backends = &described.members.list;
         let id = |backend| self.id(&described.balancer, backend);
         let Some(backend) = backends.iter().find(|it| id(it) == *member) else {
@@ -163,6 +180,24 @@ impl Balancer for Clb {
         ];
         self.api.call(SET, &query).await?;
         Ok(())
+    }
+
+    async fn health(&self, members: &[Member]) -> Result<BTreeMap<Member, Health>, BalancerError> {
+        let Some(first) = members.first().filter(|_| self.is_asked) else {
+            return Ok(BTreeMap::new());
+        };
+        let query = [
+            ("LoadBalancerId", first.balancer.as_str()),
+            ("RegionId", &self.region),
+        ];
+        match self.api.call(health::ACTION, &query).await {
+            Ok(body) => Ok(Rows::parse(&body)?.of(members)),
+            // So it says where no listener has a check.
+            Err(BalancerError::Refused { answer, .. }) if is_unchecked(&answer) => {
+                Ok(BTreeMap::new())
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -254,30 +289,6 @@ fn entry(backend: &Backend, weight: Weight) -> String {
 
 fn present(text: Option<&String>) -> Option<&str> {
     text.map(String::as_str).filter(|text| !text.is_empty())
-}
-
-/// Aliyun declares the same field as a string in one action and as a number in another.
-fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Either {
-        Number(u16),
-        Text(String),
-    }
-    match Either::deserialize(deserializer)? {
-        Either::Number(number) => Ok(number),
-        Either::Text(text) => text
-            .parse()
-            .map_err(|_| de::Error::custom(format!("`{text}` is not a number"))),
-    }
-}
-
-fn weight<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Weight, D::Error> {
-    let number = number(deserializer)?;
-    u8::try_from(number)
-        .ok()
-        .and_then(Weight::new)
-        .ok_or_else(|| de::Error::custom(format!("{number} is not a weight")))
 }
 
 /// The keys that this kind of balancer needs and the environment's file lacks.

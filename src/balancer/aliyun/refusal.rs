@@ -117,8 +117,8 @@ impl Refusal {
                 "set this machine's clock: it may be wrong by 15 minutes at most".into()
             }
             "forbidden" | "forbbiden" | "nopermission" | "unauthorized" => {
-                "allow the account's RAM user slb:DescribeVServerGroupAttribute and \
-                 slb:SetVServerGroupAttribute on this load balancer"
+                "allow the account's RAM user slb:DescribeVServerGroupAttribute, \
+                 slb:SetVServerGroupAttribute and slb:DescribeHealthStatus on this load balancer"
                     .into()
             }
             _ => return None,

@@ -201,6 +201,7 @@ fn what_brings_capacity_back_is_undone_before_what_takes_it_away() {
                 .map(|host| (host.clone(), member(&host)))
                 .into(),
             weights: weights.zip([Weight::ZERO, full]).collect(),
+            ..Pool::default()
         }),
         surveys: BTreeMap::from(hosts.map(|host| (host, survey.clone()))),
     };

@@ -160,6 +160,15 @@ pub(super) struct Sim {
     pub(super) unnamed: RefCell<BTreeSet<HostName>>,
     /// What is healthy and does not answer from outside.
     pub(super) deaf: RefCell<BTreeSet<String>>,
+    /// Whether the balancer has a check of its own, and after how many seconds it calls a release
+    /// healthy that is; never, where the release is none for it.
+    pub(super) has_check: Cell<bool>,
+    pub(super) admits_after: Cell<u64>,
+    pub(super) rejects: RefCell<BTreeSet<String>>,
+    /// What a host runs after it went back counts as a release that is none for the balancer.
+    pub(super) rejects_restored: Cell<bool>,
+    /// Machines of nobody here that the balancer calls ill.
+    pub(super) ill: RefCell<BTreeSet<String>>,
     pub(super) calls: RefCell<Vec<String>>,
     /// What breaks, and at which call.
     pub(super) faults: RefCell<Vec<(usize, Break)>>,
@@ -177,6 +186,8 @@ pub(super) struct Sim {
     /// The weights that somebody read last, and those read last before a drain was decided.
     pub(super) seen: RefCell<BTreeMap<HostName, u8>>,
     judged: RefCell<BTreeMap<HostName, u8>>,
+    /// When each host got another weight last.
+    weighed: RefCell<BTreeMap<HostName, Duration>>,
     is_revoked: Cell<bool>,
     is_closed: Cell<bool>,
     is_full: Cell<bool>,
@@ -222,6 +233,12 @@ impl Sim {
             unnamed: RefCell::default(),
             deafens_after: Cell::default(),
             deaf: RefCell::default(),
+            has_check: Cell::new(true),
+            admits_after: Cell::default(),
+            rejects: RefCell::default(),
+            rejects_restored: Cell::default(),
+            ill: RefCell::default(),
+            weighed: RefCell::default(),
             calls: RefCell::default(),
             faults: RefCell::default(),
             rollout: RefCell::default(),
@@ -416,14 +433,15 @@ impl Sim {
             }
         }
         let is_severed = self.hosts.borrow().get(host).is_some_and(|h| h.is_severed);
-        let is_remote = !matches!(name, "pool" | "set_weight" | "append");
+        let is_balancer = matches!(name, "pool" | "set_weight" | "health");
+        let is_remote = !is_balancer && name != "append";
         if is_severed && is_remote {
             return Err(transient());
         }
-        if self.is_closed.get() && matches!(name, "pool" | "set_weight") {
+        if self.is_closed.get() && is_balancer {
             return Err(transient());
         }
-        if self.is_revoked.get() && matches!(name, "pool" | "set_weight") {
+        if self.is_revoked.get() && is_balancer {
             return Err(refused());
         }
         if self.is_full.get() && matches!(name, "append" | "write_debt") {
@@ -450,6 +468,8 @@ impl Sim {
     fn apply(&self, host: &str, weight: u8) {
         if let Some(applied) = self.weights.borrow_mut().get_mut(host) {
             *applied = weight;
+            let now = self.now.get();
+            self.weighed.borrow_mut().insert(host.to_owned(), now);
         }
         let drained = self.now.get() + self.rollout.borrow().drain_quiet * 4 / 5;
         self.edit(host, |host| host.drained_at = drained);
@@ -833,8 +853,16 @@ impl Balancer for SimBalancer {
         let pool = Pool {
             own: hosts.map(|host| (host.clone(), member(host))).collect(),
             weights: own.chain(others).collect(),
+            health: BTreeMap::new(),
         };
         self.0.answer(effect, pool).await
+    }
+
+    async fn health(&self, members: &[Member]) -> Result<BTreeMap<Member, Health>, SimError> {
+        let effect = self.0.call("health", "").await?;
+        let members = members.iter().filter(|_| self.0.has_check.get());
+        let health = members.map(|it| (it.clone(), self.0.checked(&it.server)));
+        self.0.answer(effect, health.collect()).await
     }
 
     async fn set_weight(&self, member: &Member, weight: Weight) -> Result<(), SimError> {
@@ -855,6 +883,36 @@ impl Balancer for SimBalancer {
 }
 
 impl Sim {
+    /// What the balancer's own check says of a machine.
+    fn checked(&self, server: &str) -> Health {
+        if !self.originals.contains_key(server) {
+            let is_ill = self.ill.borrow().contains(server);
+            return if is_ill {
+                Health::Unhealthy
+            } else {
+                Health::Healthy
+            };
+        }
+        let runs = self.runs(server).unwrap_or_default();
+        let since = self.weighed.borrow().get(server).copied();
+        let since = self.now.get().saturating_sub(since.unwrap_or_default());
+        // Who is at weight 0, or was a moment ago, counts as healthy.
+        let is_felt = since >= self.rollout.borrow().propagation;
+        if !is_felt || self.weights.borrow().get(server) == Some(&0) {
+            return Health::Healthy;
+        }
+        let is_restored = self.hosts.borrow()[server].switches > 1;
+        let is_rejected =
+            self.rejects.borrow().contains(&runs) || (is_restored && self.rejects_restored.get());
+        if !self.is_serving(server) || is_rejected {
+            Health::Unhealthy
+        } else if since < Duration::from_secs(self.admits_after.get()) {
+            Health::Starting
+        } else {
+            Health::Healthy
+        }
+    }
+
     /// The rules at every write of a weight.
     fn watch(&self, host: &str, weight: u8) {
         let original = self.originals.get(host).copied().unwrap_or_default();
@@ -902,6 +960,13 @@ impl Sim {
             format!("{host} loses its weight, and nobody wrote down that it is owed")
         });
         if weight == 0 && self.is_serving(host) {
+            let is_awaited = |other: &&HostName| {
+                *other != host && self.is_serving(other) && self.checked(other) == Health::Starting
+            };
+            let awaited = self.originals.keys().find(is_awaited).cloned();
+            self.rule(awaited.is_none() || !self.has_check.get(), || {
+                format!("{host} is taken out before {awaited:?} was admitted")
+            });
             self.watch_floor(host);
         }
     }

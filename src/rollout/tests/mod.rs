@@ -1,5 +1,6 @@
 //! The whole engine in a world in memory.
 
+mod admission;
 mod back;
 mod faults;
 mod guards;

@@ -93,6 +93,7 @@ fn check_owed(is_owed: bool, marks: &[&str], seen: (u8, Option<Container>), expe
         pool: Some(Pool {
             own: BTreeMap::from([(host(), member("app-1"))]),
             weights: BTreeMap::from([(member("app-1"), weight(number))]),
+            ..Pool::default()
         }),
         surveys: BTreeMap::from([(host(), survey)]),
     };

@@ -58,6 +58,7 @@ impl Last {
         let pool = Pool {
             own: [(host(), member("app-1"))].into(),
             weights: [(member("app-1"), weight(self.weight))].into(),
+            ..Pool::default()
         };
         let surveys = [(host(), survey)].into();
         Seen {
@@ -201,6 +202,7 @@ fn a_host_that_could_not_be_looked_at_may_serve_and_is_not_taken_out_for_nothing
                 .clone()
                 .map(|name| (member(&name), weight(100)))
                 .into(),
+            ..Pool::default()
         }),
         surveys: [
             ("app-1".to_owned(), survey(Health::Unhealthy)),

@@ -194,7 +194,8 @@ fn site(infrastructure: &Infrastructure) -> Result<Site> {
 }
 
 /// The waits of an environment whose application is quick and whose balancer is on this machine.
-const QUICK: [(&str, &str); 6] = [
+const QUICK: [(&str, &str); 7] = [
+    ("admission-timeout", "10s"),
     ("min-free-disk", "100MB"),
     ("propagation", "500ms"),
     ("drain-quiet", "1s"),

@@ -99,6 +99,12 @@ fn check(node: &str) {
     assert_eq!(service.get("/").0, "200");
     assert_eq!(service.get("/health").0, "503");
     assert_eq!(service.end(), ("1.2.4".into(), Some(0)));
+    Application::private("v1.2.5")
+        .write(&directory, "base")
+        .unwrap();
+    let service = Service::start(node, &directory);
+    assert_eq!(service.get("/health").0, "200");
+    assert_eq!(service.end(), ("1.2.5".into(), Some(0)));
 }
 
 fn the_stand_in_answers_its_version_and_finishes_requests_when_it_is_told_to_end(_: &NoFixture) {

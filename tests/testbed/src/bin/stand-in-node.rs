@@ -1,11 +1,12 @@
 //! Stands in for Node.js in the application's base image, where the real one cannot be pulled. It runs no
 //! JavaScript: it behaves as `app/bin/www.js` does, from the same package.json.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Query, State};
+use axum::extract::{ConnectInfo, Query, State};
 use axum::http::StatusCode;
 use axum::routing::get;
 use serde_json::Value;
@@ -33,7 +34,8 @@ async fn main() -> anyhow::Result<()> {
         .and_then(|port| port.parse().ok())
         .unwrap_or(3131_u16);
     let listener = tokio::net::TcpListener::bind(("0.0.0.0", port)).await?;
-    axum::serve(listener, router)
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service)
         .with_graceful_shutdown(async move {
             terminate.recv().await;
         })
@@ -41,8 +43,12 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn health(State(package): State<Value>) -> (StatusCode, &'static str) {
-    if package["testbed"]["health"] == "ok" {
+async fn health(
+    State(package): State<Value>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+) -> (StatusCode, &'static str) {
+    let health = &package["testbed"]["health"];
+    if health == "ok" || (health == "local" && peer.ip().is_loopback()) {
         (StatusCode::OK, "ok\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")

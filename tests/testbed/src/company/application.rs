@@ -21,6 +21,8 @@ pub struct Application {
     pub version: String,
     /// If false, HEALTHCHECK never passes.
     pub is_healthy: bool,
+    /// If true, HEALTHCHECK passes and a check from outside does not.
+    is_private: bool,
     /// How long it does not listen after its start.
     pub start_milliseconds: u64,
 }
@@ -31,6 +33,7 @@ impl Application {
         Self {
             version,
             is_healthy: true,
+            is_private: false,
             start_milliseconds: 0,
         }
     }
@@ -42,11 +45,23 @@ impl Application {
         }
     }
 
+    pub fn private(version: &str) -> Self {
+        Self {
+            is_private: true,
+            ..Self::new(version)
+        }
+    }
+
     /// Writes the project's files; `base` becomes the default of the Dockerfile's BASE.
     pub fn write(&self, directory: &Path, base: &str) -> Result<()> {
         let mut package: Value = serde_json::from_str(PACKAGE)?;
         package["version"] = self.version.as_str().into();
-        package["testbed"]["health"] = if self.is_healthy { "ok" } else { "never" }.into();
+        let health = match (self.is_healthy, self.is_private) {
+            (false, _) => "never",
+            (true, true) => "local",
+            (true, false) => "ok",
+        };
+        package["testbed"]["health"] = health.into();
         package["testbed"]["startMilliseconds"] = self.start_milliseconds.into();
         let dockerfile = DOCKERFILE.replace("ARG BASE\n", &format!("ARG BASE={base}\n"));
         fs::create_dir_all(directory.join("bin"))
