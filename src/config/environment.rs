@@ -81,7 +81,7 @@ pub struct Compose {
     /// The folder of docker-compose.yml on the hosts.
     pub directory: String,
     pub service: String,
-    /// The compose project; the folder's name when absent.
+    /// The compose project; when absent the one that runs in that folder.
     pub project: Option<String>,
     /// The port inside the container, whose connections are watched while it drains.
     pub port: u16,
@@ -186,22 +186,6 @@ impl Default for Rollout {
 }
 
 impl Environment {
-    /// The compose project's name.
-    pub fn project(&self) -> &str {
-        let folder = || {
-            self.compose
-                .directory
-                .trim_end_matches('/')
-                .rsplit('/')
-                .next()
-        };
-        self.compose
-            .project
-            .as_deref()
-            .or_else(folder)
-            .unwrap_or_default()
-    }
-
     /// The port of each host that the balancer sends requests to.
     pub fn host_port(&self) -> u16 {
         match self.balancer.port {

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use super::project::Project;
+
 /// One Compose on a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Compose {
@@ -41,18 +43,48 @@ impl Compose {
         same.or(newest).cloned()
     }
 
-    /// The command line that prints what the files say.
-    pub(super) fn config(&self, project: &str) -> Vec<String> {
+    pub(super) fn is_first_generation(&self) -> bool {
+        self.major() == Some(1)
+    }
+
+    /// The command line up to the verb: the project as it is, whatever a variable or the folder says.
+    fn begin(&self, project: &Project) -> Vec<String> {
         let mut line = self.command.clone();
-        line.extend(["-p", project, "config"].map(str::to_owned));
+        let name = [
+            "-p",
+            &project.name,
+            "--project-directory",
+            &project.directory,
+        ];
+        line.extend(name.map(str::to_owned));
+        let files = project.files.iter().map(|file| ["-f", file]);
+        let env_files = project.env_files.iter().map(|file| ["--env-file", file]);
+        line.extend(files.chain(env_files).flatten().map(str::to_owned));
         line
     }
 
+    /// The command line that prints the project's name among other things, in the second generation.
+    pub(super) fn name(&self) -> String {
+        quoted(self.command.iter().map(String::as_str).chain(["config"]))
+    }
+
+    /// The command line that prints what the files say, for a shell.
+    pub(super) fn config(&self, project: &Project) -> String {
+        let line = self.begin(project);
+        quoted(line.iter().map(String::as_str).chain(["config"]))
+    }
+
+    /// The command line that prints what each container's definition is compared by, for a shell.
+    pub(super) fn hashes(&self, project: &Project) -> String {
+        let line = self.begin(project);
+        let words = line.iter().map(String::as_str);
+        quoted(words.chain(["config", "--hash", "*"]))
+    }
+
     /// The command line that makes one service run what the files say, and touches no other.
-    pub(super) fn up(&self, project: &str, service: &str) -> Vec<String> {
-        let mut line = self.command.clone();
-        let fixed = ["-p", project, "up", "-d", "--no-deps", "--no-build"];
-        line.extend(fixed.map(str::to_owned));
+    pub(super) fn up(&self, project: &Project, service: &str) -> Vec<String> {
+        let mut line = self.begin(project);
+        line.extend(["up", "-d", "--no-deps", "--no-build"].map(str::to_owned));
         // The image is local: a pull by Compose could only fail, or bring something else.
         let knows_pull = match self.major() {
             Some(2) => self.minor() >= Some(8),
@@ -64,6 +96,13 @@ impl Compose {
         line.push(service.to_owned());
         line
     }
+}
+
+/// Words as a shell reads them back.
+pub(super) fn quoted<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    let quote = |word: &str| format!("'{}'", word.replace('\'', r"'\''"));
+    let words: Vec<_> = words.into_iter().map(quote).collect();
+    words.join(" ")
 }
 
 impl fmt::Display for Compose {
@@ -81,24 +120,12 @@ fn major(version: &str) -> Option<u32> {
         .ok()
 }
 
-/// The override file: Compose reads it beside the project's own file, also when somebody types a
-/// plain `docker-compose up -d`, which therefore does not bring an old release back.
-///
-/// `None` when service or reference hold anything that YAML or Compose would read as more than text.
-pub(super) fn override_text(service: &str, reference: &str) -> Option<String> {
-    let is_plain = |text: &str, extra: &str| {
-        text.starts_with(|c: char| c.is_ascii_alphanumeric())
-            && text
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || extra.contains(c))
-    };
-    if !is_plain(service, "._-") || !is_plain(reference, "._-/:@") {
-        return None;
-    }
-    Some(format!(
-        "# Written by dockmaster at each rollout: names the release. Your own settings belong into \
-         docker-compose.yml.\nservices:\n  {service}:\n    image: \"{reference}\""
-    ))
+/// How the override begins that earlier releases of dockmaster wrote beside a project's own file.
+const OURS: &str = "# Written by dockmaster";
+
+/// True for the text of such an override: the release is named in the project's own file now.
+pub(super) fn is_old_override(path: &str, text: &str) -> bool {
+    path.ends_with("/docker-compose.override.yml") && text.starts_with(OURS)
 }
 
 /// True for the name of a container that Compose was in the middle of replacing.
@@ -118,33 +145,42 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_override_names_the_image_and_carries_the_mark_that_the_script_looks_for() {
-        let digest = format!("harbor.example.com:8443/test/app@sha256:{}", "a".repeat(64));
-        let text = override_text("app", &digest).unwrap();
-        insta::assert_snapshot!(text, @r#"
-        # Written by dockmaster at each rollout: names the release. Your own settings belong into docker-compose.yml.
-        services:
-          app:
-            image: "harbor.example.com:8443/test/app@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-        "#);
-        assert!(text.starts_with("# Written by dockmaster"));
-        assert!(include_str!("script.sh").contains("'^# Written by dockmaster'"));
+    fn only_an_override_of_ours_is_ours() {
+        let path = "/srv/shop/docker-compose.override.yml";
+        assert!(is_old_override(
+            path,
+            "# Written by dockmaster at each rollout: …"
+        ));
+        assert!(!is_old_override(path, "services: {}"));
+        assert!(!is_old_override(
+            "/srv/shop/prod.yml",
+            "# Written by dockmaster"
+        ));
     }
 
     #[test]
-    fn nothing_that_yaml_or_compose_would_interpret_gets_into_the_override() {
-        for reference in ["a\"b", "a\nb", "${HOME}", "", "-x", "a b", "a#b"] {
-            assert_eq!(override_text("app", reference), None, "{reference:?}");
-        }
-        assert_eq!(override_text("app: {}", "image"), None);
-        assert!(override_text("app", "sha256:0123").is_some());
+    fn words_are_a_shell_s_words_again() {
+        assert_eq!(quoted(["a b", "$x", "it's"]), r"'a b' '$x' 'it'\''s'");
     }
+
+    fn project() -> Project {
+        Project {
+            name: "shop".into(),
+            directory: "/srv".into(),
+            files: vec!["/srv/a.yml".into(), "/srv/b.yml".into()],
+            env_files: vec!["/srv/prod.env".into()],
+        }
+    }
+
+    const BEGIN: &str =
+        "-p shop --project-directory /srv -f /srv/a.yml -f /srv/b.yml --env-file /srv/prod.env";
 
     #[track_caller]
     fn check_up(found: &[&str], made_by: Option<&str>, expect: &str) {
         let found: Vec<_> = found.iter().filter_map(|it| Compose::parse(it)).collect();
         let compose = Compose::choose(&found, made_by).unwrap();
-        assert_eq!(compose.up("shop", "app").join(" "), expect);
+        let line = compose.up(&project(), "app").join(" ");
+        assert_eq!(line.replace(BEGIN, "…"), expect);
     }
 
     #[test]
@@ -152,8 +188,8 @@ mod tests {
         let first = ["1.29.2 docker-compose"].as_slice();
         let second = ["v2.26.1 docker compose"].as_slice();
         let both = [second, first].concat();
-        let line_1 = "docker-compose -p shop up -d --no-deps --no-build app";
-        let line_2 = "docker compose -p shop up -d --no-deps --no-build --pull never app";
+        let line_1 = "docker-compose … up -d --no-deps --no-build app";
+        let line_2 = "docker compose … up -d --no-deps --no-build --pull never app";
         check_up(first, None, line_1);
         check_up(second, None, line_2);
         check_up(&both, None, line_2);
@@ -164,7 +200,7 @@ mod tests {
         check_up(
             &["2.6.0 docker-compose"],
             None,
-            "docker-compose -p shop up -d --no-deps --no-build app",
+            "docker-compose … up -d --no-deps --no-build app",
         );
         check_up(&["5.0.0 docker compose"], None, line_2);
         assert_eq!(Compose::choose(&[], None), None);

@@ -22,6 +22,7 @@ use crate::{
         pull::follow,
     },
     host::compose::{self, Compose},
+    host::project::{Labels, project_of},
     host::ssh::Script,
     rollout::port::{Container, Release},
 };
@@ -44,21 +45,25 @@ const CHANGES: [&str; 9] = [
 const TIMEOUT: u64 = 60;
 
 /// The service's containers, half-made ones among them.
-pub(super) struct Containers(Vec<ContainerSummary>);
+pub(super) struct Containers(pub(super) Vec<ContainerSummary>);
 
 impl Containers {
     /// The version of the Compose that made the running container.
     pub(super) fn compose_version(&self) -> Option<String> {
-        let labels = |it: &ContainerSummary| {
-            let labels = it.labels.as_ref()?;
-            labels.get("com.docker.compose.version").cloned()
-        };
-        self.0.iter().find_map(labels)
+        self.labels()?.get("com.docker.compose.version").cloned()
     }
 
-    /// The names of half-made containers.
+    /// The labels of the service's container, or of any where none is whole.
+    pub(super) fn labels(&self) -> Option<&Labels> {
+        self.summary().or(self.0.first())?.labels.as_ref()
+    }
+
+    /// The names of half-made containers. One that runs where no whole one does is the service's: Compose
+    /// from 2.40 on starts the one it was killed over, and leaves it its name.
     pub(super) fn leftovers(&self) -> Vec<String> {
-        let names = self.0.iter().map(name);
+        let current = self.current();
+        let others = self.0.iter().filter(|it| it.id.as_deref() != current);
+        let names = others.map(name);
         names
             .filter(|name| compose::is_half_made(name))
             .map(str::to_owned)
@@ -67,20 +72,35 @@ impl Containers {
 
     /// The id of the service's container: the running one when there are several.
     pub(super) fn current(&self) -> Option<&str> {
-        let whole = |it: &&ContainerSummary| !compose::is_half_made(name(it));
-        let mut all: Vec<_> = self.0.iter().filter(whole).collect();
-        all.sort_by_key(|it| (is_running(it), it.created));
-        all.last()?.id.as_deref()
+        self.summary()?.id.as_deref()
+    }
+
+    /// The service's container, as a list shows it.
+    pub(super) fn summary(&self) -> Option<&ContainerSummary> {
+        let is_whole = |it: &ContainerSummary| !compose::is_half_made(name(it));
+        let mut all: Vec<_> = self
+            .0
+            .iter()
+            .filter(|it| is_whole(it) || is_running(it))
+            .collect();
+        all.sort_by_key(|it| (is_running(it), is_whole(it), it.created));
+        all.last().copied()
+    }
+
+    /// How many of them run.
+    pub(super) fn running(&self) -> usize {
+        self.0.iter().filter(|it| is_running(it)).count()
     }
 }
 
-fn name(container: &ContainerSummary) -> &str {
+/// A container's name, as people know it.
+pub(super) fn name(container: &ContainerSummary) -> &str {
     let names = container.names.as_deref().unwrap_or_default();
     let name = names.first().map_or("", String::as_str);
     name.trim_start_matches('/')
 }
 
-fn is_running(container: &ContainerSummary) -> bool {
+pub(super) fn is_running(container: &ContainerSummary) -> bool {
     container
         .state
         .as_ref()
@@ -198,21 +218,35 @@ impl Host {
 
     /// All containers of the service, whatever state they are in.
     pub(super) async fn service_containers(&self) -> Result<Containers, RemoteError> {
-        let options = ListContainersOptionsBuilder::new()
-            .all(true)
-            .filters(&self.labels())
-            .build();
-        let list = async |docker: &Docker| docker.list_containers(Some(options.clone())).await;
-        Ok(Containers(self.engine("list containers", list).await?))
+        let all = self.list(&self.service_labels()).await?;
+        let project = self.project_name(&all).await?;
+        let is_ours = |it: &ContainerSummary| {
+            let labels = it.labels.as_ref();
+            labels.is_some_and(|labels| project_of(labels) == project)
+        };
+        Ok(Containers(all.into_iter().filter(is_ours).collect()))
     }
 
-    fn labels(&self) -> HashMap<&'static str, Vec<String>> {
-        let labels = [
-            format!("com.docker.compose.project={}", self.project),
+    /// All containers with these labels.
+    pub(super) async fn list(
+        &self,
+        labels: &[String],
+    ) -> Result<Vec<ContainerSummary>, RemoteError> {
+        let filters = HashMap::from([("label", labels.to_vec())]);
+        let options = ListContainersOptionsBuilder::new()
+            .all(true)
+            .filters(&filters)
+            .build();
+        let list = async |docker: &Docker| docker.list_containers(Some(options.clone())).await;
+        self.engine("list containers", list).await
+    }
+
+    /// What every container of a service of that name has, in whichever project.
+    pub(super) fn service_labels(&self) -> [String; 2] {
+        [
             format!("com.docker.compose.service={}", self.service),
             "com.docker.compose.oneoff=False".to_owned(),
-        ];
-        HashMap::from([("label", labels.to_vec())])
+        ]
     }
 
     /// One container in detail; `None` when it is gone.
@@ -277,37 +311,54 @@ impl Host {
     }
 
     /// Finishes or removes what an interrupted Compose left. Its first generation leaves the old
-    /// container, stopped, under the half-made name; the second leaves the new one, never started.
-    /// Where a whole container stands beside it, the half-made one is superfluous in both; where
-    /// none does, it gets its name back, so that Compose finds it and goes on from there.
+    /// container, stopped, under the half-made name; the second leaves the new one, never started, or
+    /// started later where the old one is gone.
+    /// Where a whole container stands beside it, the half-made one is superfluous, unless it alone runs;
+    /// where none does, it gets its name back, so that Compose finds it and goes on from there.
     pub(super) async fn mend_leftovers(&self) -> Result<(), RemoteError> {
         let found = self.service_containers().await?;
-        let mut has_whole = found.current().is_some();
-        for half in &found.0 {
+        let (halves, wholes): (Vec<_>, Vec<_>) = found
+            .0
+            .iter()
+            .partition(|it| compose::is_half_made(name(it)));
+        let mut has_whole = !wholes.is_empty();
+        for half in halves {
             let Some(final_name) = compose::final_name(name(half)) else {
                 continue;
             };
-            let Some(id) = half.id.as_deref() else {
-                continue;
-            };
-            if !has_whole {
-                let options = RenameContainerOptionsBuilder::new()
-                    .name(final_name)
-                    .build();
-                let call = async |docker: &Docker| {
-                    optional(docker.rename_container(id, options.clone()).await)
-                };
-                self.engine("rename a half-made container", call).await?;
+            let serves_alone = is_running(half) && !wholes.iter().any(|it| is_running(it));
+            if serves_alone {
+                for whole in wholes.iter().filter(|it| name(it) == final_name) {
+                    self.remove(whole).await?;
+                }
+            }
+            if serves_alone || !has_whole {
+                self.rename(half, final_name).await?;
                 has_whole = true;
             } else if !is_running(half) {
-                let options = RemoveContainerOptionsBuilder::new().build();
-                let call = async |docker: &Docker| {
-                    optional(docker.remove_container(id, Some(options.clone())).await)
-                };
-                self.engine("remove a half-made container", call).await?;
+                self.remove(half).await?;
             }
         }
         Ok(())
+    }
+
+    async fn rename(&self, it: &ContainerSummary, name: &str) -> Result<(), RemoteError> {
+        let id = it.id.as_deref().unwrap_or_default();
+        let options = RenameContainerOptionsBuilder::new().name(name).build();
+        let call =
+            async |docker: &Docker| optional(docker.rename_container(id, options.clone()).await);
+        let renamed = self.engine("rename a half-made container", call).await;
+        renamed.map(drop)
+    }
+
+    async fn remove(&self, it: &ContainerSummary) -> Result<(), RemoteError> {
+        let id = it.id.as_deref().unwrap_or_default();
+        let options = RemoveContainerOptionsBuilder::new().build();
+        let call = async |docker: &Docker| {
+            optional(docker.remove_container(id, Some(options.clone())).await)
+        };
+        let removed = self.engine("remove a half-made container", call).await;
+        removed.map(drop)
     }
 
     /// Waits for the engine's next word about the service's containers. The stream is kept between
@@ -333,8 +384,11 @@ impl Host {
     }
 
     async fn subscribe(&self) -> Result<Events, RemoteError> {
+        let name = self.known_name().await?;
+        let project = format!("com.docker.compose.project={name}");
+        let labels = [&self.service_labels()[..], &[project]].concat();
         let link = self.link().await?;
-        let mut filters = self.labels();
+        let mut filters = HashMap::from([("label", labels)]);
         filters.insert("type", vec!["container".to_owned()]);
         filters.insert("event", CHANGES.map(str::to_owned).to_vec());
         let mut options = EventsOptionsBuilder::new().filters(&filters);
@@ -376,8 +430,15 @@ mod tests {
     }
 
     #[test]
-    fn a_half_made_container_alone_is_not_the_service_s() {
-        let found = found(&[("1", "8e4ed551c6dd_shop_app_1", "exited")]);
-        assert_eq!(found.current(), None);
+    fn a_half_made_container_alone_is_the_service_s_only_while_it_runs() {
+        let stopped = found(&[("1", "8e4ed551c6dd_shop_app_1", "exited")]);
+        assert_eq!(stopped.current(), None);
+        assert_eq!(stopped.leftovers().len(), 1);
+        let running = found(&[
+            ("1", "8e4ed551c6dd_shop-app-1", "running"),
+            ("2", "shop-app-1", "exited"),
+        ]);
+        assert_eq!(running.current(), Some("1"));
+        assert_eq!(running.leftovers(), Vec::<String>::new());
     }
 }

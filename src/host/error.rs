@@ -155,16 +155,26 @@ pub(super) fn not_ready(host: &str, why: &str, file: &str) -> RemoteError {
             format!("{file} holds no compose file"),
             "put the project's docker-compose.yml there, or correct compose.directory".into(),
         ),
-        "foreign" => (
-            format!("{file} was not written by dockmaster"),
-            format!(
-                "move its settings into docker-compose.yml, then remove {file}: \
-                 dockmaster names the release in an override of its own"
-            ),
-        ),
         "own-files" => (
-            format!("{file} sets COMPOSE_FILE, so the override would not be read"),
-            format!("remove COMPOSE_FILE from {file}"),
+            format!("nothing of the project runs there, and {file} sets COMPOSE_FILE"),
+            "start the service there once by hand: its labels tell which files it is made of".into(),
+        ),
+        "gone" => (
+            format!("{file}, which the project is made of, is not there any more"),
+            "put it back, or start the service there once more by hand with the files that hold now"
+                .into(),
+        ),
+        "unreadable" => (
+            format!("{file} cannot be read"),
+            format!("give the SSH user the right to read {file}"),
+        ),
+        "large" => (
+            format!("{file} has more than a megabyte"),
+            "it can hardly be a compose file: look at it".into(),
+        ),
+        "changed" => (
+            format!("somebody has just changed {file}"),
+            "deploy again once that is done".into(),
         ),
         "unwritable" => (
             format!("{file} cannot be written"),

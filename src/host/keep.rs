@@ -67,9 +67,9 @@ fn superfluous(there: Vec<Kept>, new: &[Kept]) -> Vec<Kept> {
 
 impl Host {
     /// Whose tags: a compose project's name has no dot.
-    fn owner(&self) -> String {
-        let owner = format!("{}.{}", self.project, self.service);
-        owner.chars().take(80).collect()
+    async fn owner(&self) -> Result<String, RemoteError> {
+        let owner = format!("{}.{}", self.known_name().await?, self.service);
+        Ok(owner.chars().take(80).collect())
     }
 
     /// Keeps the release, which is local, and what runs now; lets go what is older than needed.
@@ -84,7 +84,7 @@ impl Host {
             new.retain(|(it, _)| *it != image);
             new.push((image.clone(), Kept::new(&image, now + 1)));
         }
-        let owner = self.owner();
+        let owner = self.owner().await?;
         for (image, kept) in &new {
             self.tag(image, &kept.tag(&owner)).await?;
         }

@@ -11,14 +11,24 @@ mod engine;
 mod error;
 mod http;
 mod keep;
+mod pin;
+mod place;
+mod preflight;
 mod probe;
+mod project;
+mod release;
 mod replace;
 mod script;
 mod socket;
 pub mod ssh;
 mod words;
 
-use std::{cell::RefCell, pin::Pin, rc::Rc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    pin::Pin,
+    rc::Rc,
+    time::Duration,
+};
 
 use bollard::{Docker, errors::Error as EngineFault};
 use futures_util::Stream;
@@ -32,6 +42,7 @@ use account::Account;
 use compose::Compose;
 pub use error::RemoteError;
 use http::Http;
+use project::Project;
 use script::Answer;
 use ssh::{Connection, Script, Session};
 
@@ -43,9 +54,15 @@ const LOOK: Duration = Duration::from_mins(1);
 pub struct Host {
     name: String,
     session: Session,
-    project: String,
+    /// The project's name, where the environment says it.
+    configured_project: Option<String>,
+    project_name: OnceCell<String>,
+    project: RefCell<Option<Project>>,
     service: String,
+    /// The folder of the project's files, unless what runs says another.
     directory: String,
+    /// Where the balancer sends requests to.
+    public_port: u16,
     /// The port inside the container.
     port: u16,
     probe: Option<Http>,
@@ -56,6 +73,8 @@ pub struct Host {
     may_pull: bool,
     link: RefCell<Option<Rc<Link>>>,
     compose: OnceCell<Option<Compose>>,
+    /// Whether the files give the service a health check, once Compose was asked.
+    has_composed_check: Cell<Option<bool>>,
     docker_root: OnceCell<String>,
     /// The host's clock at the last survey.
     surveyed: RefCell<Option<String>>,
@@ -80,7 +99,10 @@ impl Host {
         Ok(Self {
             name: host.name.clone(),
             session: Session::new(host, &environment.ssh.key),
-            project: environment.project().to_owned(),
+            configured_project: environment.compose.project.clone(),
+            project_name: OnceCell::new(),
+            project: RefCell::default(),
+            public_port: environment.host_port(),
             service: environment.compose.service.clone(),
             directory: environment.compose.directory.clone(),
             port: environment.compose.port,
@@ -90,6 +112,7 @@ impl Host {
             may_pull: true,
             link: RefCell::default(),
             compose: OnceCell::new(),
+            has_composed_check: Cell::default(),
             docker_root: OnceCell::new(),
             surveyed: RefCell::default(),
             events: RefCell::default(),
@@ -141,7 +164,8 @@ impl port::Remote for Host {
 
     async fn survey(&self) -> Result<Survey, RemoteError> {
         let root = self.docker_root().await?;
-        let arguments = ["look", &self.directory, &self.project, root];
+        let project = self.known_name().await?;
+        let arguments = ["look", &self.directory, project, root];
         let look = self.ask("look around", &arguments, LOOK);
         let (answers, found) = tokio::join!(look, self.service_containers());
         let (answers, found) = (answers?, found?);
@@ -170,7 +194,7 @@ impl port::Remote for Host {
     }
 
     async fn pull(&self, release: &Release, say: &dyn Fn(&str)) -> Result<(), RemoteError> {
-        self.check_project().await?;
+        self.check_project(&release.reference()).await?;
         self.check_sight().await?;
         if !self.has(release).await? {
             if !self.may_pull {

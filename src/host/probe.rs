@@ -5,7 +5,6 @@ use bollard::models::HealthConfig;
 
 use super::{
     Host, LOOK, RemoteError,
-    script::Answer,
     socket::{self, Listens, Sockets},
     ssh::Script,
 };
@@ -124,26 +123,13 @@ impl Host {
             return Ok(());
         }
         // The compose file may bring one of its own; where that cannot be told, the container will.
-        if self.composed_check().await? != Some(false) {
+        if self.has_composed_check.get() != Some(false) {
             return Ok(());
         }
         Err(RemoteError::NoHealthCheck {
             host: self.name.clone(),
             reference,
         })
-    }
-
-    /// Whether the compose file gives the service a health check; `None` when it does not say.
-    async fn composed_check(&self) -> Result<Option<bool>, RemoteError> {
-        let line = self.needed_compose().await?.config(&self.project);
-        let words = line.iter().map(String::as_str);
-        let arguments = ["health", &self.directory, &self.service];
-        let arguments: Vec<_> = arguments.into_iter().chain(words).collect();
-        let answers = self.ask("read the compose file", &arguments, LOOK).await?;
-        Ok(answers.iter().find_map(|answer| match answer {
-            Answer::HealthCheck(is_there) => Some(*is_there),
-            _ => None,
-        }))
     }
 }
 

@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use super::{
     Host, LOOK,
-    compose::{self, Compose},
+    compose::{Compose, quoted},
     error::{self, RemoteError},
+    project::hash_of,
+    release::{Plan, packed},
     script::Answer,
 };
 
 /// How long Compose may take to replace the container, and another attempt to end before.
 const SWITCH: Duration = Duration::from_mins(15);
+const WHAT: &str = "switch the release";
 
 impl Host {
     /// Makes Compose run `reference`, or tells how that attempt has ended.
@@ -21,34 +24,37 @@ impl Host {
         reference: &str,
     ) -> Result<(), RemoteError> {
         let compose = self.needed_compose().await?;
-        let line = compose.up(&self.project, &self.service);
-        let command = line.join(" ");
-        let text = compose::override_text(&self.service, reference);
-        let text = text.ok_or_else(|| RemoteError::NotReady {
-            host: self.name.clone(),
-            why: format!("`{reference}` cannot name the image of `{}`", self.service),
-            advice: "look at compose.service and release.image".into(),
-        })?;
+        let name = self.known_name().await?;
         let seconds = SWITCH.as_secs().to_string();
-        let what = "switch the release";
         let limit = SWITCH.saturating_mul(2) + LOOK;
-        let wait = ["await", &self.project, attempt, &seconds];
-        let answers = self.ask(what, &wait, limit).await?;
-        if let Some(result) = self.ended(&answers, &command) {
+        let wait = ["await", name, attempt, &seconds];
+        let answers = self.ask(WHAT, &wait, limit).await?;
+        if let Some(result) = self.ended(&answers, &compose.to_string()) {
             return result;
         }
         self.mend_leftovers().await?;
+        let plan = self.plan(attempt, reference).await?;
+        let line = compose.up(&plan.used, &self.service);
+        let words = || line.iter().map(String::as_str);
+        let (command, up) = (line.join(" "), quoted(words()));
+        let facts = self.facts().await?;
         let start = [
             "start",
-            &self.directory,
-            &self.project,
+            &plan.after.directory,
+            name,
             attempt,
             &seconds,
-            &text,
+            &plan.edits.packed(),
+            &packed(&facts),
+            &packed(&plan.before.memory()),
+            &self.key(),
+            &up,
+            &self.service,
+            &compose.config(&plan.used),
+            &compose.hashes(&plan.used),
+            &packed(&plan.after.memory()),
         ];
-        let words = line.iter().map(String::as_str);
-        let start: Vec<_> = start.into_iter().chain(words).collect();
-        let answers = self.ask(what, &start, limit).await?;
+        let answers = self.ask(WHAT, &start, limit).await?;
         let unknown = || {
             Err(RemoteError::Unfinished {
                 host: self.name.clone(),
@@ -56,7 +62,39 @@ impl Host {
                 why: "the host did not say how it ended",
             })
         };
-        self.ended(&answers, &command).unwrap_or_else(unknown)
+        let ended = self.ended(&answers, &command).unwrap_or_else(unknown);
+        if ended.is_ok() {
+            self.set_project(plan.after);
+        }
+        ended
+    }
+
+    /// What becomes of the files: the release's line, or all as it was before the run where what ran
+    /// before is wanted.
+    async fn plan(&self, attempt: &str, reference: &str) -> Result<Plan, RemoteError> {
+        let project = self.project().await?;
+        let wanted = self.image_id(reference).await?;
+        let run = attempt.rsplit_once('-').map_or(attempt, |(run, _)| run);
+        let mut shown = self.show(&project, run).await?;
+        match (shown.was.take(), wanted) {
+            (Some(was), Some(image)) if was.image == image => {
+                self.back(was, &image, reference).await
+            }
+            _ => self.forward(project, &shown, reference).await,
+        }
+    }
+
+    /// What runs before the attempt.
+    async fn facts(&self) -> Result<String, RemoteError> {
+        let found = self.service_containers().await?;
+        let current = found.summary();
+        let image = current.and_then(|it| it.image_id.as_deref());
+        let hash = current.and_then(|it| it.labels.as_ref()).map(hash_of);
+        Ok(format!(
+            "image {}\nhash {}\n",
+            image.unwrap_or("-"),
+            hash.unwrap_or("-")
+        ))
     }
 
     /// As `compose`, when there is no going on without it.
@@ -69,24 +107,6 @@ impl Host {
                 why: "it has neither docker compose nor docker-compose".into(),
                 advice: "try: apt install docker-compose".into(),
             })
-    }
-
-    /// Finds before any weight moves what would stop a switch.
-    pub(super) async fn check_project(&self) -> Result<(), RemoteError> {
-        let compose = self.needed_compose().await?;
-        if compose.major() == Some(1) {
-            self.check_engine_suits_first_generation(compose).await?;
-        }
-        let arguments = ["check", self.directory.as_str()];
-        let answers = self.ask("look at the compose project", &arguments, LOOK);
-        self.refusal(&answers.await?).map_or(Ok(()), Err)
-    }
-
-    fn refusal(&self, answers: &[Answer]) -> Option<RemoteError> {
-        answers.iter().find_map(|answer| match answer {
-            Answer::Refuse { why, file } => Some(error::not_ready(&self.name, why, file)),
-            _ => None,
-        })
     }
 
     /// What became of an attempt; `None` when it was not made yet.
@@ -109,13 +129,7 @@ impl Host {
             Answer::Busy => Some(unfinished("it, or one before it, still runs there")),
             Answer::Died => Some(unfinished("it was killed")),
             Answer::Refuse { why, file } => Some(Err(error::not_ready(&self.name, why, file))),
-            Answer::Time(_)
-            | Answer::FreeKilobytes(_)
-            | Answer::Switching
-            | Answer::Compose(_)
-            | Answer::Free
-            | Answer::HealthCheck(_)
-            | Answer::Log(_) => None,
+            _ => None,
         })
     }
 }

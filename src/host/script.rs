@@ -13,6 +13,38 @@ pub(super) enum Answer {
     FreeKilobytes(u64),
     Switching,
     Compose(Compose),
+    /// The folder without links.
+    Real(String),
+    There(String),
+    Gone(String),
+    /// `.env` names the files.
+    OwnFiles,
+    /// The project's name.
+    Name(String),
+    /// A line of what was kept of the project.
+    Remembered(String),
+    File(File),
+    Before(Before),
+    /// A definition of before that was kept.
+    Kept(String),
+    /// Compose does not understand its files.
+    Unreadable,
+    /// A variable of the files that nothing sets.
+    Unset(String),
+    /// What a service's definition is compared by.
+    Hash {
+        service: String,
+        hash: String,
+    },
+    /// What the service is said to run.
+    Image(String),
+    /// How many containers it is to have.
+    Scale(u32),
+    /// The same, in the words of `deploy`.
+    Replicas(u32),
+    NoService,
+    /// More than the image differs.
+    OtherChanges,
     /// The project cannot be switched: why, and the file.
     Refuse {
         why: String,
@@ -32,6 +64,30 @@ pub(super) enum Answer {
     Log(String),
 }
 
+/// A file of a project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct File {
+    pub path: String,
+    pub sum: String,
+    pub text: String,
+}
+
+/// What was there before the run's first attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Before {
+    /// `image` or `hash` of the container, with its value.
+    Fact(String),
+    /// A line of the project.
+    Place(String),
+    /// A file that was changed: its sums before and after, and where it was kept.
+    File {
+        was: String,
+        is: String,
+        kept: String,
+        path: String,
+    },
+}
+
 /// Reads what the script said; lines that are not its own are left out.
 pub(super) fn answers(text: &str) -> Vec<Answer> {
     text.lines()
@@ -42,25 +98,78 @@ pub(super) fn answers(text: &str) -> Vec<Answer> {
 
 fn answer(line: &str) -> Option<Answer> {
     let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+    let number = || rest.trim().parse().ok();
+    let text = rest.to_owned();
     Some(match word {
-        "time" => Answer::Time(rest.to_owned()),
+        "time" => Answer::Time(text),
         "free" => Answer::FreeKilobytes(rest.parse().ok()?),
         "switching" => Answer::Switching,
         "compose" => Answer::Compose(Compose::parse(rest)?),
-        "refuse" => {
-            let (why, file) = rest.split_once(' ')?;
-            Answer::Refuse {
-                why: why.to_owned(),
-                file: file.to_owned(),
-            }
-        }
+        "real" => Answer::Real(text),
+        "there" => Answer::There(text),
+        "gone" => Answer::Gone(text),
+        "own-files" => Answer::OwnFiles,
+        "name" => Answer::Name(text),
+        "remembered" => Answer::Remembered(text),
+        "file" => Answer::File(file(rest)?),
+        "before-fact" => Answer::Before(Before::Fact(text)),
+        "before-place" => Answer::Before(Before::Place(text)),
+        "before-file" => Answer::Before(before_file(rest)?),
+        "kept" => Answer::Kept(text),
+        "unreadable" => Answer::Unreadable,
+        "unset" => Answer::Unset(text),
+        "hash" => hash(rest)?,
+        "image" => Answer::Image(text),
+        "scale" => Answer::Scale(number()?),
+        "replicas" => Answer::Replicas(number()?),
+        "no-service" => Answer::NoService,
+        "other-changes" => Answer::OtherChanges,
+        "refuse" => refuse(rest)?,
         "health-check" => Answer::HealthCheck(rest.trim().parse().ok()?),
         "busy" => Answer::Busy,
         "free-to-start" => Answer::Free,
         "ended" => Answer::Ended(rest.trim().parse().ok()?),
         "died" => Answer::Died,
-        "log" => Answer::Log(rest.to_owned()),
+        "log" => Answer::Log(text),
         _ => return None,
+    })
+}
+
+fn refuse(rest: &str) -> Option<Answer> {
+    let (why, file) = rest.split_once(' ')?;
+    Some(Answer::Refuse {
+        why: why.to_owned(),
+        file: file.to_owned(),
+    })
+}
+
+fn hash(rest: &str) -> Option<Answer> {
+    let (service, hash) = rest.split_once(' ')?;
+    Some(Answer::Hash {
+        service: service.to_owned(),
+        hash: hash.to_owned(),
+    })
+}
+
+fn file(rest: &str) -> Option<File> {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let mut parts = rest.splitn(3, '\t');
+    let sum = parts.next()?.to_owned();
+    let bytes = STANDARD.decode(parts.next()?).ok()?;
+    Some(File {
+        path: parts.next()?.to_owned(),
+        sum,
+        text: String::from_utf8_lossy(&bytes).into_owned(),
+    })
+}
+
+fn before_file(rest: &str) -> Option<Before> {
+    let mut parts = rest.splitn(4, '\t').map(str::to_owned);
+    Some(Before::File {
+        was: parts.next()?,
+        is: parts.next()?,
+        kept: parts.next()?,
+        path: parts.next()?,
     })
 }
 
@@ -84,6 +193,33 @@ mod tests {
                     why: "foreign".into(),
                     file: "/srv/a b/x.yml".into()
                 },
+            ]
+        );
+    }
+
+    #[test]
+    fn a_file_comes_whole_whatever_it_is_called() {
+        let text = "dockmaster file 01\taW1hZ2U6IHgK\t/srv/a b/x.yml\n\
+                    dockmaster file 02\t\t/srv/empty.yml\n\
+                    dockmaster before-file 01\t-\t/home/a/1\t/srv/a b/x.yml\n";
+        let file = |path: &str, sum: &str, text: &str| {
+            Answer::File(File {
+                path: path.into(),
+                sum: sum.into(),
+                text: text.into(),
+            })
+        };
+        assert_eq!(
+            answers(text),
+            [
+                file("/srv/a b/x.yml", "01", "image: x\n"),
+                file("/srv/empty.yml", "02", ""),
+                Answer::Before(Before::File {
+                    was: "01".into(),
+                    is: "-".into(),
+                    kept: "/home/a/1".into(),
+                    path: "/srv/a b/x.yml".into()
+                }),
             ]
         );
     }

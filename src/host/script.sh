@@ -4,20 +4,40 @@
 #
 #   look  DIRECTORY PROJECT DOCKER_ROOT       what an onlooker needs
 #   find                                      which Compose there is
-#   check DIRECTORY                           could it be switched?
-#   health DIRECTORY SERVICE COMMAND...       has the service a health check of its own in the files?
+#   place DIRECTORY KEY                       what the folder tells of a project that does not run, and what was
+#                                             remembered under KEY
+#   name  DIRECTORY LINE                      the project's name, as Compose says it (LINE prints the files as one)
+#   there PATH...                             which of these files there are
+#   show  PROJECT RUN PATH...                 what these files hold, and what RUN changed before
+#   try   DIRECTORY SERVICE EDITS OLD NEW HASHES
+#                                             what Compose makes of the files now, and after EDITS; changes nothing
+#   hashes DIRECTORY HASHES                   what Compose compares a container's definition by
 #   await PROJECT ATTEMPT SECONDS             waits for what is under way; tells how ATTEMPT ended
-#   start DIRECTORY PROJECT ATTEMPT SECONDS TEXT COMMAND...
-#                                             writes the override and runs COMMAND, detached
+#   start DIRECTORY PROJECT ATTEMPT SECONDS EDITS FACTS PLACE KEY UP SERVICE KEEP HASHES MEMORY
+#                                             makes EDITS and runs UP, detached; MEMORY is kept under KEY
 #
-# An attempt's folder holds pid, log, rc (once it has ended) and the override it replaced. The lock
+# EDITS has a line for each change: the file's sum before, the way, a line's number, the file, the text, with tabs
+# between. OLD, NEW, UP, KEEP and HASHES are command lines, quoted for a shell. What has several lines (EDITS, FACTS,
+# PLACE, MEMORY) comes in base64: not every login shell passes a line's end on.
+#
+# An attempt's folder holds pid, log, rc (once it has ended), and in before/ the files that it changed. The lock
 # beside it is held by the detached command for as long as it runs, whoever watches.
 set -u
 umask 077
+tab=$(printf '\t')
 
 answer() { printf 'dockmaster %s\n' "$*"; }
 
 runs() { printf '%s/.cache/dockmaster/%s' "$HOME" "$1"; }
+
+memory() { printf '%s/.cache/dockmaster/.places/%s' "$HOME" "$1"; }
+
+plain() { printf '%s' "$1" | base64 -d; }
+
+sum() { if [ -e "$1" ]; then sha256sum <"$1" | cut -d ' ' -f 1; else echo -; fi; }
+
+# Compose reads it from here before it takes the file's place: what it says of other files is relative to it.
+copy_of() { printf '%s/.%s.dockmaster' "$(dirname "$1")" "$(basename "$1")"; }
 
 look() {
     answer "time $(date +%s.%N)"
@@ -37,49 +57,166 @@ find() {
     fi
 }
 
-# Compose reads the first base file and the first override file of its list, unless .env names
-# others. Only docker-compose.override.yml is ours, and only with our mark.
-check() {
+place() {
     directory=$1
-    base=
-    for name in compose.yaml compose.yml docker-compose.yml docker-compose.yaml; do
-        if [ -f "$directory/$name" ]; then base=$directory/$name; break; fi
+    if real=$(cd "$directory" 2>/dev/null && pwd -P); then answer "real $real"; fi
+    for name in compose docker-compose compose.override docker-compose.override; do
+        there "$directory/$name.yml" "$directory/$name.yaml"
     done
-    if [ -z "$base" ]; then answer "refuse no-project $directory"; return 1; fi
-    for name in compose.override.yml compose.override.yaml docker-compose.override.yaml; do
-        if [ -e "$directory/$name" ]; then answer "refuse foreign $directory/$name"; return 1; fi
-    done
-    override=$directory/docker-compose.override.yml
-    if [ -e "$override" ] && ! head -n 1 "$override" | grep -q '^# Written by dockmaster'; then
-        answer "refuse foreign $override"
-        return 1
+    # All generations read `export NAME=`, the newest also `NAME: `.
+    if grep -qsE '^[[:space:]]*(export[[:space:]]+)?COMPOSE_FILE[[:space:]]*[=:]' "$directory/.env"; then
+        answer "own-files $directory/.env"
     fi
-    if grep -qs '^[[:space:]]*COMPOSE_FILE[[:space:]]*=' "$directory/.env"; then
-        answer "refuse own-files $directory/.env"
-        return 1
-    fi
-    if ! [ -w "$directory" ]; then answer "refuse unwritable $directory"; return 1; fi
+    name=$(sed -nE 's/^[[:space:]]*(export[[:space:]]+)?COMPOSE_PROJECT_NAME[[:space:]]*=[[:space:]]*//p' \
+        "$directory/.env" 2>/dev/null | tail -n 1 | tr -d "\"'\r")
+    if [ -n "$name" ]; then answer "name $name"; fi
+    if [ -f "$(memory "$2")" ]; then sed 's/^/dockmaster remembered /' "$(memory "$2")"; fi
 }
 
-# COMMAND prints all files as one, two spaces a level, in every generation. Nothing but the answer leaves
-# the host: what it prints may hold secrets.
-health() {
-    directory=$1 service=$2
+name() {
+    cd "$1" || return 0
+    sh -c "$2" 2>/dev/null | sed -n 's/^name: */dockmaster name /p' | tr -d "\"'" | head -n 1
+}
+
+there() {
+    for path in "$@"; do
+        if [ -f "$path" ]; then answer "there $path"; fi
+    done
+}
+
+show() {
+    project=$1 run=$2
     shift 2
-    cd "$directory" || return 1
-    "$@" 2>/dev/null | awk -v service="$service" '
+    for path in "$@"; do
+        if [ ! -f "$path" ]; then answer "gone $path"; continue; fi
+        if [ ! -r "$path" ]; then answer "refuse unreadable $path"; continue; fi
+        if [ "$(wc -c <"$path")" -gt 1048576 ]; then answer "refuse large $path"; continue; fi
+        for folder in "$(dirname "$path")" "$(dirname "$(readlink -f "$path")")"; do
+            if [ ! -w "$folder" ]; then answer "refuse unwritable $folder"; fi
+        done
+        answer "file $(sum "$path")$tab$(base64 -w 0 <"$path")$tab$path"
+    done
+    # The oldest attempt of the run: what was there before it is what was there before the run.
+    first=$(ls -1d "$(runs "$project")/$run"-*/before/facts 2>/dev/null | sort -V | head -n 1)
+    if [ -n "$first" ]; then
+        before=$(dirname "$first")
+        sed 's/^/dockmaster before-fact /' "$first"
+        sed 's/^/dockmaster before-place /' "$before/place"
+        while IFS=$tab read -r was is copy path; do
+            answer "before-file $was$tab$is$tab$before/$copy$tab$path"
+        done <"$before/list"
+        hash=$(sed -n 's/^hash //p' "$first")
+        if [ -n "$hash" ]; then
+            for kept in "$(runs "$project")"/kept/*."$hash".yml; do
+                if [ -f "$kept" ]; then answer "kept $kept"; fi
+            done
+        fi
+    fi
+}
+
+# Makes the files as they are to be, beside those that are there.
+copies() {
+    printf '%s\n' "$1" | while IFS=$tab read -r was way number path text; do
+        if [ -n "$path" ]; then rm -f "$(copy_of "$path")"; fi
+    done
+    printf '%s\n' "$1" | while IFS=$tab read -r was way number path text; do
+        if [ -z "$path" ]; then continue; fi
+        copy=$(copy_of "$path")
+        if [ "$(sum "$path")" != "$was" ]; then answer "refuse changed $path"; exit 1; fi
+        if [ "$way" = remove ]; then continue; fi
+        if [ ! -e "$copy" ]; then
+            if [ -e "$path" ]; then cp -p "$path" "$copy" || exit 1; else cp -p "$text" "$copy" || exit 1; fi
+        fi
+        case $way in
+        restore) cat "$text" >"$copy" || exit 1 ;;
+        line | insert)
+            text=$text number=$number way=$way awk '
+                function ended(text) { return text ($0 ~ /\r$/ ? "\r" : "") }
+                NR == ENVIRON["number"] {
+                    print ended(ENVIRON["text"])
+                    if (ENVIRON["way"] == "line") { next }
+                }
+                { print }
+            ' "$copy" >"$copy.new" && cat "$copy.new" >"$copy" && rm "$copy.new" || exit 1
+            ;;
+        esac
+    done
+}
+
+drop_copies() {
+    printf '%s\n' "$1" | while IFS=$tab read -r was way number path text; do
+        if [ -n "$path" ]; then rm -f "$(copy_of "$path")"; fi
+    done
+}
+
+# What Compose printed has two spaces a level, in every generation. Nothing but these answers leaves the host: what
+# it prints may hold secrets.
+facts() {
+    awk -v service="$2" '
         /^[^ ]/ { in_services = ($1 == "services:") }
         in_services && /^  [^ ]/ {
             name = $1
             gsub(/[:"\047]/, "", name)
             is_service = (name == service)
             if (is_service) { seen = 1 }
-            in_check = 0
         }
-        in_services && is_service && /^    [^ ]/ { in_check = ($1 == "healthcheck:"); if (in_check) { has = 1 } }
-        in_check && ($0 ~ /disable: true/ || $0 ~ /- "?NONE"?$/) { off = 1 }
-        END { if (seen) { print "dockmaster health-check " ((has && !off) ? "true" : "false") } }
-    '
+        !(in_services && is_service) { next }
+        /^    [^ ]/ { part = $1 }
+        /^    image:/ { image = $2; gsub(/["\047]/, "", image) }
+        /^    scale:/ { scale = $2 }
+        part == "deploy:" && /^      replicas:/ { replicas = $2 }
+        part == "healthcheck:" { has = 1 }
+        part == "healthcheck:" && ($0 ~ /disable: true/ || $0 ~ /- "?NONE"?$/) { off = 1 }
+        END {
+            if (!seen) { print "dockmaster no-service"; exit }
+            print "dockmaster image " image
+            print "dockmaster health-check " ((has && !off) ? "true" : "false")
+            if (scale != "") { print "dockmaster scale " scale }
+            if (replicas != "") { print "dockmaster replicas " replicas }
+        }
+    ' "$1"
+}
+
+# All but the image of the service.
+rest() {
+    awk -v service="$2" '
+        /^[^ ]/ { in_services = ($1 == "services:") }
+        in_services && /^  [^ ]/ { name = $1; gsub(/[:"\047]/, "", name); is_service = (name == service) }
+        in_services && is_service && /^    image:/ { next }
+        { print }
+    ' "$1"
+}
+
+told_hashes() { sed -nE 's/^([^ ]+) ([0-9a-f]{64})$/dockmaster hash \1 \2/p'; }
+
+hashes() {
+    cd "$1" || return 0
+    sh -c "$2" 2>/dev/null | told_hashes
+}
+
+try() {
+    directory=$1 service=$2 edits=$(plain "$3") old=$4 new=$5 hashes=$6
+    cd "$directory" || { answer "refuse no-project $directory"; return; }
+    desk=$(mktemp -d) || return
+    trap 'rm -rf "$desk"; drop_copies "$edits"' EXIT
+    if ! sh -c "$old" >"$desk/old" 2>"$desk/log"; then
+        answer "unreadable"
+        tail -n 8 "$desk/log" | sed 's/^/dockmaster log /'
+        return
+    fi
+    # `The "TAG" variable is not set.`, with or without quotes, escaped or not.
+    sed -nE 's/.*[Tt]he [\"]*([A-Za-z_][A-Za-z0-9_]*)[\"]* variable is not set.*/dockmaster unset \1/p' "$desk/log" | sort -u
+    copies "$edits" || return
+    sh -c "$hashes" 2>/dev/null | told_hashes
+    if ! sh -c "$new" >"$desk/new" 2>"$desk/log"; then
+        answer "unreadable"
+        tail -n 8 "$desk/log" | sed 's/^/dockmaster log /'
+        return
+    fi
+    facts "$desk/new" "$service"
+    rest "$desk/old" "$service" >"$desk/old.rest"
+    rest "$desk/new" "$service" >"$desk/new.rest"
+    if ! cmp -s "$desk/old.rest" "$desk/new.rest"; then answer "other-changes"; fi
 }
 
 # Tells how an attempt ended, if it has.
@@ -101,49 +238,89 @@ await() {
     report "$run" || answer "free-to-start"
 }
 
-write_override() {
-    directory=$1 run=$2 text=$3
-    override=$directory/docker-compose.override.yml
-    if [ -e "$override" ]; then cp "$override" "$run/previous.yml"; fi
-    new=$directory/.docker-compose.override.yml.$$
-    # Compose before 1.27 wants the same version in both files, later ones ignore it.
-    {
-        printf '%s\n' "$text" | sed -n 1p
-        sed -n '/^version:/p' "$base" | head -n 1
-        printf '%s\n' "$text" | sed 1d
-    } >"$new" && chmod 644 "$new" && sync "$new" && mv "$new" "$override"
+# Keeps what is there, then lets the copies take its place, each in one move.
+write_files() {
+    edits=$1 before=$2
+    printf '%s\n' "$edits" | cut -f 4 | awk 'NF && !seen[$0]++' >"$before/paths"
+    number=0
+    while read -r path; do
+        number=$((number + 1))
+        copy=$(copy_of "$path")
+        printf '%s\t%s\t%s\t%s\n' "$(sum "$path")" "$(sum "$copy")" "$number" "$path" >>"$before/list"
+        if [ -e "$path" ]; then cp -p "$path" "$before/$number" || return 1; fi
+    done <"$before/paths"
+    sync "$before"/* 2>/dev/null || sync
+    while read -r path; do
+        copy=$(copy_of "$path")
+        if [ -e "$copy" ]; then
+            sync "$copy" && mv "$copy" "$(readlink -f "$path")" || return 1
+        else
+            rm -f "$path" || return 1
+        fi
+    done <"$before/paths"
 }
 
+# A release that Compose could not start is not what a person's next `up` shall start: text, because the detached
+# shell runs it.
+put_back='
+    while IFS="	" read -r was is copy path; do
+        now=-
+        if [ -e "$path" ]; then now=$(sha256sum <"$path" | cut -d " " -f 1); fi
+        if [ "$now" != "$is" ] || [ "$was" = "$is" ]; then continue; fi
+        if [ "$was" = - ]; then rm -f "$path"; continue; fi
+        real=$(readlink -f "$path")
+        cp -p "$run/before/$copy" "$real.dockmaster-back" && mv "$real.dockmaster-back" "$real"
+    done <"$run/before/list"
+'
+
 start() {
-    directory=$1 project=$2 attempt=$3 seconds=$4 text=$5
-    shift 5
+    directory=$1 project=$2 attempt=$3 seconds=$4 edits=$(plain "$5") facts=$6 place=$7 key=$8 up=$9
+    shift 9
+    service=$1 keep=$2 hashes=$3 memory=$4
     runs=$(runs "$project")
     run=$runs/$attempt
-    mkdir -p "$run"
+    mkdir -p "$run/before" "$runs/kept" "$(dirname "$(memory "$key")")"
     exec 9>"$runs/lock"
     if ! flock -w "$seconds" 9; then answer "busy"; return; fi
     if report "$run"; then return; fi
-    check "$directory" || return
-    if ! write_override "$directory" "$run" "$text"; then
+    if ! [ -d "$directory" ]; then answer "refuse no-project $directory"; return; fi
+    : >"$run/before/list"
+    if ! copies "$edits"; then drop_copies "$edits"; return; fi
+    plain "$place" >"$run/before/place"
+    plain "$facts" >"$run/before/facts"
+    plain "$memory" >"$(memory "$key").new" && mv "$(memory "$key").new" "$(memory "$key")"
+    if ! write_files "$edits" "$run/before"; then
+        eval "$put_back"
+        drop_copies "$edits"
         answer "refuse unwritable $directory"
         return
     fi
-    # Of its own session, with no tie to this connection but the lock it inherits.
+    # Of its own session, with no tie to this connection but the lock it inherits. Once Compose has ended well, what
+    # it made of the files is kept, so that the container can be made again when they have changed.
     (
         cd "$directory" || exit
         setsid sh -c '
-            run=$1
-            shift
-            "$@" >"$run/log" 2>&1
-            echo $? >"$run/rc.new"
+            run=$1 put_back=$2 up=$3 service=$4 keep=$5 hashes=$6 kept=$7
+            sh -c "$up" >"$run/log" 2>&1
+            code=$?
+            if [ $code -ne 0 ]; then eval "$put_back"; fi
+            echo $code >"$run/rc.new"
             mv "$run/rc.new" "$run/rc"
-        ' dockmaster-switch "$run" "$@" </dev/null >/dev/null 2>&1 &
+            exec 9>&-
+            if [ $code -eq 0 ]; then
+                hash=$(sh -c "$hashes" 2>/dev/null | sed -nE "s/^$service ([0-9a-f]{64})\$/\1/p")
+                if [ -n "$hash" ] && sh -c "$keep" >"$kept/new" 2>/dev/null; then
+                    mv "$kept/new" "$kept/$service.$hash.yml"
+                fi
+            fi
+        ' dockmaster-switch "$run" "$put_back" "$up" "$service" "$keep" "$hashes" "$runs/kept" </dev/null >/dev/null 2>&1 &
         echo $! >"$run/pid"
     )
     exec 9>&-
     if ! flock -w "$seconds" "$runs/lock" true; then answer "busy"; return; fi
     report "$run" || answer "died"
-    ls -1dt "$runs"/*/ | tail -n +21 | while read -r old; do rm -rf "$old"; done
+    ls -1dt "$runs"/*-*/ | tail -n +21 | while read -r old; do rm -rf "$old"; done
+    ls -1t "$runs"/kept/*.yml 2>/dev/null | tail -n +7 | while read -r old; do rm -f "$old"; done
 }
 
 verb=$1

@@ -8,6 +8,7 @@ mod connection;
 mod contract;
 mod fixture;
 mod probe;
+mod project;
 mod pull;
 mod switch;
 mod watch;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         probe::TESTS,
         pull::TESTS,
         switch::TESTS,
+        project::TESTS,
         connection::TESTS,
     ];
     trial::run(

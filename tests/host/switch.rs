@@ -14,15 +14,16 @@ testbed::tests![
     the_same_attempt_is_made_once,
     a_lost_connection_does_not_stop_a_switch,
     a_dropped_switch_is_seen_and_joined,
-    an_override_of_somebody_else_is_left_alone,
+    an_override_of_somebody_else_is_used_and_left_alone,
     a_half_made_container_is_mended,
     a_superfluous_half_made_container_is_removed,
     a_compose_file_that_compose_refuses_is_told_with_its_words,
-    a_compose_file_without_a_version_takes_the_override_too,
+    a_compose_file_without_a_version_takes_the_release_too,
     where_only_the_second_generation_is_it_is_used: [ComposePlugin],
 ];
 
 const OVERRIDE: &str = "/srv/test_server1/docker-compose.override.yml";
+const FILE: &str = "/srv/test_server1/docker-compose.yml";
 
 fn runs(fixture: &Fixture) -> impl Fn(&Survey) -> bool {
     |survey| is_healthy(survey) && survey.container.as_ref().unwrap().runs(&fixture.new)
@@ -33,6 +34,7 @@ fn a_switch_makes_the_release_run_and_can_be_undone(fixture: &Fixture) {
     let remote = fixture.remote("app-1");
     run(async {
         let old = container(&remote).await;
+        let file = host.exec(&format!("cat {FILE}; echo .")).unwrap();
         remote.pull(&fixture.new, &|_| ()).await.unwrap();
         remote
             .switch("first-1", &fixture.new.reference())
@@ -48,11 +50,16 @@ fn a_switch_makes_the_release_run_and_can_be_undone(fixture: &Fixture) {
         let typed = format!("cd {DIRECTORY} && docker-compose up -d");
         host.exec_as_deploy(&typed, b"").unwrap();
         assert_eq!(container(&remote).await.id, new.id);
-        remote.switch("first-1-undo", &old.reference).await.unwrap();
+        remote.switch("first-2", &old.reference).await.unwrap();
         let back = survey_until(&remote, is_healthy).await.container.unwrap();
         assert_eq!(back.image, old.image);
-        let kept = "cat /home/deploy/.cache/dockmaster/test_server1/first-1-undo/previous.yml";
-        assert!(host.exec(kept).unwrap().contains(&fixture.new.digest));
+        assert_eq!(host.exec(&format!("cat {FILE}; echo .")).unwrap(), file);
+        host.exec_as_deploy(&typed, b"").unwrap();
+        assert_eq!(container(&remote).await.id, back.id);
+        host.exec(&format!(
+            "! ls -A {DIRECTORY} | grep -v '^docker-compose.yml$'"
+        ))
+        .unwrap();
     });
 }
 
@@ -118,7 +125,7 @@ fn a_lost_connection_does_not_stop_a_switch(fixture: &Fixture) {
     });
     quick_compose(fixture, "app-2");
     let attempts = host.exec("ls /home/deploy/.cache/dockmaster/test_server1");
-    assert_eq!(attempts.unwrap(), "cut\nlock");
+    assert_eq!(attempts.unwrap(), "cut\nkept\nlock");
     assert_eq!(host.containers().unwrap().len(), 1);
 }
 
@@ -155,31 +162,27 @@ fn a_dropped_switch_is_seen_and_joined(fixture: &Fixture) {
     assert_eq!(host.containers().unwrap().len(), 1);
 }
 
-fn an_override_of_somebody_else_is_left_alone(fixture: &Fixture) {
+fn an_override_of_somebody_else_is_used_and_left_alone(fixture: &Fixture) {
     let host = fixture.host("app-1");
     let remote = fixture.remote("app-1");
     let theirs = "services: {app: {environment: {A: b}}}";
-    host.exec(&format!(
-        "cp {OVERRIDE} /tmp/ours; echo '{theirs}' >{OVERRIDE}"
-    ))
-    .unwrap();
+    host.exec(&format!("echo '{theirs}' >{OVERRIDE}")).unwrap();
     run(async {
-        let before = container(&remote).await;
-        for error in [
-            remote.pull(&fixture.new, &|_| ()).await.unwrap_err(),
-            remote.switch("foreign", "x:y").await.unwrap_err(),
-        ] {
-            assert!(matches!(error, RemoteError::NotReady { .. }), "{error}");
-            assert_says(
-                &error,
-                &["app-1", OVERRIDE, "was not written by dockmaster"],
-            );
-        }
+        remote.pull(&fixture.new, &|_| ()).await.unwrap();
+        let reference = fixture.new.reference();
+        remote.switch("theirs-1", &reference).await.unwrap();
+        let id = survey_until(&remote, runs(fixture))
+            .await
+            .container
+            .unwrap()
+            .id;
+        let environment = format!("docker inspect --format '{{{{.Config.Env}}}}' {id}");
+        assert!(host.exec(&environment).unwrap().contains("A=b"));
         assert_eq!(host.exec(&format!("cat {OVERRIDE}")).unwrap(), theirs);
-        assert_eq!(container(&remote).await.id, before.id);
+        let typed = format!("rm {OVERRIDE} && cd {DIRECTORY} && docker-compose up -d");
+        host.exec_as_deploy(&typed, b"").unwrap();
+        survey_until(&remote, runs(fixture)).await;
     });
-    host.exec(&format!("rm {OVERRIDE}; mv /tmp/ours {OVERRIDE}"))
-        .unwrap();
 }
 
 fn a_half_made_container_is_mended(fixture: &Fixture) {
@@ -247,14 +250,14 @@ fn a_compose_file_that_compose_refuses_is_told_with_its_words(fixture: &Fixture)
         &error,
         &[
             "app-1",
-            "docker-compose -p test_server1 up",
+            "docker-compose -p test_server1 --project-directory",
             "docker-compose.yml",
         ],
     );
     run(container(&remote));
 }
 
-fn a_compose_file_without_a_version_takes_the_override_too(fixture: &Fixture) {
+fn a_compose_file_without_a_version_takes_the_release_too(fixture: &Fixture) {
     let host = fixture.host("app-1");
     let remote = fixture.remote("app-1");
     let file = format!("{DIRECTORY}/docker-compose.yml");

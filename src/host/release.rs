@@ -1,0 +1,404 @@
+//! Writes a release into the project's own files, so that whatever a person types later gives the
+//! release that is live, and no other service changes: an override beside them would make Compose 1
+//! recreate others.
+
+use std::fmt::Write;
+
+use super::{
+    Host, LOOK, RemoteError,
+    compose::{Compose, is_old_override},
+    error,
+    pin::{self, Line},
+    project::Project,
+    script::{Answer, Before, File},
+};
+
+/// Changes of files, for the script: a line each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Edits(String);
+
+impl Edits {
+    fn add(&mut self, sum: &str, way: &str, path: &str, number: usize, text: &str) {
+        let _ = writeln!(self.0, "{sum}\t{way}\t{number}\t{path}\t{text}");
+    }
+
+    fn line(&mut self, file: &File, line: &Line) {
+        let way = if line.is_new { "insert" } else { "line" };
+        self.add(&file.sum, way, &file.path, line.number, &line.text);
+    }
+
+    fn remove(&mut self, sum: &str, path: &str) {
+        self.add(sum, "remove", path, 0, "");
+    }
+
+    fn restore(&mut self, sum: &str, path: &str, kept: &str) {
+        self.add(sum, "restore", path, 0, kept);
+    }
+
+    fn changes(&self, path: &str) -> bool {
+        let mut paths = self.0.lines().filter_map(|line| line.split('\t').nth(3));
+        paths.any(|it| it == path)
+    }
+
+    /// The project as Compose can read it before the changes are made.
+    fn tried(&self, project: &Project) -> Project {
+        let copy = |path: &String| match path.rsplit_once('/') {
+            Some((folder, name)) if self.changes(path) => format!("{folder}/.{name}.dockmaster"),
+            _ => path.clone(),
+        };
+        Project {
+            files: project.files.iter().map(copy).collect(),
+            ..project.clone()
+        }
+    }
+
+    pub(super) fn packed(&self) -> String {
+        packed(&self.0)
+    }
+}
+
+/// Text that comes through every login shell.
+pub(super) fn packed(text: &str) -> String {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    STANDARD.encode(text)
+}
+
+/// What a switch does to the files.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub edits: Edits,
+    pub before: Project,
+    pub after: Project,
+    /// What Compose reads: another definition where the files do not say what ran before.
+    pub used: Project,
+}
+
+/// The files of a project, and what a run has changed.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    pub files: Vec<File>,
+    pub was: Option<Was>,
+    gone: Vec<String>,
+    refusal: Option<(String, String)>,
+}
+
+/// What was there before a run.
+#[derive(Debug, Default)]
+pub(super) struct Was {
+    pub image: String,
+    pub hash: String,
+    pub project: Project,
+    /// Each changed file with its sums before and after, and where it was kept.
+    pub files: Vec<(String, String, String, String)>,
+    /// The definition of what ran, as it was kept.
+    pub definition: Option<String>,
+}
+
+impl Shown {
+    fn read(answers: Vec<Answer>) -> Self {
+        let mut shown = Self::default();
+        let (mut was, mut place) = (Was::default(), Vec::new());
+        for answer in answers {
+            match answer {
+                Answer::File(file) => shown.files.push(file),
+                Answer::Gone(path) => shown.gone.push(path),
+                Answer::Refuse { why, file } => shown.refusal = Some((why, file)),
+                Answer::Kept(path) => was.definition = Some(path),
+                Answer::Before(Before::Place(line)) => place.push(line),
+                Answer::Before(Before::Fact(fact)) => match fact.split_once(' ') {
+                    Some(("image", image)) => was.image = image.into(),
+                    Some(("hash", hash)) => was.hash = hash.into(),
+                    _ => {}
+                },
+                Answer::Before(Before::File {
+                    was: sum,
+                    is,
+                    kept,
+                    path,
+                }) => was.files.push((sum, is, kept, path)),
+                _ => {}
+            }
+        }
+        if let Some(project) = Project::remembered(place.iter().map(String::as_str)) {
+            was.project = project;
+            shown.was = Some(was);
+        }
+        shown
+    }
+
+    fn file(&self, path: &str) -> Option<&File> {
+        self.files.iter().find(|file| file.path == path)
+    }
+
+    /// `-` for a file that is not there, as the script says it.
+    fn sum(&self, path: &str) -> &str {
+        self.file(path).map_or("-", |file| &file.sum)
+    }
+}
+
+impl Host {
+    /// Reads files of the project; fails where one cannot be read or changed.
+    pub(super) async fn show(&self, project: &Project, run: &str) -> Result<Shown, RemoteError> {
+        let shown = self.show_files(&project.name, run, &project.files).await?;
+        match &shown.gone[..] {
+            [] => Ok(shown),
+            [gone, ..] => Err(error::not_ready(&self.name, "gone", gone)),
+        }
+    }
+
+    async fn show_files(
+        &self,
+        project: &str,
+        run: &str,
+        paths: &[String],
+    ) -> Result<Shown, RemoteError> {
+        let mut arguments = vec!["show", project, run];
+        arguments.extend(paths.iter().map(String::as_str));
+        let answers = self.ask("read the compose files", &arguments, LOOK).await?;
+        let shown = Shown::read(answers);
+        match &shown.refusal {
+            None => Ok(shown),
+            Some((why, file)) => Err(error::not_ready(&self.name, why, file)),
+        }
+    }
+
+    /// How the release gets into the files as they are.
+    pub(super) async fn forward(
+        &self,
+        project: Project,
+        shown: &Shown,
+        reference: &str,
+    ) -> Result<Plan, RemoteError> {
+        let mut edits = Edits::default();
+        let mut after = project.clone();
+        let ours = |file: &&File| is_old_override(&file.path, &file.text);
+        if let Some(old) = shown.files.iter().find(ours)
+            && self.may_drop(&project, &old.path).await?
+        {
+            edits.remove(&old.sum, &old.path);
+            after.files.retain(|path| *path != old.path);
+        }
+        let files: Vec<_> = after.files.iter().filter_map(|it| shown.file(it)).collect();
+        let texts: Vec<_> = files.iter().map(|file| file.text.as_str()).collect();
+        let (at, line) = self.pinned(&after, &texts, reference)?;
+        edits.line(files[at], &line);
+        Ok(Plan {
+            edits,
+            before: project,
+            used: after.clone(),
+            after,
+        })
+    }
+
+    fn pinned(
+        &self,
+        project: &Project,
+        texts: &[&str],
+        reference: &str,
+    ) -> Result<(usize, Line), RemoteError> {
+        let not_ready = |why: String, advice: &str| RemoteError::NotReady {
+            host: self.name.clone(),
+            why,
+            advice: advice.into(),
+        };
+        if !pin::is_plain(&self.service) || !pin::is_plain(reference) {
+            let why = format!("`{reference}` cannot name the image of `{}`", self.service);
+            return Err(not_ready(why, "look at compose.service and release.image"));
+        }
+        pin::pin(texts, &self.service, reference).ok_or_else(|| {
+            let why = format!(
+                "no line of {} names the image of `{}` alone",
+                project.files.join(" and "),
+                self.service
+            );
+            not_ready(
+                why,
+                "write the service there as a block with a line `image: …` of its own (and check compose.service)",
+            )
+        })
+    }
+
+    /// Whether the override that earlier releases wrote can go: not where Compose 1 would recreate
+    /// other services for it.
+    async fn may_drop(&self, project: &Project, old: &str) -> Result<bool, RemoteError> {
+        let compose = self.needed_compose().await?;
+        if !compose.is_first_generation() {
+            return Ok(true);
+        }
+        let mut without = project.clone();
+        without.files.retain(|path| path != old);
+        let made = self.made(&project.name).await?;
+        let (with, without) = (
+            self.hashes(compose, project).await?,
+            self.hashes(compose, &without).await?,
+        );
+        let others = made.iter().filter(|(service, _)| *service != self.service);
+        let holds = |hashes: &[(String, String)], it: &(String, String)| hashes.contains(it);
+        Ok(!others
+            .into_iter()
+            .any(|it| holds(&with, it) && !holds(&without, it)))
+    }
+
+    /// Each service of the project that has a container, with what its definition is compared by.
+    async fn made(&self, project: &str) -> Result<Vec<(String, String)>, RemoteError> {
+        let labels = [
+            format!("com.docker.compose.project={project}"),
+            "com.docker.compose.oneoff=False".to_owned(),
+        ];
+        let all = self.list(&labels).await?;
+        let pair = |labels: &super::project::Labels| {
+            let service = labels.get("com.docker.compose.service")?;
+            Some((service.clone(), super::project::hash_of(labels).to_owned()))
+        };
+        Ok(all
+            .iter()
+            .filter_map(|it| pair(it.labels.as_ref()?))
+            .collect())
+    }
+
+    async fn hashes(
+        &self,
+        compose: &Compose,
+        project: &Project,
+    ) -> Result<Vec<(String, String)>, RemoteError> {
+        let arguments = ["hashes", &project.directory, &compose.hashes(project)];
+        let answers = self.ask("ask Compose about its files", &arguments, LOOK);
+        let hashes = answers
+            .await?
+            .into_iter()
+            .filter_map(|answer| match answer {
+                Answer::Hash { service, hash } => Some((service, hash)),
+                _ => None,
+            });
+        Ok(hashes.collect())
+    }
+
+    /// How the files become what they were before the run. What somebody else has changed since
+    /// stays, and names the release that was live.
+    pub(super) async fn back(
+        &self,
+        was: Was,
+        image: &str,
+        reference: &str,
+    ) -> Result<Plan, RemoteError> {
+        let mut paths = was.project.files.clone();
+        paths.extend(was.files.iter().map(|(_, _, _, path)| path.clone()));
+        paths.extend(was.files.iter().map(|(_, _, kept, _)| kept.clone()));
+        let shown = self.show_files(&was.project.name, "-", &paths).await?;
+        let mut edits = Edits::default();
+        let mut kept_at = Vec::new();
+        for (sum, is, kept, path) in &was.files {
+            let now = shown.sum(path);
+            if now != is || sum == is {
+                continue;
+            }
+            if sum == "-" {
+                edits.remove(now, path);
+            } else {
+                edits.restore(now, path, kept);
+                kept_at.push((path, kept));
+            }
+        }
+        let tried = self.try_out(&was.project, &edits, None).await?;
+        if self.image_id(&tried.image).await?.as_deref() != Some(image) {
+            // Its tag has moved on, or somebody named another release meanwhile.
+            let text = |path: &String| {
+                let kept = kept_at.iter().find(|(it, _)| *it == path);
+                let kept = kept.map_or(path, |(_, kept)| kept);
+                shown.file(kept).map_or("", |file| file.text.as_str())
+            };
+            let texts: Vec<_> = was.project.files.iter().map(text).collect();
+            let (at, line) = self.pinned(&was.project, &texts, reference)?;
+            let path = &was.project.files[at];
+            let way = if line.is_new { "insert" } else { "line" };
+            edits.add(shown.sum(path), way, path, line.number, &line.text);
+        }
+        let mut used = was.project.clone();
+        if tried.hash.as_deref() != Some(&was.hash)
+            && let Some(definition) = was.definition
+        {
+            used.files = vec![definition];
+        }
+        Ok(Plan {
+            edits,
+            before: was.project.clone(),
+            after: was.project,
+            used,
+        })
+    }
+
+    pub(super) async fn image_id(&self, reference: &str) -> Result<Option<String>, RemoteError> {
+        if reference.is_empty() {
+            return Ok(None);
+        }
+        Ok(self.image(reference).await?.and_then(|image| image.id))
+    }
+
+    /// Asks Compose what it makes of the files, and of the changed ones; `compared` are the files that
+    /// may differ from the changed ones in the image alone.
+    pub(super) async fn try_out(
+        &self,
+        project: &Project,
+        edits: &Edits,
+        compared: Option<(&Project, &Project)>,
+    ) -> Result<Tried, RemoteError> {
+        let compose = self.needed_compose().await?;
+        let tried = edits.tried(project);
+        let (old, hashes) = match compared {
+            Some((old, now)) => (compose.config(old), compose.hashes(now)),
+            None => (":".to_owned(), compose.hashes(&tried)),
+        };
+        let new = compose.config(&tried);
+        let edits = edits.packed();
+        let arguments = [
+            "try",
+            &project.directory,
+            &self.service,
+            &edits,
+            &old,
+            &new,
+            &hashes,
+        ];
+        let answers = self.ask("try the compose files", &arguments, LOOK).await?;
+        Ok(Tried::read(answers, &self.service))
+    }
+}
+
+/// What Compose makes of files.
+#[derive(Debug, Default)]
+pub(super) struct Tried {
+    pub image: String,
+    pub hash: Option<String>,
+    pub is_unreadable: bool,
+    pub log: Vec<String>,
+    pub unset: Vec<String>,
+    pub health_check: Option<bool>,
+    pub scale: Option<u32>,
+    pub replicas: Option<u32>,
+    pub lacks_service: bool,
+    pub has_other_changes: bool,
+    pub refusal: Option<(String, String)>,
+}
+
+impl Tried {
+    fn read(answers: Vec<Answer>, service: &str) -> Self {
+        let mut tried = Self::default();
+        for answer in answers {
+            match answer {
+                Answer::Image(image) => tried.image = image,
+                Answer::Hash { service: of, hash } if of == service => tried.hash = Some(hash),
+                Answer::Unreadable => tried.is_unreadable = true,
+                Answer::Log(line) => tried.log.push(line),
+                Answer::Unset(name) => tried.unset.push(name),
+                Answer::HealthCheck(is_there) => tried.health_check = Some(is_there),
+                Answer::Scale(count) => tried.scale = Some(count),
+                Answer::Replicas(count) => tried.replicas = Some(count),
+                Answer::NoService => tried.lacks_service = true,
+                Answer::OtherChanges => tried.has_other_changes = true,
+                Answer::Refuse { why, file } => tried.refusal = Some((why, file)),
+                _ => {}
+            }
+        }
+        tried
+    }
+}
