@@ -106,7 +106,9 @@ fn carry_out(cli: Cli, call: Call) -> i32 {
 fn deploy(environment: Option<&str>) -> i32 {
     let socket = std::env::var_os("DOCKMASTER_SOCKET");
     let socket = socket.as_deref().map(Path::new);
-    client::deploy(socket, environment, &mut io::stdout())
+    // Where `artifacts: paths:` looks.
+    let folder = std::env::var_os("CI_PROJECT_DIR").map_or_else(|| ".".into(), PathBuf::from);
+    client::deploy((socket, &folder), environment, &mut io::stdout())
 }
 
 /// 0 good, 1 not as it should be.
@@ -118,6 +120,14 @@ async fn rollout(config: &Path, verb: &RolloutVerb) -> Result<i32, Failure> {
         }
         RolloutVerb::History { environment, json } => {
             admin::rollout::history(&program, config, environment, *json).await
+        }
+        RolloutVerb::Report {
+            environment,
+            run,
+            output,
+        } => {
+            let asked = (run.as_deref(), output.as_path());
+            admin::rollout::report(&program, config, environment, asked).await
         }
         RolloutVerb::Rollback {
             environment,

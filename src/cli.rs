@@ -118,6 +118,24 @@ pub(crate) enum RolloutVerb {
         #[arg(long)]
         json: bool,
     },
+    /// Make a page of a rollout: what was changed, when, and how it went
+    Report {
+        /// The name of its file in the folder `environments`
+        environment: String,
+
+        /// A run, as `history --json` shows it; the newest when left out
+        #[arg(long, value_name = "RUN")]
+        run: Option<String>,
+
+        /// Where to; the JSON is written beside it
+        #[arg(
+            short,
+            long,
+            default_value = "rollout-report.html",
+            value_name = "FILE"
+        )]
+        output: PathBuf,
+    },
     /// Go back to a release that was brought out before; needs neither GitLab nor the registry
     Rollback {
         /// The name of its file in the folder `environments`

@@ -1,7 +1,7 @@
 //! `dockmaster rollout`: looks at an environment or repairs it, under the broker's identity: this
 //! process, root's, never opens a key.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use nix::unistd::Uid;
 
@@ -56,6 +56,29 @@ pub(crate) async fn history(
     is_json: bool,
 ) -> Result<i32, Failure> {
     driver::history(program, &load(config)?, environment, is_json).await
+}
+
+/// Writes the page of a run, and its JSON beside it; the exit code.
+pub(crate) async fn report(
+    program: &Path,
+    config: &Path,
+    environment: &str,
+    (run, output): (Option<&str>, &Path),
+) -> Result<i32, Failure> {
+    let config = load(config)?;
+    let (code, pages) = driver::report(program, &config, environment, run).await?;
+    let Some((html, json)) = pages else {
+        return Ok(code);
+    };
+    for (path, text) in [
+        (output.to_owned(), html),
+        (output.with_extension("json"), json),
+    ] {
+        fs::write(&path, text).map_err(|error| {
+            Failure::system(error).during(&format!("cannot write {}", path.display()))
+        })?;
+    }
+    Ok(code)
 }
 
 fn load(config: &Path) -> Result<Config, Failure> {

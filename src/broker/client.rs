@@ -1,20 +1,31 @@
 //! `dockmaster deploy`: asks the broker, prints what it says, ends with its code. Runs as the job.
 
 use std::{
-    io::{BufRead, BufReader, Write},
-    os::unix::net::UnixStream,
+    fs,
+    io::{self, BufRead, BufReader, Write},
+    os::unix::{fs::PermissionsExt, net::UnixStream},
     path::Path,
 };
 
-use super::protocol::{Answer, Ending, Request};
+use super::protocol::{Answer, Ending, Pages, Request};
 use crate::{
     failure::{Failure, JobCode},
     paint,
 };
 
+/// What a report's files are called, for `artifacts: paths:`.
+const HTML: &str = "rollout-report.html";
+const JSON: &str = "rollout-report.json";
+
 /// Asks for a rollout at `socket` (the job's `DOCKMASTER_SOCKET`); returns the exit code.
-pub(crate) fn deploy(socket: Option<&Path>, environment: Option<&str>, out: &mut dyn Write) -> i32 {
-    let ending = ask(socket, environment, out).unwrap_or_else(|failure| Ending::from(&failure));
+/// A report of the rollout is written into `folder`, as the job itself.
+pub(crate) fn deploy(
+    (socket, folder): (Option<&Path>, &Path),
+    environment: Option<&str>,
+    out: &mut dyn Write,
+) -> i32 {
+    let ending =
+        ask((socket, folder), environment, out).unwrap_or_else(|failure| Ending::from(&failure));
     if !ending.message.is_empty() {
         // A closed log leaves the code to tell.
         let _ = writeln!(out, "{}", paint::red(&ending.message)).and_then(|()| out.flush());
@@ -23,7 +34,7 @@ pub(crate) fn deploy(socket: Option<&Path>, environment: Option<&str>, out: &mut
 }
 
 fn ask(
-    socket: Option<&Path>,
+    (socket, folder): (Option<&Path>, &Path),
     environment: Option<&str>,
     out: &mut dyn Write,
 ) -> Result<Ending, Failure> {
@@ -47,10 +58,31 @@ fn ask(
             Answer::Log { log } => {
                 let _ = writeln!(out, "{log}").and_then(|()| out.flush());
             }
+            Answer::Report(pages) => {
+                let text = match keep(folder, &pages) {
+                    Ok(()) => format!("{HTML} and {JSON} are in {}", folder.display()),
+                    // The rollout itself is not concerned.
+                    Err(error) => format!("the report cannot be written: {error}"),
+                };
+                let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+            }
             Answer::Ending(ending) => return Ok(ending),
         }
     }
     Err(Failure::system("the broker ended without a word"))
+}
+
+/// Replaces what is there, a link of the repository's too: nothing is written through one.
+fn keep(folder: &Path, pages: &Pages) -> io::Result<()> {
+    for (name, text) in [(HTML, &pages.report_html), (JSON, &pages.report_json)] {
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(text.as_bytes())?;
+        let mode = fs::Permissions::from_mode(0o644);
+        file.as_file().set_permissions(mode)?;
+        file.persist(folder.join(name))
+            .map_err(|error| error.error)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -60,7 +92,7 @@ mod tests {
     #[test]
     fn outside_a_deploy_job_the_message_says_where_it_works() {
         let mut out = Vec::new();
-        assert_eq!(deploy(None, None, &mut out), 111);
+        assert_eq!(deploy((None, Path::new("/")), None, &mut out), 111);
         let text = String::from_utf8(out).unwrap();
         assert!(text.contains("deploy lane only"), "{text}");
     }
@@ -69,10 +101,34 @@ mod tests {
     fn a_broker_that_is_not_there_is_the_host_s_fault() {
         let mut out = Vec::new();
         assert_eq!(
-            deploy(Some(Path::new("/nonexistent/socket")), None, &mut out),
+            deploy(
+                (Some(Path::new("/nonexistent/socket")), Path::new("/")),
+                None,
+                &mut out
+            ),
             1
         );
         let text = String::from_utf8(out).unwrap();
         assert!(text.contains("cannot reach the broker"), "{text}");
+    }
+
+    #[test]
+    fn a_report_replaces_a_link_and_writes_through_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("precious");
+        fs::write(&target, "mine").unwrap();
+        std::os::unix::fs::symlink(&target, folder.path().join(HTML)).unwrap();
+        let pages = Pages {
+            report_html: "<p>".into(),
+            report_json: "{}".into(),
+        };
+        keep(folder.path(), &pages).unwrap();
+        let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+        assert_eq!(
+            (read("precious").as_str(), read(HTML).as_str()),
+            ("mine", "<p>")
+        );
+        assert_eq!(read(JSON), "{}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
     }
 }

@@ -23,6 +23,7 @@ use tokio::{
 };
 
 use super::{
+    protocol::Pages,
     task::{self, Start},
     temporary,
 };
@@ -199,6 +200,29 @@ pub(crate) async fn status(
     environment: &str,
 ) -> Result<i32, Failure> {
     tell_person(program, config, task::status(environment)).await
+}
+
+/// The page of a run and its JSON, or `None` where there is no such run, which the broker has told;
+/// and the exit code.
+pub(crate) async fn report(
+    program: &Path,
+    config: &Config,
+    environment: &str,
+    run: Option<&str>,
+) -> Result<(i32, Option<(String, String)>), Failure> {
+    let account = account(config)?;
+    let mut command = command(program);
+    command.stdout(Stdio::piped());
+    let task = task::report(environment, run);
+    let (child, control) = spawn(command, config, &account, task).await?;
+    let output = child.wait_with_output().await;
+    drop(control);
+    let output = output.map_err(failed("the broker was lost".into()))?;
+    if !output.status.success() {
+        return Ok((CANNOT_LOOK, None));
+    }
+    let pages: Pages = serde_json::from_slice(&output.stdout).map_err(Failure::system)?;
+    Ok((0, Some((pages.report_html, pages.report_json))))
 }
 
 /// The broker's lines go where this process's go.

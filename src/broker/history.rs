@@ -172,6 +172,7 @@ mod tests {
             began: Timestamp::new(1_700_000_000, 0).unwrap(),
             last: Timestamp::new(1_700_000_064, 500_000_000).unwrap(),
             summary: "as it ended".into(),
+            events: Vec::new(),
         }
     }
 

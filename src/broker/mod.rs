@@ -11,6 +11,7 @@ mod open;
 mod output;
 mod precedence;
 mod protocol;
+mod report;
 mod rollback;
 mod serve;
 mod status;
@@ -36,6 +37,7 @@ use tokio::{
 use crate::{
     config::Config,
     failure::{Class, Failure, JobCode},
+    lang,
     rollout::port::Wish,
     sys::process,
 };
@@ -68,6 +70,7 @@ fn run() -> Result<i32, Failure> {
     process::forbid_core_dumps().map_err(failed("forbid core dumps"))?;
     process::forbid_new_privileges().map_err(failed("forbid new privileges"))?;
     let config = Config::load(&start.config)?;
+    lang::speak(config.lang);
     let _temporary = temporary::Temporary::make(&config.run_dir)
         .map_err(failed("make a folder for temporary files"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -124,6 +127,18 @@ async fn work(task: Task, config: Config) -> Result<i32, Failure> {
         } => {
             let is_whole = history::history(&config, &environment, is_json)?;
             Ok(i32::from(!is_whole))
+        }
+        Task::Report { environment, run } => {
+            let run = run.as_deref();
+            let pages = report::pages(&config, &environment, run)?.ok_or_else(|| {
+                let text = match run {
+                    Some(run) => format!("{environment} has no run {run}"),
+                    None => format!("nothing was brought to {environment} yet"),
+                };
+                Failure::system(text).hint(format!("try: dockmaster rollout history {environment}"))
+            })?;
+            stream::tell_admin(&serde_json::to_string(&pages).map_err(Failure::system)?);
+            Ok(0)
         }
         Task::Status { environment } => {
             let is_well = status::status(&config, &environment).await?;

@@ -6,9 +6,10 @@ use tokio::sync::watch;
 
 use super::{
     clock::RealClock,
-    output::{JobLines, Output},
+    output::{JobLines, Output, Recorded},
     precedence::Candidate,
-    serve,
+    protocol::Answer,
+    report, serve,
 };
 use crate::{
     balancer::{self, Balancer},
@@ -22,10 +23,10 @@ use crate::{
         journal::{Outcome, Owner},
         port::{Cancel, Narrator, Ports, Release, Wish},
         report::Report,
-        world::{Settings, Waited, World},
+        world::{Noted, Settings, Waited, World},
     },
     store::{
-        DebtFile, History, Holder, Lease, Ledger, Patience, RunFile, Runs, StoreError,
+        DebtFile, History, Holder, Lease, Ledger, Patience, RunFile, Runs, StoreError, Stories,
         ledger::Wanted,
     },
 };
@@ -39,7 +40,7 @@ impl Ports for Live {
     type Journal = RunFile;
     type Debts = DebtFile;
     type Clock = RealClock;
-    type Narrator = Output;
+    type Narrator = Recorded;
     type Cancel = watch::Receiver<Wish>;
 }
 
@@ -108,7 +109,13 @@ impl serve::Rollouts for Rollouts<'_> {
             cause,
         };
         let report = engine::roll_out(&world, &settings, &order, &history.open).await;
-        prune(&runs);
+        prune(config, &environment.name);
+        // A run that never began has none.
+        match report::pages(config, &environment.name, Some(&order.run)) {
+            Ok(Some(pages)) => lines.answer(Answer::Report(pages)),
+            Ok(None) => {}
+            Err(failure) => tracing::warn!(%failure, "there is no report"),
+        }
         told(&report?, &world.narrator)
     }
 }
@@ -205,8 +212,14 @@ pub(super) fn check(config: &Config, environment: &str, history: &History) -> Re
 }
 
 /// Old journals that cannot be removed are no reason to call a rollout failed.
-pub(super) fn prune(runs: &Runs) {
-    if let Err(error) = runs.prune() {
+pub(super) fn prune(config: &Config, environment: &str) {
+    let runs = Runs::new(&config.state_dir, environment);
+    let pruned = runs.prune().and_then(|()| {
+        let history = runs.history()?;
+        let kept = history.past.iter().map(|past| past.run.id.as_str());
+        Stories::new(&config.state_dir, environment).prune(&kept.collect::<Vec<_>>())
+    });
+    if let Err(error) = pruned {
         tracing::warn!(%error, "old journals stay");
     }
 }
@@ -224,7 +237,7 @@ pub(super) enum Reach {
 pub(super) fn world(
     config: &Config,
     environment: &Environment,
-    narrator: Output,
+    output: Output,
     (cancel, reach): (watch::Receiver<Wish>, Reach),
 ) -> Result<World<Live>, Failure> {
     let mut hosts = Vec::new();
@@ -241,8 +254,9 @@ pub(super) fn world(
         hosts,
         debts: DebtFile::new(&config.state_dir, &environment.name),
         waited: Waited::default(),
+        noted: Noted::default(),
         clock: RealClock::start(),
-        narrator,
+        narrator: Recorded::new(output, Stories::new(&config.state_dir, &environment.name)),
         cancel,
     })
 }
@@ -293,7 +307,7 @@ fn release(config: &Config, grant: &Grant) -> Result<Release, Failure> {
 }
 
 /// The report's last line is in the log already, but for a rollout that was stopped at once.
-pub(super) fn told(report: &Report, narrator: &Output) -> Result<(), Failure> {
+pub(super) fn told(report: &Report, narrator: &impl Narrator) -> Result<(), Failure> {
     match (report.outcome, report.code()) {
         (Outcome::Done, _) => Ok(()),
         (_, Some(code)) => Err(Failure::build(code, String::new())),

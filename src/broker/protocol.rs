@@ -17,7 +17,15 @@ pub(super) enum Request {
 #[serde(untagged)]
 pub(super) enum Answer {
     Log { log: String },
+    Report(Pages),
     Ending(Ending),
+}
+
+/// A report of a run, to be written into files by whoever asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Pages {
+    pub(super) report_html: String,
+    pub(super) report_json: String,
 }
 
 /// How a request ended.
@@ -76,6 +84,12 @@ mod tests {
             serde_json::to_string(&log).unwrap(),
             r#"{"log":"app-1: weight 0"}"#
         );
+        let report = Answer::Report(Pages {
+            report_html: "<!doctype html>".into(),
+            report_json: "{}".into(),
+        });
+        let text = serde_json::to_string(&report).unwrap();
+        assert_eq!(serde_json::from_str::<Answer>(&text).unwrap(), report);
         let ending = Answer::Ending(Ending::done());
         let text = serde_json::to_string(&ending).unwrap();
         assert_eq!(text, r#"{"is_host_fault":false,"code":0,"message":""}"#);

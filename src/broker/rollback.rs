@@ -83,7 +83,7 @@ impl Rollback<'_> {
         };
         let settings = Settings::new(&environment, history.versions);
         let report = engine::roll_out(&world, &settings, &order, &history.open).await;
-        open::prune(&runs);
+        open::prune(config, name);
         open::told(&report?, &world.narrator)
     }
 

@@ -181,19 +181,20 @@ impl Listener {
         let result = loop {
             select! {
                 biased;
-                Some(line) = lines.recv() => self.tell(line).await,
+                Some(answer) = lines.recv() => self.tell(answer).await,
                 result = &mut work => break result,
             }
         };
-        while let Ok(line) = lines.try_recv() {
-            self.tell(line).await;
+        while let Ok(answer) = lines.try_recv() {
+            self.tell(answer).await;
         }
         (self, result)
     }
 
-    async fn tell(&mut self, line: String) {
-        if !self.send(&Answer::Log { log: line.clone() }).await {
-            stream::tell_driver(&line);
+    async fn tell(&mut self, answer: Answer) {
+        let is_sent = self.send(&answer).await;
+        if let (false, Answer::Log { log }) = (is_sent, answer) {
+            stream::tell_driver(&log);
         }
     }
 

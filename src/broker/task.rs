@@ -39,6 +39,11 @@ pub(super) enum Task {
     },
     /// Say what was brought out.
     History { environment: String, is_json: bool },
+    /// Make a page of a run, or of the newest.
+    Report {
+        environment: String,
+        run: Option<String>,
+    },
     /// Say how the environment is.
     Status { environment: String },
 }
@@ -57,6 +62,10 @@ pub(super) fn rollback(environment: &str, version: Option<&str>, by: Option<&str
 
 pub(super) fn history(environment: &str, is_json: bool) -> Value {
     json!({"history": {"environment": environment, "is_json": is_json}})
+}
+
+pub(super) fn report(environment: &str, run: Option<&str>) -> Value {
+    json!({"report": {"environment": environment, "run": run}})
 }
 
 pub(super) fn status(environment: &str) -> Value {
@@ -132,6 +141,7 @@ mod tests {
             recover("production", true),
             rollback("production", None, Some("lin")),
             history("production", true),
+            report("production", None),
             status("production"),
         ] {
             let written = Start {

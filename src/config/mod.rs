@@ -21,6 +21,8 @@ use std::{
 
 use serde::Deserialize;
 
+use crate::lang::Language;
+
 pub use environment::{
     Balancer, Compose, Environment, HostEntry, Policy, Probe, Refs, Release, Rollbacks, Rollout,
     Ssh,
@@ -48,6 +50,9 @@ pub struct Config {
     /// The system user that owns the secrets, and as whom the broker runs.
     #[serde(default = "default_broker_user")]
     pub broker_user: String,
+    /// What rollouts are told in.
+    #[serde(default)]
+    pub lang: Language,
     pub registry: Option<Registry>,
     #[serde(default)]
     pub lanes: BTreeMap<String, Lane>,

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     error::StepError,
+    fact::Fact,
     journal::{Direction, Event, Outcome},
     narrate,
     port::{Clock, Health, HostName, Journal, Narrator, Ports},
@@ -12,7 +13,10 @@ use super::{
     verdict::{Aim, Seen, Trouble, judge},
     world::Ticker,
 };
-use crate::failure;
+use crate::{
+    failure,
+    lang::{both, word},
+};
 
 /// How long a release that has no HEALTHCHECK may need to answer in the end.
 const LAST_PROBE: Duration = Duration::from_secs(10);
@@ -82,12 +86,18 @@ impl Ending {
         if let Err(error) = work.journal.append(&event).await {
             report.is_recorded = false;
             let why = failure::chain(&error);
-            let text = format!("the journal cannot be written, so the end is not in it: {why}");
+            let text = both!(
+                "the journal cannot be written, so the end is not in it: {why}",
+                "日志文件写不进去，结局没有记入其中：{why}"
+            );
             work.world.narrator.say(&text);
         }
         work.run.apply(&event);
-        for (host, line) in report.lines() {
-            work.world.say(host, &line);
+        work.world.note(Fact::Ended {
+            hosts: report.hosts.clone(),
+        });
+        for line in report.table(&work.world.facts()) {
+            work.world.narrator.say(&line);
         }
         work.world.narrator.say(&report.headline());
         report
@@ -112,7 +122,11 @@ impl<P: Ports> Work<'_, P> {
                 return seen;
             }
             if ticker.is_due(now) {
-                let text = format!("waits for {}, which is starting", starting.join(", "));
+                let hosts = starting.join(word!(", ", "、"));
+                let text = both!(
+                    "waits for {hosts}, which is starting",
+                    "等待正在启动的 {hosts}"
+                );
                 world.narrator.say(&text);
             }
             world.clock.sleep(Duration::from_secs(1)).await;
@@ -158,38 +172,57 @@ fn summary<P: Ports>(
 ) -> String {
     let environment = &work.settings.environment;
     let version = &report.version;
-    let all = narrate::count(report.hosts.len(), "host");
+    let all = narrate::hosts(report.hosts.len());
     let weights = report.weights();
     match report.outcome {
         Outcome::Done => {
             let took = narrate::duration(report.took);
-            format!("{environment} runs {version} on {all}, {weights} ({took})")
+            both!(
+                "{environment} runs {version} on {all}, {weights} ({took})",
+                "{environment} 的 {all}都已运行 {version}，{weights}（{took}）"
+            )
         }
         Outcome::Undone => match &work.run.undoing {
-            Some(why) => format!(
-                "{version} failed and was undone: {why}; {environment} runs what it ran before, {weights}"
+            Some(why) => both!(
+                "{version} failed and was undone: {why}; {environment} runs what it ran before, {weights}",
+                "{version} 发布失败，已撤销：{why}；{environment} 运行的仍是之前的版本，{weights}"
             ),
-            None => format!("{environment} runs what it ran before, {weights}"),
+            None => both!(
+                "{environment} runs what it ran before, {weights}",
+                "{environment} 运行的仍是之前的版本，{weights}"
+            ),
         },
         Outcome::Stopped => {
             let undoing = work.run.undoing.clone();
             let why = error.map(|error| failure::chain(error)).or(undoing);
             let why = why.unwrap_or_else(|| match moved {
-                [] => "it was cut off".into(),
-                moved => format!("somebody else moved the weight of {}", moved.join(", ")),
+                [] => word!("it was cut off", "中途被打断").into(),
+                moved => {
+                    let moved = moved.join(word!(", ", "、"));
+                    both!(
+                        "somebody else moved the weight of {moved}",
+                        "有人改动了 {moved} 的权重"
+                    )
+                }
             });
             let new = report.hosts.iter().filter(|row| row.is_new).count();
             let others = if new == report.hosts.len() {
                 ""
             } else {
-                ", the others what they ran before"
+                word!(", the others what they ran before", "，其余运行之前的版本")
             };
-            format!("stopped ({why}): {new} of {all} run {version}{others}, {weights}")
+            both!(
+                "stopped ({why}): {new} of {all} run {version}{others}, {weights}",
+                "已停止（{why}）：{all}中有 {new} 台运行 {version}{others}，{weights}"
+            )
         }
         Outcome::Stuck => {
-            let problems = report.problems().join("; ");
+            let problems = report.problems().join(word!("; ", "；"));
             let repair = work.settings.repair();
-            format!("stuck: {problems}; when that is mended, run: {repair}")
+            both!(
+                "stuck: {problems}; when that is mended, run: {repair}",
+                "卡住：{problems}；处理好之后请运行：{repair}"
+            )
         }
     }
 }

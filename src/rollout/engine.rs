@@ -43,7 +43,7 @@ pub(crate) async fn roll_out<P: Ports>(
     let title = format!(
         "{}: {way}{version} on {}, looking at them first",
         settings.environment,
-        narrate::count(hosts, "host")
+        narrate::hosts(hosts)
     );
     world.narrator.say(&paint::bold(&title));
     let owing = owing(world, settings).await?;

@@ -5,45 +5,117 @@ use std::time::Duration;
 
 use super::{
     journal::{Cause, Outcome, Owner, Run},
-    state::{Container, Release},
+    state::{Container, Health, Release},
 };
-use crate::paint;
+use crate::{
+    lang::{both, word},
+    paint,
+};
 
 /// `3.4 s`, `2 min 5 s`.
 pub(crate) fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     if seconds < 60 {
-        return format!("{:.1} s", duration.as_secs_f64());
+        let seconds = duration.as_secs_f64();
+        return both!("{seconds:.1} s", "{seconds:.1} 秒");
     }
-    format!("{} min {} s", seconds / 60, seconds % 60)
+    let (minutes, seconds) = (seconds / 60, seconds % 60);
+    both!("{minutes} min {seconds} s", "{minutes} 分 {seconds} 秒")
 }
 
 /// `1 host`, `3 hosts`.
-pub(crate) fn count(number: usize, noun: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {noun}{plural}")
+pub(crate) fn hosts(number: usize) -> String {
+    let plural = plural(number == 1);
+    both!("{number} host{plural}", "{number} 台主机")
+}
+
+/// `1 connection`, `3 connections`.
+pub(crate) fn connections(number: u64) -> String {
+    let plural = plural(number == 1);
+    both!("{number} connection{plural}", "{number} 个连接")
+}
+
+fn plural(is_one: bool) -> &'static str {
+    if is_one { "" } else { "s" }
+}
+
+/// What a host runs that runs no release.
+pub(crate) fn nothing() -> &'static str {
+    word!("nothing", "无")
 }
 
 /// Who wanted a run.
 pub(crate) fn asker(cause: &Cause, owner: Owner) -> String {
     match (cause, owner.job) {
         (Cause::Rollback { by: Some(name) }, _) => name.clone(),
-        (_, 0) => "an operator".into(),
-        (_, job) => format!("job {job}"),
+        (_, 0) => word!("an operator", "运维人员").into(),
+        (_, job) => both!("job {job}", "任务 {job}"),
     }
 }
 
 /// How a run ended, in a word or two.
 pub(crate) fn ended(run: &Run) -> &'static str {
     match run.outcome {
-        None if run.stuck.is_some() => "stuck, open",
-        None => "open",
-        Some(Outcome::Done) => "done",
-        Some(Outcome::Undone) if !run.is_begun() => "never begun",
-        Some(Outcome::Undone) => "undone",
-        Some(Outcome::Stopped) => "stopped",
-        Some(Outcome::Stuck) => "taken over",
+        None if run.stuck.is_some() => word!("stuck, open", "卡住，未结束"),
+        None => word!("open", "未结束"),
+        Some(Outcome::Done) => word!("done", "已完成"),
+        Some(Outcome::Undone) if !run.is_begun() => word!("never begun", "从未开始"),
+        Some(Outcome::Undone) => word!("undone", "已撤销"),
+        Some(Outcome::Stopped) => word!("stopped", "已停止"),
+        Some(Outcome::Stuck) => word!("taken over", "已被接管"),
     }
+}
+
+/// What the engine says of a container.
+pub(crate) fn health(health: Health) -> &'static str {
+    match health {
+        Health::Starting => word!("starting", "启动中"),
+        Health::Healthy => word!("healthy", "健康"),
+        Health::Unhealthy => word!("unhealthy", "不健康"),
+        Health::None => word!("no health check", "无健康检查"),
+    }
+}
+
+/// `v1 -> v2`, or one of both where they are the same.
+pub(crate) fn change(before: &str, after: &str) -> String {
+    if before == after {
+        return before.to_owned();
+    }
+    format!("{before} -> {after}")
+}
+
+/// How often something was done.
+pub(crate) fn times(number: usize) -> String {
+    match number {
+        0 => word!("no", "否").into(),
+        1 => word!("yes", "是").into(),
+        number => both!("{number} times", "{number} 次"),
+    }
+}
+
+/// The heads of the table that a rollout ends with.
+pub(crate) fn heads() -> [&'static str; 7] {
+    [
+        word!("host", "主机"),
+        word!("release", "版本"),
+        word!("weight", "权重"),
+        word!("drained", "排空用时"),
+        word!("restarted", "重启"),
+        word!("health", "健康"),
+        word!("connections cut", "被断开的连接"),
+    ]
+}
+
+/// A line without its colours.
+pub(crate) fn plain(line: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = line;
+    while let Some((before, after)) = rest.split_once('\u{1b}') {
+        plain.push_str(before);
+        let end = after.find(|c: char| c.is_ascii_alphabetic());
+        rest = end.and_then(|end| after.get(end + 1..)).unwrap_or("");
+    }
+    plain + rest
 }
 
 /// Rows as lines, their cells in columns.

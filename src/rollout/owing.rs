@@ -15,7 +15,7 @@ use super::{
     debt::{Change, Debt, Owed},
     error::{StepError, balancer, drift},
     journal::Run,
-    port::{Balancer, Debts, Fault, Member, Narrator, Pool, Ports, Retry, Weight},
+    port::{Balancer, Debts, Fact, Fault, Member, Narrator, Pool, Ports, Retry, Weight},
     world::{Awaited, GaveUp, Patience, Source, World},
 };
 use crate::failure;
@@ -258,6 +258,10 @@ impl<'a, P: Ports> Owing<'a, P> {
                 if progress.written.get().is_some() {
                     let text = format!("weight {} -> {to}, read back", way.from());
                     self.world.say(host, &text);
+                    self.world.note(Fact::Weighed {
+                        host: host.into(),
+                        weight: to,
+                    });
                 }
                 return Ok(());
             }

@@ -11,6 +11,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+pub use super::fact::Fact;
 pub use super::state::{Container, Health, HostName, Member, Pool, Release, Survey, Weight};
 use super::{debt::Debt, journal::Event};
 use crate::failure::JobCode;
@@ -140,6 +141,16 @@ pub trait Clock {
 pub trait Narrator {
     /// One complete line.
     fn say(&self, line: &str);
+
+    /// One line about one host, whose name is padded to `width`.
+    fn say_of(&self, host: &str, text: &str, width: usize) {
+        self.say(&format!("{host:width$}  {text}"));
+    }
+
+    /// Keeps a fact for the report.
+    fn note(&self, fact: &Fact) {
+        let _ = fact;
+    }
 
     /// Begins a part that a reader may fold away; `name` is made of letters, digits, `_`, `-`, `.`.
     fn open_section(&self, name: &str, title: &str) {

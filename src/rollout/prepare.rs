@@ -10,7 +10,7 @@ use super::{
     order::{Earlier, Error, Order, unread},
     owing::Owing,
     plan::{self, Fleet, Planned, Wanted},
-    port::{Fault, Journal, Member, Narrator, Ports, Release, Remote},
+    port::{Fact, Fault, Journal, Member, Narrator, Ports, Release, Remote},
     recover::recover_all,
     report::Report,
     step::Work,
@@ -58,7 +58,7 @@ pub(super) async fn prepare<'a, P: Ports>(
             "{} runs {} on all {} already: nothing to do",
             settings.environment,
             order.release.version,
-            narrate::count(hosts.len(), "host")
+            narrate::hosts(hosts.len())
         )));
     }
     ask_checks(world, settings, &hosts).await?;
@@ -153,7 +153,7 @@ fn tell<P: Ports>(
 ) {
     let release = &order.release;
     let changed = hosts.iter().filter(|planned| !planned.is_current).count();
-    let changed = narrate::count(changed, "host");
+    let changed = narrate::hosts(changed);
     world.narrator.say(&release.reference());
     world
         .narrator
@@ -258,6 +258,10 @@ async fn open<'a, P: Ports>(
             source: error.into(),
         })?;
     }
+    owing.world.note(Fact::Run {
+        run: Some(order.run.clone()),
+        is_new: true,
+    });
     let Some(run) = Run::fold(&events) else {
         let source = "it does not begin with its own opening".into();
         return Err(Error::Journal { source });

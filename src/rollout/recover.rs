@@ -11,7 +11,7 @@ use super::{
     order::{Earlier, Error, Recovered, unread},
     owing::Owing,
     plan::Fleet,
-    port::{HostName, Journal, Narrator, Ports, Weight},
+    port::{Fact, HostName, Journal, Narrator, Ports, Weight},
     report::Report,
     step::Work,
     world::{Patience, Settings, World},
@@ -48,6 +48,10 @@ pub(super) async fn recover_all<P: Ports>(
     let mut reports = Vec::new();
     let mut settled: Vec<HostName> = Vec::new();
     for Earlier { run, journal } in earlier {
+        world.note(Fact::Run {
+            run: Some(run.id.clone()),
+            is_new: false,
+        });
         if !run.is_begun() {
             reports.push(never_begun(world, run, journal).await);
             continue;
@@ -73,6 +77,10 @@ pub(super) async fn recover_all<P: Ports>(
         reports.push(Ending::new(&work).report(&mut work, None, failed).await);
         settled.extend(work.run.hosts.iter().cloned());
     }
+    world.note(Fact::Run {
+        run: None,
+        is_new: false,
+    });
     let mut recovered = Recovered {
         reports,
         ..Recovered::default()

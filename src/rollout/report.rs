@@ -3,74 +3,70 @@
 
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
-
+pub(crate) use super::fact::HostReport;
 use super::{
+    fact::{Fact, noted},
     journal::{Outcome, Run},
     narrate,
     plan::Fleet,
-    port::{Container, Health, HostName, Release, Weight},
+    port::{Container, HostName, Release},
 };
-use crate::{failure::JobCode, paint};
-
-/// One host in the end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) struct HostReport {
-    pub host: HostName,
-    /// The weight it has; `None` without a balancer or when it cannot be read.
-    pub weight: Option<Weight>,
-    /// The weight it had.
-    pub original: Option<Weight>,
-    /// What it runs.
-    pub runs: String,
-    /// True when that is the new release.
-    pub is_new: bool,
-    pub health: Option<Health>,
-    /// Why a person has to look at it.
-    pub problem: Option<String>,
-}
+use crate::{
+    failure::JobCode,
+    lang::{both, word},
+    paint,
+};
 
 impl HostReport {
-    fn line(&self) -> String {
-        let weight = match (self.weight, self.original) {
-            (Some(weight), Some(original)) if weight == original => {
-                format!("weight {weight} as before")
+    /// A row of the table, as `narrate::heads` heads it.
+    fn cells(&self, facts: &[Fact]) -> Vec<String> {
+        let noted = noted(facts, &self.host);
+        let unseen = if noted.is_partial { "?" } else { "-" };
+        let (mut drained, mut cut) = (unseen.to_owned(), unseen.to_owned());
+        if !noted.drained.is_empty() {
+            drained = narrate::duration(noted.drained.iter().sum());
+            cut = noted.cut.map_or("?".into(), |cut| cut.to_string());
+        }
+        let weight = match (self.original, self.weight) {
+            (None, _) => "-".into(),
+            (Some(original), Some(weight)) => {
+                narrate::change(&original.to_string(), &weight.to_string())
             }
-            (Some(weight), Some(original)) => {
-                paint::red(&format!("weight {weight}, and it was {original}"))
-            }
-            (None, Some(original)) => format!("weight unknown, and it was {original}"),
-            (_, None) => "no balancer".into(),
+            (Some(original), None) => narrate::change(&original.to_string(), "?"),
         };
-        let health = match self.health {
-            None => "unknown",
-            Some(Health::Starting) => "starting",
-            Some(Health::Healthy) => "healthy",
-            Some(Health::Unhealthy) => "unhealthy",
-            Some(Health::None) => "no health check",
-        };
-        format!("{weight}, {}, {health}", self.runs)
+        let health = self.health.map_or("?", narrate::health);
+        vec![
+            self.host.clone(),
+            narrate::change(&self.ran, &self.runs),
+            weight,
+            drained,
+            match noted.restarted {
+                0 if noted.is_partial => unseen.into(),
+                times => narrate::times(times),
+            },
+            health.into(),
+            cut,
+        ]
+    }
+
+    fn is_well(&self) -> bool {
+        self.problem.is_none() && self.weight == self.original
     }
 }
 
 /// A whole rollout in the end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Report {
     pub run: String,
     pub version: String,
     pub reference: String,
     pub outcome: Outcome,
     /// True when the way led back: the release failed.
-    #[serde(skip)]
     pub is_undone: bool,
     /// False when its journal could not take the end: then it is still open there.
-    #[serde(skip)]
     pub is_recorded: bool,
     /// One sentence for people.
     pub summary: String,
-    #[serde(serialize_with = "seconds", rename = "seconds")]
     pub took: Duration,
     pub hosts: Vec<HostReport>,
 }
@@ -87,28 +83,47 @@ impl Report {
         }
     }
 
-    /// The table, a line a host.
-    pub(crate) fn lines(&self) -> impl Iterator<Item = (&str, String)> {
-        let hosts = self.hosts.iter();
-        hosts.map(|host| (host.host.as_str(), host.line()))
+    /// The table, a line a host below its heads.
+    pub(crate) fn table(&self, facts: &[Fact]) -> Vec<String> {
+        let heads = narrate::heads().map(str::to_owned).to_vec();
+        let rows = self.hosts.iter().map(|row| row.cells(facts));
+        let rows: Vec<_> = std::iter::once(heads).chain(rows).collect();
+        let mut lines = narrate::columns(&rows);
+        for (line, _) in lines
+            .iter_mut()
+            .skip(1)
+            .zip(&self.hosts)
+            .filter(|(_, row)| !row.is_well())
+        {
+            *line = paint::red(line);
+        }
+        lines
     }
 
     /// What people fear for, in half a sentence.
     pub(super) fn weights(&self) -> String {
         let moved = self.hosts.iter().filter(|row| row.weight != row.original);
         let moved: Vec<_> = moved
-            .map(|row| match row.weight {
-                Some(weight) => format!("{} has weight {weight}", row.host),
-                None => format!("the weight of {} cannot be read", row.host),
+            .map(|row| (row.weight, &row.host))
+            .map(|(weight, host)| match weight {
+                Some(weight) => both!("{host} has weight {weight}", "{host} 的权重为 {weight}"),
+                None => both!(
+                    "the weight of {host} cannot be read",
+                    "{host} 的权重无法读取"
+                ),
             })
             .collect();
         if self.hosts.iter().all(|row| row.original.is_none()) {
-            return "there is no balancer".into();
+            return word!("there is no balancer", "没有负载均衡").into();
         }
         if moved.is_empty() {
-            return "every weight is as before".into();
+            return word!("every weight is as before", "所有权重都与之前一致").into();
         }
-        format!("every weight is as before but {}", moved.join(", "))
+        let moved = moved.join(word!(", ", "，"));
+        both!(
+            "every weight is as before but {moved}",
+            "除此之外所有权重都与之前一致：{moved}"
+        )
     }
 
     /// What a person has to look at; one reason for several hosts is told once.
@@ -132,10 +147,6 @@ impl Report {
     }
 }
 
-fn seconds<S: Serializer>(took: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(took.as_secs_f64())
-}
-
 /// Compares what is seen with what was captured.
 pub(super) fn rows(
     run: &Run,
@@ -148,6 +159,8 @@ pub(super) fn rows(
     let row = |host: &HostName| {
         let container = fleet.container(host);
         let name = |container: &Container| narrate::release_of(container, &versions);
+        let captured = run.captured.get(host);
+        let previous = captured.and_then(|captured| captured.previous.as_ref());
         HostReport {
             host: host.clone(),
             weight: match run.captured.get(host).and_then(|c| c.member.as_ref()) {
@@ -155,10 +168,15 @@ pub(super) fn rows(
                 None => fleet.weight(host),
             },
             original: run.captured.get(host).and_then(|captured| captured.weight),
+            ran: previous.map_or_else(|| narrate::nothing().into(), name),
             runs: match (container, fleet.surveys.contains_key(host)) {
-                (Some(container), _) => name(container),
-                (None, true) => "nothing".into(),
-                (None, false) => "out of reach".into(),
+                // The same image has the same name, whatever it was started by.
+                (Some(container), _) => match previous {
+                    Some(previous) if previous.image == container.image => name(previous),
+                    _ => name(container),
+                },
+                (None, true) => narrate::nothing().into(),
+                (None, false) => word!("out of reach", "无法访问").into(),
             },
             is_new: container.is_some_and(|container| container.runs(&run.release)),
             health: container.map(|container| container.health),

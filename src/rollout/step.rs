@@ -15,12 +15,12 @@ use super::{
     owing::Owing,
     plan::{Fleet, Floor},
     port::{
-        Clock, Container, Fault, Health, Journal, Member, Narrator, Pool, Ports, Remote, Retry,
-        Survey, Weight, Wish,
+        Clock, Container, Fact, Fault, Health, Journal, Member, Narrator, Pool, Ports, Remote,
+        Retry, Survey, Weight, Wish,
     },
     world::{Awaited, GaveUp, Patience, Settings, Ticker, World},
 };
-use crate::failure;
+use crate::{failure, mask::masked};
 
 /// Between two looks at weights or connections.
 const LOOK: Duration = Duration::from_millis(500);
@@ -230,11 +230,15 @@ impl<P: Ports> Work<'_, P> {
                 Err(error) => return Err(failed_on(host, "counting connections", error)),
             };
             let now = world.now();
+            let left = count.as_ref().ok().copied();
             let waited = narrate::duration(now.saturating_sub(began));
             let end = match drain.look(count.as_ref().ok().copied(), now) {
                 drain::Verdict::Quiet => Some(format!("drained in {waited}")),
                 drain::Verdict::TimedOut => Some(match count {
-                    Ok(left) => format!("waited {waited}: {} will be cut", connections(left)),
+                    Ok(left) => format!(
+                        "waited {waited}: {} will be cut",
+                        narrate::connections(left)
+                    ),
                     // Going back must not fail for want of a number.
                     Err(_) if way == Direction::Undo => format!("waited {waited}, unseen"),
                     Err(error) => return Err(failed_on(host, "counting connections", error)),
@@ -246,7 +250,7 @@ impl<P: Ports> Work<'_, P> {
                     if ticker.is_due(now) {
                         let left = match count {
                             Ok(0) => "nobody is connected, watched a little longer".into(),
-                            Ok(count) => format!("{} left", connections(count)),
+                            Ok(count) => format!("{} left", narrate::connections(count)),
                             Err(error) => failure::chain(&error),
                         };
                         world.say(host, &format!("draining: {left} ({waited})"));
@@ -256,6 +260,11 @@ impl<P: Ports> Work<'_, P> {
             };
             if let Some(end) = end {
                 world.say(host, &end);
+                world.note(Fact::Drained {
+                    host: host.into(),
+                    milliseconds: milliseconds(now.saturating_sub(began)),
+                    left,
+                });
                 return Ok(());
             }
             world.clock.sleep(LOOK).await;
@@ -286,6 +295,11 @@ impl<P: Ports> Work<'_, P> {
         self.intend(host, Step::Switch, way).await?;
         self.world.say(host, &format!("compose starts {name}"));
         self.compose(host, &reference).await?;
+        self.world.note(Fact::Switched {
+            host: host.into(),
+            to: name,
+            way,
+        });
         let hold = self.settings.rollout.min_healthy_time;
         self.prove(host, Proof::new(expected, hold)).await?;
         self.finish(host, Step::Switch, way).await
@@ -339,7 +353,14 @@ impl<P: Ports> Work<'_, P> {
             return;
         };
         match remote.last_words().await {
-            Ok(words) => words.iter().for_each(|line| self.world.say(host, line)),
+            Ok(words) => {
+                let lines: Vec<_> = words.iter().map(|line| masked(line)).collect();
+                for line in &lines {
+                    self.world.say(host, line);
+                }
+                let host = host.into();
+                self.world.note(Fact::LastWords { host, lines });
+            }
             Err(error) => {
                 let why = failure::chain(&error);
                 self.world
@@ -362,11 +383,16 @@ impl<P: Ports> Work<'_, P> {
         let probe = async || remote.probe(container).await;
         // It is healthy: a wish to stop does not turn it back at the last moment.
         let patience = Patience::SETTLE.within(budget);
-        match self.world.retry(patience, awaited, probe).await {
-            Ok(()) => Ok(()),
-            Err(GaveUp::Stopped) => Err(StepError::Cancelled),
-            Err(GaveUp::Failed(error)) => Err(unwell(host, failure::chain(&error))),
-        }
+        let trouble = match self.world.retry(patience, awaited, probe).await {
+            Ok(()) => None,
+            Err(GaveUp::Stopped) => return Err(StepError::Cancelled),
+            Err(GaveUp::Failed(error)) => Some(failure::chain(&error)),
+        };
+        self.world.note(Fact::Probed {
+            host: host.into(),
+            trouble: trouble.clone(),
+        });
+        trouble.map_or(Ok(()), |why| Err(unwell(host, why)))
     }
 
     /// Watches a host's container until it has been healthy for long enough; its id.
@@ -482,6 +508,6 @@ pub(super) fn is_as_before(captured: &Captured, survey: &Survey) -> bool {
     }
 }
 
-fn connections(number: u64) -> String {
-    narrate::count(usize::try_from(number).unwrap_or(usize::MAX), "connection")
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

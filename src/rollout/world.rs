@@ -6,6 +6,7 @@ use std::{cell::RefCell, collections::BTreeMap, pin::pin, time::Duration};
 use futures_util::future::{Either, join, join_all, pending, select};
 
 use super::{
+    fact::Fact,
     narrate,
     plan::Fleet,
     port::{
@@ -96,7 +97,12 @@ pub(crate) struct World<P: Ports> {
     pub narrator: P::Narrator,
     pub cancel: P::Cancel,
     pub waited: Waited,
+    pub noted: Noted,
 }
+
+/// What was noted of the run in hand.
+#[derive(Debug, Default)]
+pub(crate) struct Noted(RefCell<Vec<Fact>>);
 
 /// How long each host was waited for in vain since it answered last, and the balancer, which is
 /// `None` here. A budget is the run's, not the call's: who has used it up is asked once from then
@@ -193,7 +199,22 @@ impl<P: Ports> World<P> {
     pub(super) fn say(&self, host: &str, text: &str) {
         let width = self.hosts.iter().map(|(name, _)| name.len()).max();
         let width = width.unwrap_or_default();
-        self.narrator.say(&format!("{host:width$}  {text}"));
+        self.narrator.say_of(host, text, width);
+    }
+
+    /// Keeps a fact for the table in the end and for reports.
+    pub(super) fn note(&self, fact: Fact) {
+        self.narrator.note(&fact);
+        let mut noted = self.noted.0.borrow_mut();
+        if matches!(fact, Fact::Run { .. }) {
+            noted.clear();
+        }
+        noted.push(fact);
+    }
+
+    /// What was noted of the run in hand.
+    pub(super) fn facts(&self) -> Vec<Fact> {
+        self.noted.0.borrow().clone()
     }
 
     pub(super) fn names(&self) -> Vec<HostName> {

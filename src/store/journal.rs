@@ -41,6 +41,7 @@ pub struct Past {
     pub last: Timestamp,
     /// How it ended in words, or why a person is needed; empty where it was cut off.
     pub summary: String,
+    pub events: Vec<(Timestamp, Event)>,
 }
 
 impl Past {
@@ -56,6 +57,7 @@ impl Past {
             began: at(records.first()),
             last: at(records.last()),
             summary: told.unwrap_or_default(),
+            events: records.iter().map(|it| (it.at, it.event.clone())).collect(),
         }
     }
 }

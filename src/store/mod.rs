@@ -14,6 +14,7 @@ pub mod ledger;
 mod lines;
 mod note;
 mod slots;
+mod story;
 
 pub use debt::DebtFile;
 pub use flaw::Flaw;
@@ -25,3 +26,4 @@ pub use ledger::Ledger;
 pub use lines::{Lines, StoreError};
 pub(crate) use note::{Note, Notes};
 pub(crate) use slots::Slots;
+pub(crate) use story::Stories;

@@ -88,12 +88,20 @@ fn failed(outcome: &PipelineOutcome, says: &[&str]) {
     }
 }
 
+/// The company's deploy job that keeps its report.
+const KEEPING: &str = "    - dockmaster deploy
+  artifacts: {when: always, paths: [rollout-report.html, rollout-report.json]}
+";
+
 fn a_release_that_never_gets_healthy_is_undone(fixture: &Fixture) {
     let (company, _fleet) = fixture.fleet();
     let before = settle(&company, "v2.0.0");
     let client = company.client();
-    let outcome = start(&company, &Application::unhealthy("v2.0.1"), "v2.0.1").wait();
-    let outcome = outcome.unwrap();
+    let jobs = pipeline_without(&["lint", "test"]).replace("    - dockmaster deploy\n", KEEPING);
+    let application = Application::unhealthy("v2.0.1");
+    company.release_with(&jobs, &application, "v2.0.1").unwrap();
+    let pipeline = company.pipeline("v2.0.1").unwrap();
+    let outcome = pipeline.start(&company.runner().unwrap()).wait().unwrap();
     let totals = client.stop();
     failed(
         &outcome,
@@ -107,6 +115,44 @@ fn a_release_that_never_gets_healthy_is_undone(fixture: &Fixture) {
         !text.contains("app-2  weight 100 -> 0"),
         "it went on after the first host:\n{text}"
     );
+    assert!(
+        text.contains("rollout-report.html and rollout-report.json are in"),
+        "{text}"
+    );
+    let archive = company.gitlab.artifacts(outcome.job("deploy").unwrap().id);
+    let archive = archive.unwrap();
+    for name in ["rollout-report.html", "rollout-report.json"] {
+        let is_there = archive
+            .windows(name.len())
+            .any(|part| part == name.as_bytes());
+        assert!(is_there, "{name} is not among the artifacts:\n{text}");
+    }
+    let page = company.installation.root().join("page.html");
+    let words = [
+        "rollout",
+        "report",
+        "production",
+        "-o",
+        page.to_str().unwrap(),
+    ];
+    typed(&company, 0, &words);
+    let html = std::fs::read_to_string(&page).unwrap();
+    for part in [
+        "failed and undone",
+        "v2.0.1",
+        "health check ended with 1",
+        "class=\"undo\"",
+    ] {
+        assert!(html.contains(part), "`{part}` is missing in:\n{html}");
+    }
+    let json = std::fs::read_to_string(page.with_extension("json")).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (&json["format"], &json["outcome"]),
+        (&1.into(), &"undone".into())
+    );
+    let hosts = json["hosts"].as_array().unwrap();
+    assert!(hosts.iter().all(|it| it["connections-cut"] == 0), "{json}");
 }
 
 fn a_release_that_the_balancer_does_not_call_healthy_is_undone(fixture: &Fixture) {

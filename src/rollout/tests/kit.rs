@@ -22,7 +22,7 @@ use crate::{
             Narrator, Pool, Ports, Release, Remote, Retry, Survey, Weight, Wish,
         },
         report::Report,
-        world::{Glance, Settings, Waited, World},
+        world::{Glance, Noted, Settings, Waited, World},
     },
 };
 
@@ -626,6 +626,7 @@ impl Sim {
                 .collect(),
             debts: SimDebts(self.clone()),
             waited: Waited::default(),
+            noted: Noted::default(),
             clock: SimClock(self.clone()),
             narrator: SimNarrator(self.clone()),
             cancel: SimCancel(self.wish.borrow().subscribe()),
