@@ -49,7 +49,7 @@ impl Fixture {
         Ok(project)
     }
 
-    /// The company, with the fleet to oneself.
+    /// The company, with the fleet and the registry to oneself.
     pub(crate) fn fleet(&self) -> (Arc<Company>, MutexGuard<'_, ()>) {
         let guard = self.fleet.lock().unwrap_or_else(PoisonError::into_inner);
         (self.company(), guard)
