@@ -19,6 +19,7 @@ use super::{
     convert,
     fault::{EngineError, create_error, failed, optional, unless},
     name::{self, is_ours},
+    ping,
     spec::Container,
 };
 
@@ -60,9 +61,18 @@ pub(crate) struct Endpoint {
 
 /// Connects to a socket and agrees on a version of the API.
 pub(crate) async fn connect(socket: &str, seconds: u64) -> Result<Docker, BollardError> {
-    Docker::connect_with_unix(socket, seconds, bollard::API_DEFAULT_VERSION)?
-        .negotiate_version()
-        .await
+    let newest = bollard::API_DEFAULT_VERSION;
+    let ping = time::timeout(Duration::from_secs(seconds), ping::version(socket));
+    match ping.await {
+        Ok(Some(told)) if told < *newest => Docker::connect_with_unix(socket, seconds, &told),
+        Ok(Some(_)) => Docker::connect_with_unix(socket, seconds, newest),
+        // Why it does not answer is told by the next call.
+        Ok(None) => {
+            let docker = Docker::connect_with_unix(socket, seconds, newest)?;
+            docker.negotiate_version().await
+        }
+        Err(_) => Err(BollardError::RequestTimeoutError),
+    }
 }
 
 impl Engine {

@@ -13,6 +13,7 @@ pub(crate) mod kept;
 pub(crate) mod limit;
 pub(crate) mod mirror;
 pub(crate) mod name;
+mod ping;
 pub(crate) mod process;
 pub(crate) mod pull;
 pub(crate) mod reference;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Response, body::Incoming};
 use serde_json::{Value, json};
-use tokio::sync::{OnceCell, RwLock};
+use tokio::sync::RwLock;
 
 use super::alias;
 use super::clean::clean;
@@ -32,8 +32,6 @@ pub(super) struct Handler {
     pub(super) binds: Binds,
     pub(super) tasks: Tasks,
     pub(super) folders: Arc<Folders>,
-    /// The oldest version of the API that the engine takes, once it was asked.
-    pub(super) oldest: OnceCell<Option<u32>>,
     /// Held while something is being made, so that closing can wait for its name.
     pub(super) making: Arc<RwLock<()>>,
 }

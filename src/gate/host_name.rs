@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::daemon::{Daemon, DaemonError};
 use super::error::GateError;
+use super::json::texts;
 use super::query::Query;
 use crate::docker::tenant::hex;
 use crate::store::StoreError;
@@ -227,10 +228,29 @@ async fn forget_digests(daemon: &Daemon, name: &str, id: &str) -> Result<(), Dae
     Ok(())
 }
 
+/// The id of the image that has this name.
 pub(super) async fn inspect(daemon: &Daemon, name: &str) -> Result<Option<String>, DaemonError> {
+    let image = describe(daemon, name).await?;
+    Ok(image.map(|image| image.id))
+}
+
+/// An image as the engine describes it.
+pub(super) struct Described {
+    pub(super) id: String,
+    pub(super) names: Vec<String>,
+}
+
+/// The image that has this name.
+pub(super) async fn describe(
+    daemon: &Daemon,
+    name: &str,
+) -> Result<Option<Described>, DaemonError> {
     let answer = daemon.call(Method::GET, &target(name), None).await?;
     match answer.value["Id"].as_str() {
-        Some(id) if answer.status.is_success() => Ok(Some(id.to_owned())),
+        Some(id) if answer.status.is_success() => Ok(Some(Described {
+            id: id.to_owned(),
+            names: texts(&answer.value["RepoTags"]),
+        })),
         _ if answer.status == StatusCode::NOT_FOUND => Ok(None),
         _ => Err(refused(&answer, format!("GET {}", target(name)))),
     }

@@ -31,6 +31,12 @@ pub(crate) fn value(bytes: &[u8]) -> Result<Value, Denied> {
     read.map_err(|error| Denied::malformed(format!("the JSON cannot be read: {error}")))
 }
 
+/// The texts of a list; nothing where it is none.
+pub(crate) fn texts(value: &Value) -> Vec<String> {
+    let items = value.as_array().into_iter().flatten();
+    items.filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
 /// Whether a value says nothing: what clients send for a field they leave alone.
 pub(crate) fn is_unset(value: &Value) -> bool {
     match value {

@@ -26,6 +26,7 @@ mod credential;
 mod daemon;
 pub(crate) mod dockerfile;
 pub(crate) mod error;
+mod facts;
 mod field;
 mod folder;
 mod forward;

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::alias::Alias;
 use super::daemon::{Daemon, DaemonError};
+use super::facts::Facts;
 use super::host_name::HostNames;
 use super::object::filters;
 use super::query::Query;
@@ -34,6 +35,7 @@ pub(crate) struct Own {
     pub(super) alias: Alias,
     containers: Mutex<BTreeSet<String>>,
     execs: Mutex<BTreeSet<String>>,
+    pub(super) facts: Facts,
 }
 
 /// So many execs are remembered; more are asked for again.
@@ -48,6 +50,7 @@ impl Own {
             scope,
             containers: Mutex::default(),
             execs: Mutex::default(),
+            facts: Facts::default(),
         }
     }
 

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::build::Build;
 use super::error::GateError;
 use super::host_name;
+use super::json::texts;
 use super::names;
 use super::own::{Own, find};
 use super::query::Query;
@@ -228,8 +229,10 @@ impl Own {
     /// the job's until the job ends.
     pub(crate) async fn claim(&self, name: &Reference) -> Result<String, Denied> {
         let private = self.scope.names.private(name)?;
-        if let Some(id) = host_name::inspect(&self.engine, &private).await? {
-            self.keep(&id).await?;
+        if let Some(image) = host_name::describe(&self.engine, &private).await?
+            && !image.names.contains(&self.scope.names.hidden(&image.id))
+        {
+            self.keep(&image.id).await?;
         }
         Ok(private)
     }
@@ -278,9 +281,4 @@ impl From<GateError> for Denied {
 pub(crate) fn named(text: &str) -> Result<Reference, Denied> {
     Reference::parse(text)
         .map_err(|_| Denied::malformed(format!("the image name {text:?} is malformed")))
-}
-
-pub(crate) fn texts(value: &Value) -> Vec<String> {
-    let items = value.as_array().into_iter().flatten();
-    items.filter_map(Value::as_str).map(str::to_owned).collect()
 }

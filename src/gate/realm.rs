@@ -156,13 +156,11 @@ impl Own {
 
     /// The arguments that the engine sets of itself, as far as one platform is built for.
     async fn platform(&self, recipe: &Recipe) -> Result<BTreeMap<String, String>, Denied> {
-        let engine = self.engine.must(Method::GET, "/version", None).await?;
-        let text = |name: &str| engine[name].as_str().unwrap_or_default();
-        let own = format!("{}/{}", text("Os"), text("Arch"));
+        let own = &self.facts.all(&self.engine).await?.platform;
         let mut all = BTreeMap::new();
-        set(&mut all, "BUILD", &own);
+        set(&mut all, "BUILD", own);
         match recipe.platform.as_str() {
-            "" => set(&mut all, "TARGET", &own),
+            "" => set(&mut all, "TARGET", own),
             several if several.contains(',') => {}
             one => set(&mut all, "TARGET", one),
         }

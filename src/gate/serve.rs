@@ -13,7 +13,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixListener;
-use tokio::sync::{OnceCell, RwLock};
+use tokio::sync::RwLock;
 use tokio::task::JoinHandle;
 
 use super::error::GateError;
@@ -58,7 +58,6 @@ impl Gate {
             binds: Binds::new(binds_dir.clone(), socket.clone()),
             tasks: tasks.clone(),
             folders: Arc::default(),
-            oldest: OnceCell::new(),
             making: Arc::clone(&making),
         };
         let accepting = tokio::spawn(accept(listener, Arc::new(handler), tasks.clone()));

@@ -11,8 +11,8 @@ use super::alias::Alias;
 use super::daemon::{Daemon, DaemonError};
 use super::error::GateError;
 use super::host_name::HostNames;
+use super::json::texts;
 use super::names::{Names, prefix_of_job};
-use super::own_image::texts;
 use super::query::Query;
 use crate::store::{StoreError, host_secret};
 

@@ -1,6 +1,7 @@
 //! Namespaces and mounts. Sources are open files, so that what is mounted is what was opened.
 
 use std::{
+    ffi::{OsStr, OsString},
     fs::{File, OpenOptions},
     io,
     os::{
@@ -12,11 +13,14 @@ use std::{
 
 use nix::{
     errno::Errno,
-    fcntl::{OFlag, OpenHow, ResolveFlag, openat2},
+    fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat},
     mount::{MsFlags, mount},
     sched::{CloneFlags, unshare},
-    sys::stat::{Mode, mkdirat},
+    sys::stat::{Mode, SFlag, fstat, mkdirat},
 };
+
+/// As the kernel's own limit.
+const MOST_LINKS: usize = 40;
 
 /// Gives this process mounts and names of its own; the next child is the first of a new world of
 /// processes, whose end ends all others in it.
@@ -115,9 +119,6 @@ pub(crate) fn message_queues(target: &Path) -> io::Result<()> {
 /// Opens what lies at `path` beneath `root`, and makes the folders that are missing if asked. A symbolic
 /// link on the way is an error, never followed: a job may own `root`, and change it meanwhile.
 pub(crate) fn open_beneath(root: &Path, path: &Path, makes_folders: bool) -> io::Result<OwnedFd> {
-    let how = OpenHow::new()
-        .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
-        .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS);
     let mut here: OwnedFd = handle(root)?.into();
     for component in path.components() {
         let Component::Normal(name) = component else {
@@ -129,18 +130,86 @@ pub(crate) fn open_beneath(root: &Path, path: &Path, makes_folders: bool) -> io:
                 Err(error) => return Err(error.into()),
             }
         }
-        here = openat2(&here, name, how)?;
+        here = match step(&here, name)? {
+            Step::To(next) => next,
+            Step::Link(_) => return Err(Errno::ELOOP.into()),
+        };
     }
     Ok(here)
 }
 
 /// Opens what lies at `path` beneath `root`, also through symbolic links, as long as no step of the way leaves
-/// `root`: the kernel looks at each, so that a job gains nothing by changing them meanwhile.
+/// `root`: each is looked at where it is, so that a job gains nothing by changing them meanwhile.
 pub(crate) fn open_within(root: &Path, path: &Path) -> io::Result<OwnedFd> {
     let how = OpenHow::new()
         .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
         .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS);
-    Ok(openat2(handle(root)?, path, how)?)
+    let root = handle(root)?;
+    match openat2(&root, path, how) {
+        // Linux before 5.6 has no such call.
+        Err(Errno::ENOSYS) => walk(root.into(), path),
+        result => Ok(result?),
+    }
+}
+
+/// What the kernel does in `open_within`, step by step.
+fn walk(root: OwnedFd, path: &Path) -> io::Result<OwnedFd> {
+    // The way back is kept open: `..` asked of the kernel would lead out of a folder that was moved meanwhile.
+    let mut way = vec![root];
+    let mut left: Vec<OsString> = names(path)?;
+    let mut links = 0;
+    while let Some(name) = left.pop() {
+        if name == ".." {
+            way.pop();
+            if way.is_empty() {
+                return Err(Errno::EXDEV.into());
+            }
+            continue;
+        }
+        let here = way.last().ok_or(Errno::EXDEV)?;
+        match step(here, &name)? {
+            Step::To(next) => way.push(next),
+            Step::Link(target) => {
+                links += 1;
+                if links > MOST_LINKS {
+                    return Err(Errno::ELOOP.into());
+                }
+                left.extend(names(Path::new(&target))?);
+            }
+        }
+    }
+    way.pop().ok_or_else(|| Errno::EXDEV.into())
+}
+
+/// The names of a relative path, the last one first.
+fn names(path: &Path) -> io::Result<Vec<OsString>> {
+    let mut names = Vec::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => names.push(name.to_owned()),
+            Component::ParentDir => names.push(OsString::from("..")),
+            Component::CurDir => {}
+            Component::RootDir | Component::Prefix(_) => return Err(Errno::EXDEV.into()),
+        }
+    }
+    names.reverse();
+    Ok(names)
+}
+
+enum Step {
+    To(OwnedFd),
+    Link(OsString),
+}
+
+/// One name in a folder; a symbolic link is told, not followed.
+fn step(folder: &OwnedFd, name: &OsStr) -> io::Result<Step> {
+    let flags = OFlag::O_PATH | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+    let next = openat(folder, name, flags, Mode::empty())?;
+    let kind = SFlag::from_bits_truncate(fstat(&next)?.st_mode) & SFlag::S_IFMT;
+    if kind == SFlag::S_IFLNK {
+        return Ok(Step::Link(readlinkat(&next, "")?));
+    }
+    Ok(Step::To(next))
 }
 
 /// A path that names what an open file is, whatever it is called.
@@ -167,11 +236,39 @@ mod tests {
             }
         }
         assert!(!foreign.path().join("c").exists());
-        std::os::unix::fs::symlink("../../..", root.join("a/up")).unwrap();
-        let within = |path: &str| open_within(root, Path::new(path));
-        assert!(within("within/b").is_ok() && within("a/b").is_ok());
-        for path in ["away", "a/up", "a/up/etc", "../x", "/etc", "none"] {
-            assert!(within(path).is_err(), "{path}");
+        let link = |target, name| std::os::unix::fs::symlink(target, root.join(name)).unwrap();
+        link("../../..", "a/up");
+        link("../a/./b", "a/around");
+        link("round", "round");
+        link("/proc/self/root", "magic");
+        std::fs::write(root.join("a/file"), "").unwrap();
+        let by_kernel = |path: &str| open_within(root, Path::new(path));
+        let by_steps = |path: &str| walk(handle(root).unwrap().into(), Path::new(path));
+        for path in [
+            "within/b",
+            "a/b",
+            "a/around",
+            "within/../a/b/..",
+            "a/file",
+            ".",
+        ] {
+            let found = [by_kernel(path), by_steps(path)]
+                .map(|found| fstat(found.unwrap()).unwrap().st_ino);
+            assert_eq!(found[0], found[1], "{path}");
+        }
+        let outside = [
+            "away",
+            "a/up",
+            "a/up/etc",
+            "../x",
+            "/etc",
+            "within/../..",
+            "magic",
+        ];
+        for path in outside.iter().chain(&["none", "round", "a/file/x"]) {
+            let refused =
+                [by_kernel(path), by_steps(path)].map(|found| found.unwrap_err().raw_os_error());
+            assert_eq!(refused[0], refused[1], "{path}");
         }
         assert!(open("new/deep", false).is_err());
         assert!(open("new/deep", true).is_ok());

@@ -2,13 +2,14 @@
 
 use std::{
     fs, io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
     thread,
     time::{Duration, Instant},
 };
 
 use nix::{
-    fcntl::OFlag,
+    errno::Errno,
+    fcntl::{FcntlArg, FdFlag, OFlag, fcntl},
     libc,
     sys::{
         prctl,
@@ -52,14 +53,40 @@ pub(crate) fn leave_session() -> io::Result<()> {
 
 /// Whatever was inherited beyond the standard streams ends at the next `exec`.
 pub(crate) fn close_on_exec_beyond_standard_streams() -> io::Result<()> {
-    let flags = libc::CLOSE_RANGE_CLOEXEC.cast_signed();
-    // SAFETY: only a flag of descriptors is set; none is closed, and no memory is touched.
-    let result = unsafe { libc::close_range(3, libc::c_uint::MAX, flags) };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
+    match mark_range() {
+        // Linux before 5.9 has no such call, before 5.11 not this flag.
+        Err(Errno::ENOSYS | Errno::EINVAL) => mark_one_by_one(),
+        result => Ok(result?),
     }
+}
+
+fn mark_range() -> nix::Result<()> {
+    // By number: the C libraries of the field have no function for it.
+    // SAFETY: only a flag of descriptors is set; none is closed, and no memory is touched.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            3_u32,
+            u32::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
+    };
+    Errno::result(result).map(drop)
+}
+
+fn mark_one_by_one() -> io::Result<()> {
+    for entry in fs::read_dir("/proc/self/fd")? {
+        let name = entry?.file_name();
+        let number: Option<RawFd> = name.to_str().and_then(|name| name.parse().ok());
+        let number = number.ok_or_else(|| io::Error::other("a descriptor is not a number"))?;
+        if number < 3 {
+            continue;
+        }
+        // SAFETY: the descriptor was listed just now and nobody else runs here; only its flag is set.
+        let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
+        fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+    }
+    Ok(())
 }
 
 /// No program started from here on gains rights by a set-user-ID bit or a file's capabilities.

@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path};
 
+use testbed::kernel;
+
 use super::fixture::{CANARY, Lane};
 
 testbed::tests![(); [Root];
@@ -12,8 +14,22 @@ testbed::tests![(); [Root];
     folders_that_are_no_job_s_business_are_empty,
     temporary_files_live_as_long_as_the_job_and_no_longer,
     a_script_s_code_is_the_job_s,
+    a_job_runs_where_the_kernel_lacks_later_calls,
     caches_are_left_alone_and_artifacts_need_their_program,
 ];
+
+/// Also what the driver left open is closed there: `Job` opens a file that no job may read.
+fn a_job_runs_where_the_kernel_lacks_later_calls(_: &()) {
+    let lane = Lane::install();
+    kernel::on_an_old_one(|| {
+        let job = lane.job(1);
+        job.prepare().is_good();
+        let ended = job.step("ls /proc/self/fd; cat <&9 || echo closed; mktemp");
+        ended.is_good().says("closed\n").says("/tmp/");
+        job.cleanup().is_good();
+    })
+    .unwrap();
+}
 
 fn a_job_runs_under_a_uid_of_its_own_with_nothing_of_the_driver_s(_: &()) {
     let lane = Lane::install();

@@ -12,6 +12,7 @@ testbed::tests![
     output_arrives_while_the_container_still_reads,
     containers_of_a_job_meet_in_its_network,
     the_workspace_is_mounted_by_its_path_and_nothing_beyond_it,
+    the_workspace_is_mounted_where_the_kernel_lacks_later_calls,
 ];
 
 fn input_output_and_exit_codes_pass_through(jobs: &Jobs) {
@@ -144,6 +145,31 @@ fn containers_of_a_job_meet_in_its_network(jobs: &Jobs) {
         .run();
     assert_eq!(got.stdout, "page\n", "{}", got.text());
     assert!(job.client(&["network", "ls"]).good().stdout.contains(&own));
+}
+
+fn the_workspace_is_mounted_where_the_kernel_lacks_later_calls(jobs: &Jobs) {
+    let job = jobs.open_on_an_old_kernel("old");
+    let project = job.workspace().join("project");
+    fs::create_dir_all(project.join("real")).unwrap();
+    fs::write(project.join("real/file"), "content\n").unwrap();
+    for (target, name) in [("real", "near"), ("/etc", "away")] {
+        std::os::unix::fs::symlink(target, project.join(name)).unwrap();
+    }
+    let read = |source: &str| {
+        let bind = format!("/builds/project/{source}:/w");
+        let show = ["run", "--rm", "-v", &bind, &job.base, "cat", "/w/file"];
+        job.client(&show).run()
+    };
+    for source in ["real", "near"] {
+        let ran = read(source);
+        assert_eq!(ran.stdout, "content\n", "{source}: {}", ran.text());
+    }
+    let away = read("away");
+    assert!(
+        away.stderr.contains("leaves the workspace"),
+        "{}",
+        away.text()
+    );
 }
 
 fn the_workspace_is_mounted_by_its_path_and_nothing_beyond_it(jobs: &Jobs) {

@@ -55,6 +55,14 @@ impl Jobs {
         self.open_in(subject, (project, is_protected), &self.secret)
     }
 
+    /// A job whose gate finds a kernel without the calls of later releases.
+    pub(crate) fn open_on_an_old_kernel(&self, subject: &str) -> Job {
+        let job = self.open(subject);
+        job.close();
+        job.serve(testbed::kernel::pretend_old);
+        job
+    }
+
     /// A job of an installation of its own.
     pub(crate) fn open_apart(&self, subject: &str, project: i64) -> Job {
         self.open_in(subject, (project, false), &Mutex::default())
@@ -108,17 +116,19 @@ impl Jobs {
             state_dir: config.state_dir.clone(),
             serving: RefCell::new(None),
         };
-        opened.serve();
+        opened.serve(|| Ok(()));
         opened
     }
 }
 
 impl Job {
-    fn serve(&self) {
+    /// Serves in a thread of its own, which begins with `begin`.
+    fn serve(&self, begin: fn() -> anyhow::Result<()>) {
         let (socket, scope) = (self.socket(), self.scope.clone());
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let (ready, is_ready) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
+            begin().unwrap();
             runtime().block_on(async {
                 let gate = Gate::bind(socket, scope, ENGINE).unwrap();
                 ready.send(()).unwrap();

@@ -11,7 +11,7 @@ use crate::docker::reference::{self, Reference};
 use crate::gate::credential::REGISTRY_AUTH;
 use crate::gate::dockerfile::{Image, Road, judge_trigger};
 use crate::gate::own::Own;
-use crate::gate::own_image::named;
+use crate::gate::own_image::{Found, named};
 use crate::gate::pull::{Wish, provide};
 use crate::gate::refusal::Denied;
 
@@ -24,23 +24,29 @@ impl Own {
         let found = if reference::is_id(&image.name) {
             self.image(&image.name).await?
         } else {
-            let name = named(&image.name)?;
-            // No registry is asked about what is there: a build goes on while Harbor is down.
-            let (source, account) = match self.image(&image.name).await {
-                Ok(_) => (name.clone(), None),
-                Err(_) => self.way_to(&name, asked).await?,
-            };
-            let platform = image.platform.as_ref().or(asked.platform.as_ref());
-            let wish = Wish {
-                name,
-                source,
-                platform: platform.cloned().unwrap_or_default(),
-                account,
-            };
-            provide(self, wish).await?
+            self.base_named(image, asked).await?
         };
         self.triggers(&image.name, &found.id).await?;
         Ok(found.id)
+    }
+
+    async fn base_named(&self, image: &Image, asked: &Asked) -> Result<Found, Denied> {
+        let name = named(&image.name)?;
+        let platform = image.platform.as_ref().or(asked.platform.as_ref());
+        let platform = platform.cloned().unwrap_or_default();
+        // No registry is asked about what is there: a build goes on while Harbor is down.
+        let (source, account) = match self.image(&image.name).await {
+            Ok(found) if self.is_for(&found.id, &platform).await? => return Ok(found),
+            Ok(_) => (name.clone(), None),
+            Err(_) => self.way_to(&name, asked).await?,
+        };
+        let wish = Wish {
+            name,
+            source,
+            platform,
+            account,
+        };
+        provide(self, wish).await
     }
 
     /// Where an image is pulled from, and with which account: the client's, or the operator's.

@@ -138,7 +138,11 @@ impl Fixture {
         let asked = self.asked.lock().unwrap().clone();
         asked
             .into_iter()
-            .filter(|line| !line.starts_with("GET "))
+            .filter(|line| {
+                !["GET ", "HEAD "]
+                    .iter()
+                    .any(|looks| line.starts_with(looks))
+            })
             .collect()
     }
 

@@ -43,6 +43,6 @@ pub mod trial;
 
 pub use code_server::{doomed, gitlab, helper, installation, runner, script, spec};
 pub use company::{application, client, workshop};
-pub use machine::{background, command, network, serve};
+pub use machine::{background, command, kernel, network, serve};
 pub use production::{balancer, docker_client, fleet, harbor, image, infrastructure, registry};
 pub use show::{bench, demo, soak};

@@ -3,6 +3,7 @@
 
 pub mod background;
 pub mod command;
+pub mod kernel;
 pub mod network;
 pub mod serve;
 
