@@ -16,7 +16,16 @@ use super::trace::told;
 
 impl Handler {
     /// A build whose query asks for `BuildKit`.
-    pub(super) async fn form(&self, mut call: Call) -> Result<Response<Body>, Denied> {
+    pub(super) async fn form(&self, call: Call) -> Result<Response<Body>, Denied> {
+        let session = call.route.query.text("session").to_owned();
+        let built = self.judged_form(call).await;
+        if built.is_err() {
+            self.folders.refuse(&session);
+        }
+        built
+    }
+
+    async fn judged_form(&self, mut call: Call) -> Result<Response<Body>, Denied> {
         if let Some(word) = form::uploaded(&call.route.query) {
             let body = call.asked.body.take();
             self.folders.upload(&self.own, word, body).await?;

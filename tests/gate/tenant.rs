@@ -2,8 +2,10 @@
 //! protected tag.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use serde_json::json;
 use testbed::trial::plugin;
@@ -17,6 +19,7 @@ testbed::tests![
     a_context_that_another_tenant_sent_is_not_taken,
     a_dockerfile_takes_no_image_of_others,
     a_build_gives_no_name_of_others,
+    a_refused_build_ends_its_session,
     the_engine_fetches_nothing_for_a_dockerfile,
     an_image_of_the_job_does_not_read_its_dockerfile,
     a_host_of_ours_is_not_the_job_s_to_name,
@@ -165,6 +168,38 @@ fn a_build_gives_no_name_of_others(jobs: &Jobs) {
     job.sweep();
     let left = docker(&["images", "-q", &name]).good().stdout;
     assert_eq!(left, "", "the name is left");
+}
+
+/// Docker's own client waits for ever for a session that begins after the refusal.
+fn a_refused_build_ends_its_session(jobs: &Jobs) {
+    let job = branch(jobs);
+    let refuse = |session: &str| {
+        let answer = job.raw(&format!(
+            "POST /v1.41/build?version=2&remote=client-session&session={session}&networkmode=host HTTP/1.1\r\n\
+             Host: docker\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        ));
+        assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+    };
+    let open = |session: &str| {
+        let mut stream = UnixStream::connect(job.socket()).unwrap();
+        let limit = Some(Duration::from_secs(60));
+        stream.set_read_timeout(limit).unwrap();
+        let request = format!(
+            "POST /session HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\
+             X-Docker-Expose-Session-Uuid: {session}\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).unwrap();
+        assert_eq!(&head, b"HTTP/1.1 101");
+        stream
+    };
+    let ends = |mut stream: UnixStream| stream.read_to_end(&mut Vec::new()).unwrap();
+    let early = open("early");
+    refuse("early");
+    ends(early);
+    refuse("late");
+    ends(open("late"));
 }
 
 fn the_engine_fetches_nothing_for_a_dockerfile(jobs: &Jobs) {

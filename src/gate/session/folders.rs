@@ -1,11 +1,12 @@
 //! What a job's builds may be asked for on the way back to their clients: by the names of folders, and by sessions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use h2::client::SendRequest;
 use hyper::header::HeaderMap;
+use tokio::sync::watch;
 
 use super::login;
 use super::parcel::Coming;
@@ -29,7 +30,11 @@ const MOST: usize = 4096;
 
 /// Which Dockerfiles the engine may ask for, and how each is read.
 #[derive(Debug, Default)]
-pub(in crate::gate) struct Folders(Mutex<Known>);
+pub(in crate::gate) struct Folders {
+    known: Mutex<Known>,
+    /// The sessions of builds that were refused.
+    refused: watch::Sender<BTreeSet<String>>,
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Known {
@@ -168,6 +173,24 @@ impl Folders {
     }
 
     pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the session of a build that was refused, now or when it comes. Clients close it themselves, but Docker's
+    /// own waits for ever where the refusal is quicker than the session: no engine answers a build before.
+    pub(in crate::gate) fn refuse(&self, session: &str) {
+        self.refused.send_modify(|refused| {
+            if refused.len() >= MOST {
+                refused.clear();
+            }
+            refused.insert(session.to_owned());
+        });
+    }
+
+    /// Comes when the build of a session was refused.
+    pub(super) async fn refusal(&self, session: &str) {
+        let mut refused = self.refused.subscribe();
+        // The sender lives as long as this.
+        let _ = refused.wait_for(|refused| refused.contains(session)).await;
     }
 }

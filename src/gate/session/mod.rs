@@ -113,11 +113,13 @@ impl Session {
         let (sender, connection) = tunnel::connect(client).await?;
         let _entered = self.folders.enter(&self.id, sender.clone());
         let mut tasks = JoinSet::new();
-        tokio::pin!(connection);
+        let refusal = self.folders.refusal(&self.id);
+        tokio::pin!(connection, refusal);
         loop {
             let accepted = tokio::select! {
                 accepted = daemon.accept() => accepted,
                 ended = &mut connection => return Ok(ended?),
+                () = &mut refusal => return Ok(()),
             };
             let Some(accepted) = accepted else {
                 return Ok(());
