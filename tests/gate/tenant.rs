@@ -182,7 +182,7 @@ fn a_refused_build_ends_its_session(jobs: &Jobs) {
     };
     let open = |session: &str| {
         let mut stream = UnixStream::connect(job.socket()).unwrap();
-        let limit = Some(Duration::from_secs(60));
+        let limit = Some(Duration::from_mins(1));
         stream.set_read_timeout(limit).unwrap();
         let request = format!(
             "POST /session HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\
