@@ -7,6 +7,7 @@ pub(crate) mod client;
 mod clock;
 pub(crate) mod driver;
 mod history;
+mod image;
 mod open;
 mod output;
 mod precedence;

@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use super::{
     clock::RealClock,
+    image,
     output::{JobLines, Output, Recorded},
     precedence::Candidate,
     protocol::Answer,
@@ -284,13 +285,14 @@ fn unknown(error: Option<&StoreError>, environment: &str) -> Result<(), Failure>
 /// What the gate saw being pushed for this very commit.
 fn release(config: &Config, grant: &Grant) -> Result<Release, Failure> {
     let image = &grant.environment().release.image;
-    let pushed = Ledger::new(&config.state_dir).lookup(Wanted {
+    let pushed = Ledger::new(&config.state_dir).pushed(Wanted {
         project: grant.project_id(),
         commit: grant.commit(),
         image,
         pipeline: grant.pipeline_id(),
     })?;
-    let record = pushed.ok_or_else(|| {
+    let chosen = image::choose(&pushed, grant.git_tag())?;
+    let record = chosen.ok_or_else(|| {
         let commit = grant.commit().get(..8).unwrap_or(grant.commit());
         let text = format!(
             "no image {image} was pushed for commit {commit} by a job of project {} on a protected ref",
@@ -300,9 +302,10 @@ fn release(config: &Config, grant: &Grant) -> Result<Release, Failure> {
             .hint("try: push it in an earlier job of this pipeline, through the docker lane")
     })?;
     Ok(Release {
-        image: record.image,
-        digest: record.digest,
-        version: record.tag,
+        image: record.image.clone(),
+        digest: record.digest.clone(),
+        // One image may have many tags; people know the release by this one.
+        version: grant.git_tag().to_owned(),
     })
 }
 

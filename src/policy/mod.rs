@@ -16,6 +16,7 @@ pub(crate) struct Grant {
     pipeline_id: i64,
     job_id: i64,
     commit: String,
+    git_tag: String,
     allows_rollback: bool,
 }
 
@@ -39,6 +40,11 @@ impl Grant {
     /// Whether an older release than the newest may be brought out.
     pub(crate) fn allows_rollback(&self) -> bool {
         self.allows_rollback
+    }
+
+    /// The tag that the job runs for.
+    pub(crate) fn git_tag(&self) -> &str {
+        &self.git_tag
     }
 
     /// The commit that GitLab named.
@@ -157,6 +163,7 @@ pub(crate) fn decide(
         pipeline_id: job.job_info.pipeline_id,
         job_id: job.id,
         commit: job.git_info.sha.clone(),
+        git_tag: reference(),
         allows_rollback: allows_rollback(environment, job),
     })
 }

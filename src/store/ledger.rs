@@ -72,19 +72,24 @@ impl Ledger {
         self.file(record.project).append(record)
     }
 
-    /// The newest push of a commit's image, of the own pipeline if it made one. What an
-    /// unprotected ref pushed does not count, for anybody may have had it built.
-    pub fn lookup(&self, wanted: Wanted<'_>) -> Result<Option<Record>, StoreError> {
-        let records: Vec<Record> = self.file(wanted.project).read()?;
-        Ok(records
-            .into_iter()
-            .filter(|record| {
-                record.is_protected
-                    && record.commit == wanted.commit
-                    && record.image == wanted.image
-            })
-            // Of equals, the last one wins: the ledger's order is time's.
-            .max_by_key(|record| record.pipeline == wanted.pipeline))
+    /// What was pushed of a commit's image, in the order of time: by the own pipeline if it pushed any,
+    /// else by the newest. What an unprotected ref pushed does not count, for anybody may have had it
+    /// built.
+    pub fn pushed(&self, wanted: Wanted<'_>) -> Result<Vec<Record>, StoreError> {
+        let mut records: Vec<Record> = self.file(wanted.project).read()?;
+        records.retain(|record| {
+            record.is_protected && record.commit == wanted.commit && record.image == wanted.image
+        });
+        let is_own = |record: &Record| record.pipeline == wanted.pipeline;
+        let newest = records.last().map(|record| record.pipeline);
+        let has_own = records.iter().any(is_own);
+        let pipeline = if has_own {
+            Some(wanted.pipeline)
+        } else {
+            newest
+        };
+        records.retain(|record| Some(record.pipeline) == pipeline);
+        Ok(records)
     }
 
     /// Every record of every project, or of one, in the order of time.

@@ -33,12 +33,12 @@ fn check(records: &[Record], expected: Option<&str>) {
     for record in records {
         ledger.append(record).unwrap();
     }
-    let found = ledger.lookup(WANTED).unwrap();
-    assert_eq!(found.map(|record| record.digest).as_deref(), expected);
+    let mut found = ledger.pushed(WANTED).unwrap();
+    assert_eq!(found.pop().map(|record| record.digest).as_deref(), expected);
 }
 
 #[test]
-fn the_newest_push_of_the_own_pipeline_is_the_release() {
+fn the_pushes_of_the_own_pipeline_count_or_else_those_of_the_newest() {
     check(&[], None);
     check(&[record(76, "a", true)], Some("a"));
     check(&[record(77, "a", true), record(77, "b", true)], Some("b"));
@@ -88,8 +88,8 @@ fn a_ledger_of_the_first_release_is_read() {
             image: "harbor.example.com/test/app",
             ..WANTED
         };
-        let found = Ledger::new(&state).lookup(wanted).unwrap();
-        found.map(|record| record.digest)
+        let mut found = Ledger::new(&state).pushed(wanted).unwrap();
+        found.pop().map(|record| record.digest)
     });
     assert_eq!(found, [Some("sha256:v1".into()), None]);
 }
@@ -127,7 +127,7 @@ fn check_flaws(change: impl FnOnce(&mut Vec<String>), expected: &[&str]) {
     let flaws: Vec<String> = verified.flaws.iter().map(ToString::to_string).collect();
     assert_eq!(flaws, expected);
     // And no deploy takes a digest from such a file.
-    assert_eq!(ledger.lookup(WANTED).is_err(), !expected.is_empty());
+    assert_eq!(ledger.pushed(WANTED).is_err(), !expected.is_empty());
 }
 
 #[test]
