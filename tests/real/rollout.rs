@@ -161,7 +161,7 @@ fn a_release_that_the_balancer_does_not_call_healthy_is_undone(fixture: &Fixture
     let balancer = &company.infrastructure.balancer;
     balancer.forget_calls();
     let client = company.client();
-    let outcome = start(&company, &Application::private("v2.7.1"), "v2.7.1").wait();
+    let outcome = start(&company, &Application::private("v2.9.1"), "v2.9.1").wait();
     let outcome = outcome.unwrap();
     let totals = client.stop();
     failed(
