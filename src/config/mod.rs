@@ -53,6 +53,9 @@ pub struct Config {
     /// What rollouts are told in.
     #[serde(default)]
     pub lang: Language,
+    /// Whether only GitLab's typed field says that a ref is protected, which versions before 18.3 do not send.
+    #[serde(default)]
+    pub require_typed_protection: bool,
     pub registry: Option<Registry>,
     #[serde(default)]
     pub lanes: BTreeMap<String, Lane>,

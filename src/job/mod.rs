@@ -1,8 +1,9 @@
 //! The job as GitLab describes it: typed fields of `JOB_RESPONSE_FILE`, read with a tolerant decoder.
 //!
 //! Everything here but `id`, the numeric ids of `job_info` and `git_info`'s sha, ref, `ref_type` and
-//! `protected` is the author's text. `CUSTOM_ENV_*` is not read here at all.
+//! `protected`, and the first variable of a name that GitLab sets, is the author's text. `CUSTOM_ENV_*` is not read here at all.
 
+mod earlier;
 mod phase;
 #[cfg(test)]
 mod tests;
@@ -92,7 +93,7 @@ pub struct GitInfo {
     pub reference: String,
     pub ref_type: String,
     pub sha: String,
-    /// `None` from servers before GitLab 18.3: counts as unprotected.
+    /// `None` from GitLab and runners before 18.3, until [`Job::complete`]; counts as unprotected.
     pub protected: Option<bool>,
     #[serde(deserialize_with = "null_as_default")]
     pub refspecs: Vec<String>,
@@ -231,7 +232,7 @@ impl Job {
         hosts.filter(|host| !host.is_empty()).collect()
     }
 
-    /// True only where GitLab itself says so.
+    /// True only where GitLab says so.
     pub fn is_protected(&self) -> bool {
         self.git_info.protected == Some(true)
     }

@@ -42,7 +42,10 @@ impl<'a> Context<'a> {
     pub(super) fn open(setting: Setting, log: &'a Log) -> Result<Self, Failure> {
         let config = Config::load(&setting.config)?;
         let lane = config.lane(&setting.lane)?.clone();
-        let job = Job::read(setting.call.job_response_file.as_deref())?;
+        let mut job = Job::read(setting.call.job_response_file.as_deref())?;
+        if !config.require_typed_protection {
+            job.complete();
+        }
         let cancel = Cancel::listen()
             .map_err(|error| Failure::system(error).during("listening for signals"))?;
         Ok(Self {

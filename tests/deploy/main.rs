@@ -13,6 +13,7 @@ mod fixture;
 
 mod broker;
 mod checkout;
+mod earlier;
 mod folder;
 mod sandbox;
 mod stop;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     let modules = [
         broker::TESTS,
         checkout::TESTS,
+        earlier::TESTS,
         folder::TESTS,
         sandbox::TESTS,
         stop::TESTS,
