@@ -33,10 +33,10 @@ pub(crate) fn spoken() -> Language {
 
 /// A sentence as text: English, then Chinese; both take the same variables.
 macro_rules! both {
-    ($english:literal, $chinese:literal $(,)?) => {
+    ($english:literal, $chinese:literal $(, $($arguments:tt)*)?) => {
         match $crate::lang::spoken() {
-            $crate::lang::Language::English => format!($english),
-            $crate::lang::Language::Chinese => format!($chinese),
+            $crate::lang::Language::English => format!($english $(, $($arguments)*)?),
+            $crate::lang::Language::Chinese => format!($chinese $(, $($arguments)*)?),
         }
     };
 }

@@ -1,5 +1,6 @@
 //! What can go wrong at a load balancer, whoever sells it.
 
+use crate::lang::{both, word};
 use crate::{
     config::Environment,
     failure::Failure,
@@ -12,31 +13,31 @@ use crate::{
 pub enum BalancerError {
     #[error("environments/{environment}.toml: {why}")]
     Settings { environment: String, why: String },
-    #[error("the balancer's account cannot be used")]
+    #[error("{}", word!("the balancer's account cannot be used", "负载均衡的账号无法使用"))]
     Account(#[source] SecretError),
-    #[error("cannot reach the balancer's API at {endpoint}")]
+    #[error("{}", both!("cannot reach the balancer's API at {endpoint}", "无法访问负载均衡的 API：{endpoint}"))]
     Unreachable {
         endpoint: String,
         #[source]
         source: reqwest::Error,
     },
-    #[error("the balancer does not accept the account: {answer}; {advice}")]
+    #[error("{}", both!("the balancer does not accept the account: {answer}; {advice}", "负载均衡不接受该账号：{answer}；{advice}"))]
     Denied { answer: String, advice: String },
-    #[error("the balancer refuses {action}: {answer}")]
+    #[error("{}", both!("the balancer refuses {action}: {answer}", "负载均衡拒绝 {action}：{answer}"))]
     Refused {
         action: &'static str,
         answer: String,
         retry: Retry,
     },
-    #[error("the balancer's answer to {action} is not understood: {why}")]
+    #[error("{}", both!("the balancer's answer to {action} is not understood: {why}", "看不懂负载均衡对 {action} 的应答：{why}"))]
     Malformed { action: &'static str, why: String },
-    #[error("{member} is not behind the balancer; {group} has: {members}")]
+    #[error("{}", both!("{member} is not behind the balancer; {group} has: {members}", "{member} 不在负载均衡后面；{group} 里有：{members}"))]
     NotMember {
         member: String,
         group: String,
         members: String,
     },
-    #[error("host {host} is the last one in service: at weight 0 nothing would answer")]
+    #[error("{}", both!("host {host} is the last one in service: at weight 0 nothing would answer", "主机 {host} 是最后一台在服务的：权重为 0 就没有主机应答了"))]
     LastMember { host: String },
 }
 

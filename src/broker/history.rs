@@ -6,6 +6,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 
 use super::{open, output::Output, stream};
+use crate::lang::both;
 use crate::{
     config::Config,
     failure::{self, Failure},
@@ -41,12 +42,18 @@ fn tell(history: &History, name: &str) {
         stream::tell_admin(&line);
     }
     if history.past.is_empty() {
-        stream::tell_admin(&format!("nothing was brought to {name} yet"));
+        stream::tell_admin(&both!(
+            "nothing was brought to {name} yet",
+            "{name} 还没有发布过任何版本"
+        ));
     }
     open::tell_damaged(history, &Output::Admin);
     if let Some(error) = &history.unknown {
         let why = failure::chain(error);
-        Output::Admin.say(&format!("{why}; its rollout may be open"));
+        Output::Admin.say(&both!(
+            "{why}; its rollout may be open",
+            "{why}；那次发布可能还没结束"
+        ));
     }
 }
 
@@ -120,7 +127,7 @@ fn cells(past: &Past, zone: &TimeZone) -> Vec<String> {
             .strftime("%Y-%m-%d %H:%M:%S")
             .to_string(),
         if is_rollback {
-            format!("back to {version}")
+            both!("back to {version}", "回滚到 {version}")
         } else {
             version.clone()
         },
@@ -128,7 +135,11 @@ fn cells(past: &Past, zone: &TimeZone) -> Vec<String> {
         if is_rollback || run.owner.job == 0 {
             asker
         } else {
-            format!("{asker} of pipeline {}", run.owner.pipeline)
+            both!(
+                "{asker} of pipeline {}",
+                "{asker}（流水线 {}）",
+                run.owner.pipeline
+            )
         },
         narrate::ended(run).to_owned(),
         narrate::duration(took),

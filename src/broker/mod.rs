@@ -38,7 +38,7 @@ use tokio::{
 use crate::{
     config::Config,
     failure::{Class, Failure, JobCode},
-    lang,
+    lang::{self, both, word},
     rollout::port::Wish,
     sys::process,
 };
@@ -133,10 +133,19 @@ async fn work(task: Task, config: Config) -> Result<i32, Failure> {
             let run = run.as_deref();
             let pages = report::pages(&config, &environment, run)?.ok_or_else(|| {
                 let text = match run {
-                    Some(run) => format!("{environment} has no run {run}"),
-                    None => format!("nothing was brought to {environment} yet"),
+                    Some(run) => both!(
+                        "{environment} has no run {run}",
+                        "{environment} 没有运行 {run}"
+                    ),
+                    None => both!(
+                        "nothing was brought to {environment} yet",
+                        "{environment} 还没有发布过任何版本"
+                    ),
                 };
-                Failure::system(text).hint(format!("try: dockmaster rollout history {environment}"))
+                Failure::system(text).hint(both!(
+                    "try: dockmaster rollout history {environment}",
+                    "请看：dockmaster rollout history {environment}"
+                ))
             })?;
             stream::tell_admin(&serde_json::to_string(&pages).map_err(Failure::system)?);
             Ok(0)
@@ -153,7 +162,14 @@ async fn work(task: Task, config: Config) -> Result<i32, Failure> {
 fn recovered_code(recovered: Result<bool, Failure>, is_quiet: bool) -> i32 {
     let (code, line) = match recovered {
         Ok(true) => return 0,
-        Ok(false) => (0, "nothing to recover: no rollout was left open".to_owned()),
+        Ok(false) => (
+            0,
+            word!(
+                "nothing to recover: no rollout was left open",
+                "无需恢复：没有未结束的发布"
+            )
+            .to_owned(),
+        ),
         // Who holds the lease puts things right itself.
         Err(failure) if is_quiet && failure.code() == Some(JobCode::Leased) => return 0,
         Err(failure) if failure.class() == Class::Build => (1, failure.to_string()),

@@ -12,6 +12,7 @@ use super::{
     protocol::Answer,
     report, serve,
 };
+use crate::lang::{both, word};
 use crate::{
     balancer::{self, Balancer},
     config::{Config, Environment},
@@ -87,7 +88,7 @@ impl serve::Rollouts for Rollouts<'_> {
         let _lease = tokio::select! {
             lease = patience.take(&config.state_dir, &environment.name, &holder) => lease?,
             () = serve::stopped(wish) => {
-                return Err(Failure::system("stopped before anything was touched"));
+                return Err(Failure::system(word!("stopped before anything was touched", "在改动任何东西之前停止")));
             }
         };
         let runs = Runs::new(&config.state_dir, &environment.name);
@@ -197,11 +198,12 @@ pub(super) fn owed(config: &Config, environment: &str) -> Result<Debt, Failure> 
     DebtFile::new(&config.state_dir, environment)
         .load()
         .map_err(|error| {
-            let hint = format!(
-                "try: dockmaster rollout status {environment}; when every weight is right, move that file away"
+            let hint = both!(
+                "try: dockmaster rollout status {environment}; when every weight is right, move that file away",
+                "请看：dockmaster rollout status {environment}；确认所有权重都正确之后，移走那个文件"
             );
             Failure::build(JobCode::Stuck, error)
-                .during("what earlier rollouts owe cannot be read")
+                .during(word!("what earlier rollouts owe cannot be read", "无法读取之前的发布还欠哪些权重"))
                 .hint(hint)
         })
 }
@@ -266,19 +268,26 @@ pub(super) fn world(
 pub(super) fn tell_damaged(history: &History, narrator: &impl Narrator) {
     for error in &history.damaged {
         let why = failure::chain(error);
-        narrator.say(&format!("{why}; its rollout has ended, so it is left out"));
+        narrator.say(&both!(
+            "{why}; its rollout has ended, so it is left out",
+            "{why}；那次发布已经结束，因此略过"
+        ));
     }
 }
 
 /// A run that may be open and cannot be read: nobody knows which weights it took.
 fn unknown(error: Option<&StoreError>, environment: &str) -> Result<(), Failure> {
     let Some(error) = error else { return Ok(()) };
-    let hint = format!(
-        "try: dockmaster rollout status {environment}; when every weight is right, move that file away"
+    let hint = both!(
+        "try: dockmaster rollout status {environment}; when every weight is right, move that file away",
+        "请看：dockmaster rollout status {environment}；确认所有权重都正确之后，移走那个文件"
     );
     let failure = Failure::build(JobCode::Stuck, failure::chain(error));
     Err(failure
-        .during("a rollout may be open and its journal cannot be read")
+        .during(word!(
+            "a rollout may be open and its journal cannot be read",
+            "可能有未结束的发布，而它的日志无法读取"
+        ))
         .hint(hint))
 }
 
@@ -294,12 +303,16 @@ fn release(config: &Config, grant: &Grant) -> Result<Release, Failure> {
     let chosen = image::choose(&pushed, grant.git_tag())?;
     let record = chosen.ok_or_else(|| {
         let commit = grant.commit().get(..8).unwrap_or(grant.commit());
-        let text = format!(
+        let text = both!(
             "no image {image} was pushed for commit {commit} by a job of project {} on a protected ref",
+            "提交 {commit} 没有镜像 {image}：项目 {} 没有任务在受保护的 ref 上推送过它",
             grant.project_id()
         );
         Failure::build(JobCode::Malformed, text)
-            .hint("try: push it in an earlier job of this pipeline, through the docker lane")
+            .hint(word!(
+                "try: push it in an earlier job of this pipeline, through the docker lane",
+                "请在这条流水线更早的任务里，经 docker 通道推送它"
+            ))
     })?;
     Ok(Release {
         image: record.image.clone(),

@@ -1,6 +1,7 @@
 //! Refuses a release that is older than the newest one that was proven here, unless somebody whom
 //! policy lets asks for just that.
 
+use crate::lang::both;
 use crate::{
     failure::{Failure, JobCode},
     policy::{Grant, ROLLBACK},
@@ -59,22 +60,29 @@ impl Candidate<'_> {
         let name = &self.grant.environment().name;
         let (version, other) = (&self.release.version, &bar.run.release.version);
         let text = match bar.taken_back {
-            None => format!(
+            None => both!(
                 "{version} is older than {other}, which was brought to {name} by run {}: {why}; that would be a rollback that nobody asked for",
+                "{version} 比 {other} 旧，后者由运行 {} 发布到 {name}：{why}；这会是一次没人要求的回滚",
                 bar.run.id
             ),
-            Some(rollback) => format!(
+            Some(rollback) => both!(
                 "{version} is not newer than {other}, and run {} took {name} back from {other} to {}",
-                rollback.id, rollback.release.version
+                "{version} 不比 {other} 新，而运行 {} 已把 {name} 从 {other} 回滚到 {}",
+                rollback.id,
+                rollback.release.version
             ),
         };
-        let hint = format!(
-            "to bring it out on purpose, set the variable {ROLLBACK} to the tag, where environments/{name}.toml says policy.rollbacks = \"by-variable\""
+        let hint = both!(
+            "to bring it out on purpose, set the variable {ROLLBACK} to the tag, where environments/{name}.toml says policy.rollbacks = \"by-variable\"",
+            "确实要发布它时：environments/{name}.toml 里写 policy.rollbacks = \"by-variable\"，并把变量 {ROLLBACK} 设为该 tag"
         );
         let hint = match bar.taken_back {
             None => hint,
             Some(_) => {
-                format!("{hint}, or on this server: dockmaster rollout rollback {name} {other}")
+                both!(
+                    "{hint}, or on this server: dockmaster rollout rollback {name} {other}",
+                    "{hint}；或在本服务器上运行：dockmaster rollout rollback {name} {other}"
+                )
             }
         };
         Failure::build(JobCode::Refused, text).hint(hint)

@@ -10,6 +10,7 @@ use super::{
     serve,
     status::LIMIT,
 };
+use crate::lang::{both, word};
 use crate::{
     config::Config,
     failure::Failure,
@@ -56,7 +57,7 @@ impl Rollback<'_> {
         let _lease = tokio::select! {
             lease = patience.take(&config.state_dir, name, &holder) => lease?,
             () = serve::stopped(wish) => {
-                return Err(Failure::system("stopped before anything was touched"));
+                return Err(Failure::system(word!("stopped before anything was touched", "在改动任何东西之前停止")));
             }
         };
         let runs = Runs::new(&config.state_dir, name);
@@ -97,12 +98,19 @@ impl Rollback<'_> {
             let seen = surveys.filter_map(|(_, seen)| seen.as_ref().ok());
             let seen: Vec<_> = seen.map(|survey| survey.container.as_ref()).collect();
             if seen.is_empty() {
-                let text = "no host answers, so nobody knows what to go back from";
+                let text = word!(
+                    "no host answers, so nobody knows what to go back from",
+                    "没有主机应答，不知道要从哪个版本退回"
+                );
                 return Err(Failure::system(text));
             }
             lineage.before(&seen)
         };
-        let hint = format!("try: dockmaster rollout history {}", self.environment);
+        let hint = both!(
+            "try: dockmaster rollout history {}",
+            "请看：dockmaster rollout history {}",
+            self.environment
+        );
         Ok(found
             .map_err(|lost| Failure::system(lost).hint(hint))?
             .clone())

@@ -21,6 +21,7 @@ use crate::{
     config::{Config, Lane},
     failure::{Failure, JobCode},
     job::Job,
+    lang::both,
     policy::{self, Grant},
     rollout::port::Wish,
 };
@@ -127,13 +128,20 @@ impl Service<'_> {
             (Some(name), _) => name,
             (None, [only]) => only.clone(),
             (None, several) => {
-                let text = format!("say which environment: {}", several.join(", "));
+                let text = both!(
+                    "say which environment: {}",
+                    "请写明环境：{}",
+                    several.join(", ")
+                );
                 return Err(Failure::build(JobCode::Malformed, text));
             }
         };
         if !lane.environments.contains(&name) {
             let (name, known) = (policy::printable(&name), lane.environments.join(", "));
-            let text = format!("this lane has no environment called `{name}` (it has: {known})");
+            let text = both!(
+                "this lane has no environment called `{name}` (it has: {known})",
+                "这个通道没有名为 `{name}` 的环境（有：{known}）"
+            );
             return Err(Failure::build(JobCode::Malformed, text));
         }
         let environment = self.config.environment(&name)?;

@@ -8,6 +8,7 @@ use super::{
     open::{self, Reach},
     output::Output,
 };
+use crate::lang::{both, word};
 use crate::{
     config::Config,
     failure::{self, Failure},
@@ -40,19 +41,26 @@ pub(super) async fn status(config: &Config, name: &str) -> Result<bool, Failure>
         world.narrator.say(&line);
     }
     if let Some(holder) = Lease::holder(&config.state_dir, name) {
-        world
-            .narrator
-            .say(&format!("{name} is being changed by {holder}"));
+        world.narrator.say(&both!(
+            "{name} is being changed by {holder}",
+            "{holder} 正在更新 {name}"
+        ));
         return Ok(is_well);
     }
     if let Some(line) = mixed(&glance, versions) {
         is_well = false;
-        world.narrator.say(&format!("{name} is mixed: {line}"));
+        world.narrator.say(&both!(
+            "{name} is mixed: {line}",
+            "{name} 版本不一致：{line}"
+        ));
     }
     if let Some(error) = &history.unknown {
         is_well = false;
         let why = failure::chain(error);
-        let text = format!("{why}; its rollout may be open: move the file away when all is right");
+        let text = both!(
+            "{why}; its rollout may be open: move the file away when all is right",
+            "{why}；那次发布可能还没结束：一切正常后请移走这个文件"
+        );
         world.narrator.say(&text);
     }
     match open::owed(config, name) {
@@ -74,7 +82,10 @@ pub(super) async fn status(config: &Config, name: &str) -> Result<bool, Failure>
         }
     }
     if is_blind(&glance) {
-        let text = format!("nothing of {name} answers, so nothing is known of it");
+        let text = both!(
+            "nothing of {name} answers, so nothing is known of it",
+            "{name} 没有任何一处应答，因此对它一无所知"
+        );
         return Err(Failure::system(text));
     }
     Ok(is_well)
@@ -92,24 +103,33 @@ fn told(glance: &Glance, versions: &[Release]) -> (bool, Vec<String>) {
     let mut lines = Vec::new();
     let mut is_well = true;
     if let Some(Err(why)) = &glance.pool {
-        lines.push(format!("the balancer cannot be read: {why}"));
+        lines.push(both!(
+            "the balancer cannot be read: {why}",
+            "无法读取负载均衡：{why}"
+        ));
     }
     for (host, survey) in &glance.surveys {
         let (has_weight, weight) = told_weight(glance, host);
         let (is_serving, state) = told_state(survey, versions);
         is_well &= has_weight && is_serving;
-        lines.push(format!("{host}  {weight}, {state}"));
+        lines.push(both!(
+            "{host}  {weight}, {state}",
+            "{host}  {weight}，{state}"
+        ));
     }
     (is_well, lines)
 }
 
 fn told_weight(glance: &Glance, host: &str) -> (bool, String) {
     match &glance.pool {
-        None => (true, "no balancer".into()),
-        Some(Err(_)) => (false, "weight unknown".into()),
+        None => (true, word!("no balancer", "没有负载均衡").into()),
+        Some(Err(_)) => (false, word!("weight unknown", "权重未知").into()),
         Some(Ok(pool)) => match pool.weight(host) {
-            None => (false, "not at the balancer".into()),
-            Some(weight) => (weight != Weight::ZERO, format!("weight {weight}")),
+            None => (false, word!("not at the balancer", "不在负载均衡上").into()),
+            Some(weight) => (
+                weight != Weight::ZERO,
+                both!("weight {weight}", "权重 {weight}"),
+            ),
         },
     }
 }
@@ -117,22 +137,25 @@ fn told_weight(glance: &Glance, host: &str) -> (bool, String) {
 fn told_state(survey: &Result<Survey, String>, versions: &[Release]) -> (bool, String) {
     match survey.as_ref().map(|survey| &survey.container) {
         Err(why) => (false, why.clone()),
-        Ok(None) => (false, "nothing runs".into()),
+        Ok(None) => (false, word!("nothing runs", "什么都没运行").into()),
         Ok(Some(container)) => told_container(container, versions),
     }
 }
 
 fn told_container(container: &Container, versions: &[Release]) -> (bool, String) {
     let (is_serving, health) = match (container.is_running, container.health) {
-        (false, _) if container.is_paused => (false, "paused"),
-        (false, _) => (false, "not running"),
-        (true, Health::Starting) => (false, "starting"),
-        (true, Health::Healthy) => (true, "healthy"),
-        (true, Health::Unhealthy) => (false, "unhealthy"),
-        (true, Health::None) => (true, "no health check"),
+        (false, _) if container.is_paused => (false, word!("paused", "已暂停")),
+        (false, _) => (false, word!("not running", "未运行")),
+        (true, health) => (
+            matches!(health, Health::Healthy | Health::None),
+            narrate::health(health),
+        ),
     };
     let release = narrate::release_of(container, versions);
-    (is_serving, format!("{release}, {health}"))
+    (
+        is_serving,
+        both!("{release}, {health}", "{release}，{health}"),
+    )
 }
 
 /// Which hosts run which release, where that is not one for all.
@@ -150,15 +173,16 @@ fn mixed(glance: &Glance, versions: &[Release]) -> Option<String> {
     }
     let told = hosts
         .iter()
-        .map(|(release, hosts)| format!("{release} on {}", hosts.join(", ")));
+        .map(|(release, hosts)| (release, hosts.join(word!(", ", "、"))))
+        .map(|(release, hosts)| both!("{release} on {hosts}", "{hosts} 运行 {release}"));
     (hosts.len() > 1).then(|| told.collect::<Vec<_>>().join("; "))
 }
 
 /// A line for each weight that is owed.
 fn told_debt(debt: &Debt, environment: &str) -> Vec<String> {
     let owed = debt.owed().map(|owed| {
-        format!(
-            "{} is owed weight {} at {} since run {}; next: dockmaster rollout recover {environment}",
+        both!(
+            "{} is owed weight {} at {} since run {}; next: dockmaster rollout recover {environment}", "{} 还欠权重 {}（{}，自运行 {} 起）；下一步：dockmaster rollout recover {environment}",
             owed.host, owed.weight, owed.member, owed.run
         )
     });
@@ -167,30 +191,43 @@ fn told_debt(debt: &Debt, environment: &str) -> Vec<String> {
 
 fn told_run(run: &Run, environment: &str) -> Vec<String> {
     let way = if run.cause.is_rollback() {
-        "back to "
+        word!("back to ", "回滚到 ")
     } else {
-        ""
+        word!("", "发布 ")
     };
-    let what = format!(
+    let what = both!(
         "the last rollout, {way}{} by {}",
+        "上一次发布（{way}{}，{}）",
         run.release.version,
         narrate::asker(&run.cause, run.owner)
     );
     let Some(outcome) = run.outcome else {
-        let why = run.stuck.as_deref().unwrap_or("it was cut off");
+        let why = run
+            .stuck
+            .as_deref()
+            .unwrap_or(word!("it was cut off", "中途被打断"));
         return vec![
-            format!("{what}, is open: {why}"),
-            format!("next: dockmaster rollout recover {environment}"),
+            both!("{what}, is open: {why}", "{what}，未结束：{why}"),
+            both!(
+                "next: dockmaster rollout recover {environment}",
+                "下一步：dockmaster rollout recover {environment}"
+            ),
         ];
     };
     let end = match outcome {
-        Outcome::Done => "is done",
-        Outcome::Undone if !run.is_begun() => "was never begun",
-        Outcome::Undone => "failed and was undone",
-        Outcome::Stopped => "was stopped between hosts: deploy again to go on",
-        Outcome::Stuck => "was stuck, and a later one took over",
+        Outcome::Done => word!("is done", "已完成"),
+        Outcome::Undone if !run.is_begun() => word!("was never begun", "从未真正开始"),
+        Outcome::Undone => word!("failed and was undone", "失败，已撤销"),
+        Outcome::Stopped => word!(
+            "was stopped between hosts: deploy again to go on",
+            "在两台主机之间停止：再次部署即可继续"
+        ),
+        Outcome::Stuck => word!(
+            "was stuck, and a later one took over",
+            "曾经卡住，已被后来的发布接管"
+        ),
     };
-    vec![format!("{what}, {end}")]
+    vec![both!("{what}, {end}", "{what}，{end}")]
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use super::{
     fault::{EngineError, failed, optional, pull_error},
     reference::Reference,
 };
+use crate::lang::both;
 use crate::secret::Secret;
 
 /// Who pulls.
@@ -188,8 +189,13 @@ impl Layers {
         let (current, total) = (sum(|it| it.0), sum(|it| it.1));
         match total {
             0 => "waiting for the registry".into(),
-            _ if current >= total => format!("unpacking {} MB", megabytes(total)),
-            _ => format!("pulled {} of {} MB", megabytes(current), megabytes(total)),
+            _ if current >= total => both!("unpacking {} MB", "正在解压 {} MB", megabytes(total)),
+            _ => both!(
+                "pulled {} of {} MB",
+                "已拉取 {}，共 {} MB",
+                megabytes(current),
+                megabytes(total)
+            ),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What can go wrong on a production host.
 
+use crate::lang::{both, word};
 use crate::{
     docker::fault::PullFault,
     failure::{Failure, JobCode},
@@ -13,7 +14,7 @@ use crate::{
 pub enum RemoteError {
     #[error(transparent)]
     Ssh(#[from] SshError),
-    #[error("the account that hosts pull with cannot be used")]
+    #[error("{}", word!("the account that hosts pull with cannot be used", "主机拉取镜像用的账号无法使用"))]
     Account(#[source] SecretError),
     #[error("the Docker Engine on {host} could not {what}")]
     Engine {
@@ -22,40 +23,36 @@ pub enum RemoteError {
         #[source]
         source: bollard::errors::Error,
     },
-    #[error("{host} is not ready for a rollout: {why}; {advice}")]
+    #[error("{}", both!("{host} is not ready for a rollout: {why}; {advice}", "{host} 还不能发布：{why}；{advice}"))]
     NotReady {
         host: String,
         why: String,
         advice: String,
     },
     /// Nobody outside would be answered, whatever the container's own check says.
-    #[error("{host} would not answer requests: {why}")]
+    #[error("{}", both!("{host} would not answer requests: {why}", "{host} 不会应答请求：{why}"))]
     Deaf { host: String, why: String },
-    #[error(
-        "{reference} has no HEALTHCHECK, nor has its service in the compose file on {host}, so nothing could say that it is healthy; add one to the Dockerfile, or a [probe] to the environment's file"
-    )]
+    #[error("{}", both!("{reference} has no HEALTHCHECK, nor has its service in the compose file on {host}, so nothing could say that it is healthy; add one to the Dockerfile, or a [probe] to the environment's file", "{reference} 没有 HEALTHCHECK，{host} 上 compose 文件里的服务也没有，因此无法判定是否健康；请在 Dockerfile 里加上，或在环境文件里写 [probe]"))]
     NoHealthCheck { host: String, reference: String },
-    #[error(
-        "{host} does not have {reference} any more, and a rollback pulls nothing; go back to a release that every host has, or pull it there with: docker pull {reference}"
-    )]
+    #[error("{}", both!("{host} does not have {reference} any more, and a rollback pulls nothing; go back to a release that every host has, or pull it there with: docker pull {reference}", "{host} 上已没有 {reference}，而回滚不会拉取镜像；请回滚到每台主机都有的版本，或在那里运行：docker pull {reference}"))]
     NotKept { host: String, reference: String },
-    #[error("the registry has no image {reference}: {message}")]
+    #[error("{}", both!("the registry has no image {reference}: {message}", "镜像仓库里没有 {reference}：{message}"))]
     ImageMissing { reference: String, message: String },
-    #[error("{host} could not pull {reference}: {why}")]
+    #[error("{}", both!("{host} could not pull {reference}: {why}", "{host} 无法拉取 {reference}：{why}"))]
     Pull {
         host: String,
         reference: String,
         why: String,
         retry: Retry,
     },
-    #[error("{command} on {host} ended with exit code {code}; the end of its log:\n{log}")]
+    #[error("{}", both!("{command} on {host} ended with exit code {code}; the end of its log:\n{log}", "{host} 上的 {command} 以退出码 {code} 结束；日志末尾：\n{log}"))]
     Compose {
         host: String,
         command: String,
         code: i32,
         log: String,
     },
-    #[error("{command} on {host} did not come to an end: {why}")]
+    #[error("{}", both!("{command} on {host} did not come to an end: {why}", "{host} 上的 {command} 没有执行完：{why}"))]
     Unfinished {
         host: String,
         command: String,
@@ -123,7 +120,10 @@ pub(super) fn pull_error(host: &str, reference: &str, message: &str) -> RemoteEr
     };
     match PullFault::read(message) {
         PullFault::DiskFull => {
-            let why = "its disk is full; try: docker image prune on that host, or a larger disk";
+            let why = word!(
+                "its disk is full; try: docker image prune on that host, or a larger disk",
+                "磁盘已满；请在该主机上运行 docker image prune，或换更大的磁盘"
+            );
             error(why.into(), Retry::Never)
         }
         PullFault::Refused => error(
@@ -152,35 +152,35 @@ pub(super) fn pull_error(host: &str, reference: &str, message: &str) -> RemoteEr
 pub(super) fn not_ready(host: &str, why: &str, file: &str) -> RemoteError {
     let (why, advice) = match why {
         "no-project" => (
-            format!("{file} holds no compose file"),
-            "put the project's docker-compose.yml there, or correct compose.directory".into(),
+            both!("{file} holds no compose file", "{file} 里没有 compose 文件"),
+            word!("put the project's docker-compose.yml there, or correct compose.directory", "请把项目的 docker-compose.yml 放到那里，或改正 compose.directory").into(),
         ),
         "own-files" => (
-            format!("nothing of the project runs there, and {file} sets COMPOSE_FILE"),
-            "start the service there once by hand: its labels tell which files it is made of".into(),
+            both!("nothing of the project runs there, and {file} sets COMPOSE_FILE", "那里没有该项目的容器在运行，而 {file} 设置了 COMPOSE_FILE"),
+            word!("start the service there once by hand: its labels tell which files it is made of", "请先在那里手工启动一次服务：它的标签会说明由哪些文件组成").into(),
         ),
         "gone" => (
-            format!("{file}, which the project is made of, is not there any more"),
-            "put it back, or start the service there once more by hand with the files that hold now"
+            both!("{file}, which the project is made of, is not there any more", "组成该项目的 {file} 已不存在"),
+            word!("put it back, or start the service there once more by hand with the files that hold now", "请把它放回去，或用现行的文件在那里再手工启动一次服务")
                 .into(),
         ),
         "unreadable" => (
-            format!("{file} cannot be read"),
-            format!("give the SSH user the right to read {file}"),
+            both!("{file} cannot be read", "无法读取 {file}"),
+            both!("give the SSH user the right to read {file}", "请让 SSH 用户可以读取 {file}"),
         ),
         "large" => (
-            format!("{file} has more than a megabyte"),
-            "it can hardly be a compose file: look at it".into(),
+            both!("{file} has more than a megabyte", "{file} 超过 1 MB"),
+            word!("it can hardly be a compose file: look at it", "它不像是 compose 文件：请查看").into(),
         ),
         "changed" => (
-            format!("somebody has just changed {file}"),
-            "deploy again once that is done".into(),
+            both!("somebody has just changed {file}", "刚刚有人改动了 {file}"),
+            word!("deploy again once that is done", "等改完之后再部署").into(),
         ),
         "unwritable" => (
-            format!("{file} cannot be written"),
-            format!("give the SSH user the right to write {file}"),
+            both!("{file} cannot be written", "无法写入 {file}"),
+            both!("give the SSH user the right to write {file}", "请让 SSH 用户可以写入 {file}"),
         ),
-        other => (format!("{other} {file}"), "look at it".into()),
+        other => (format!("{other} {file}"), word!("look at it", "请查看").into()),
     };
     RemoteError::NotReady {
         host: host.to_owned(),

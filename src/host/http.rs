@@ -6,6 +6,7 @@ use reqwest::{Client, header, redirect::Policy};
 use url::Url;
 
 use super::error::RemoteError;
+use crate::lang::both;
 use crate::{
     config::{Environment, HostEntry, Probe},
     failure, tls,
@@ -89,14 +90,20 @@ impl Http {
 fn judge(expect: &Probe, status: u16, body: &str) -> Result<(), String> {
     match expect.status {
         Some(wanted) if status != wanted => {
-            return Err(format!("answers {status}, not {wanted} (probe.status)"));
+            return Err(both!(
+                "answers {status}, not {wanted} (probe.status)",
+                "应答 {status}，应为 {wanted}（probe.status）"
+            ));
         }
-        None if !(200..300).contains(&status) => return Err(format!("answers {status}")),
+        None if !(200..300).contains(&status) => {
+            return Err(both!("answers {status}", "应答 {status}"));
+        }
         Some(_) | None => {}
     }
     match &expect.body {
-        Some(text) if !body.contains(text) => Err(format!(
-            "answers {status} without the text `{text}` (probe.body)"
+        Some(text) if !body.contains(text) => Err(both!(
+            "answers {status} without the text `{text}` (probe.body)",
+            "应答 {status}，但没有文字 `{text}`（probe.body）"
         )),
         Some(_) | None => Ok(()),
     }

@@ -8,6 +8,7 @@ use super::{
     socket::{self, Listens, Sockets},
     ssh::Script,
 };
+use crate::lang::{both, word};
 use crate::rollout::port::{Container, Health, Release};
 
 impl Host {
@@ -19,7 +20,9 @@ impl Host {
             why,
         };
         let Some(sockets) = self.sockets(container).await? else {
-            return Err(deaf("its container does not run any more".into()));
+            return Err(deaf(
+                word!("its container does not run any more", "它的容器已不在运行").into(),
+            ));
         };
         match &self.probe {
             // Its answer says more, also while a release moves to another port.
@@ -36,11 +39,13 @@ impl Host {
         let port = self.port;
         match sockets.listens {
             Listens::Everybody => None,
-            Listens::Nobody => Some(format!(
-                "nothing in its container listens on port {port} (compose.port)"
+            Listens::Nobody => Some(both!(
+                "nothing in its container listens on port {port} (compose.port)",
+                "容器里没有进程监听端口 {port}（compose.port）"
             )),
-            Listens::Loopback => Some(format!(
-                "in its container port {port} (compose.port) listens on 127.0.0.1 alone; let the service listen on 0.0.0.0"
+            Listens::Loopback => Some(both!(
+                "in its container port {port} (compose.port) listens on 127.0.0.1 alone; let the service listen on 0.0.0.0",
+                "容器里端口 {port}（compose.port）只监听 127.0.0.1；请让服务监听 0.0.0.0"
             )),
         }
     }

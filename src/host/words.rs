@@ -9,6 +9,7 @@ use futures_util::TryStreamExt;
 use tokio::time::timeout;
 
 use super::{Host, RemoteError};
+use crate::lang::both;
 
 /// How many lines of the log are told, and how many of the health check's answer.
 const LINES: usize = 20;
@@ -55,7 +56,10 @@ impl Host {
 fn checked(result: &HealthcheckResult) -> Vec<String> {
     let code = result.exit_code.unwrap_or(0);
     let output = result.output.as_deref().unwrap_or_default();
-    let mut lines = vec![format!("its last health check ended with {code}")];
+    let mut lines = vec![both!(
+        "its last health check ended with {code}",
+        "最近一次健康检查以 {code} 结束"
+    )];
     lines.extend(last_lines(output.as_bytes(), CHECK_LINES).map(|line| format!("check: {line}")));
     lines
 }

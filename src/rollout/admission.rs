@@ -10,6 +10,7 @@ use super::{
     step::Work,
     world::{Patience, Ticker},
 };
+use crate::lang::{both, word};
 
 /// Between the first two questions, and the longest time between two.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -47,25 +48,38 @@ impl<P: Ports> Work<'_, P> {
                     if now > felt {
                         world.say(
                             host,
-                            &format!("the balancer calls it healthy after {waited}"),
+                            &both!(
+                                "the balancer calls it healthy after {waited}",
+                                "负载均衡已判定它健康（{waited}）"
+                            ),
                         );
                     }
                     return Ok(());
                 }
                 Some(Health::Starting | Health::Unhealthy) if self.is_hurried() => {
-                    world.say(host, "not waited for the balancer's own check any longer");
+                    world.say(
+                        host,
+                        word!(
+                            "not waited for the balancer's own check any longer",
+                            "不再等待负载均衡的健康检查"
+                        ),
+                    );
                     return Ok(());
                 }
                 Some(Health::Starting | Health::Unhealthy) if now >= deadline => {
-                    let why = format!(
-                        "it has its weight, and {waited} later the balancer's own health check does not call it healthy"
+                    let why = both!(
+                        "it has its weight, and {waited} later the balancer's own health check does not call it healthy",
+                        "权重恢复已过 {waited}，负载均衡的健康检查仍未判定它健康"
                     );
                     return Err(unwell(host, why));
                 }
                 Some(Health::Starting | Health::Unhealthy) => {}
             }
             if ticker.is_due(now) {
-                let text = format!("the balancer does not call it healthy yet ({waited})");
+                let text = both!(
+                    "the balancer does not call it healthy yet ({waited})",
+                    "负载均衡尚未判定它健康（{waited}）"
+                );
                 world.say(host, &text);
             }
             world

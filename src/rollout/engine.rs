@@ -19,6 +19,7 @@ use super::{
     verdict::Trouble,
     world::{Patience, Settings, World},
 };
+use crate::lang::{both, word};
 use crate::{failure, paint};
 
 pub(crate) use super::{
@@ -36,14 +37,14 @@ pub(crate) async fn roll_out<P: Ports>(
     let began = world.now();
     let (version, hosts) = (&order.release.version, world.hosts.len());
     let way = if order.cause.is_rollback() {
-        "back to "
+        word!("back to ", "回滚到 ")
     } else {
-        ""
+        word!("", "发布 ")
     };
-    let title = format!(
-        "{}: {way}{version} on {}, looking at them first",
-        settings.environment,
-        narrate::hosts(hosts)
+    let (environment, hosts) = (&settings.environment, narrate::hosts(hosts));
+    let title = both!(
+        "{environment}: {way}{version} on {hosts}, looking at them first",
+        "{environment}：在 {hosts}上{way}{version}，先查看主机"
     );
     world.narrator.say(&paint::bold(&title));
     let owing = owing(world, settings).await?;
@@ -90,7 +91,7 @@ impl<P: Ports> Work<'_, P> {
             self.go_on()?;
             let was = planned.previous.as_ref();
             let was = was.map(|c| narrate::release_of(c, &self.settings.versions));
-            let was = was.unwrap_or_else(|| "nothing".into());
+            let was = was.unwrap_or_else(|| narrate::nothing().into());
             let title = format!("{}: {was} -> {}", planned.host, self.run.release.version);
             let section = format!("rollout_{}", planned.host);
             self.world.narrator.open_section(&section, &title);
@@ -108,7 +109,8 @@ impl<P: Ports> Work<'_, P> {
         self.switch(host, Direction::Do).await?;
         self.admit(host, Direction::Do).await?;
         let waited = narrate::duration(self.world.now().saturating_sub(began));
-        self.world.say(host, &format!("done in {waited}"));
+        self.world
+            .say(host, &both!("done in {waited}", "完成，用时 {waited}"));
         Ok(())
     }
 
@@ -119,7 +121,7 @@ impl<P: Ports> Work<'_, P> {
         self.world.narrator.say(&paint::red(&why));
         let title = match error {
             StepError::Cancelled | StepError::Journal { .. } | StepError::Debt { .. } => {
-                "putting the host in hand right"
+                word!("putting the host in hand right", "把正在处理的主机恢复好")
             }
             StepError::Balancer { .. }
             | StepError::Unapplied { .. }
@@ -129,7 +131,7 @@ impl<P: Ports> Work<'_, P> {
             | StepError::Unwell { .. } => {
                 // Journaled first: after a crash the way still leads back. Settling does not fail.
                 let _ = self.record(Event::Undoing { why }).await;
-                "undoing the rollout"
+                word!("undoing the rollout", "撤销这次发布")
             }
         };
         let mut marks = self.run.captured.values().filter_map(|c| c.mark);
@@ -143,8 +145,10 @@ impl<P: Ports> Work<'_, P> {
         self.world.narrator.close_section(section);
         failed.unwrap_or_else(|gave_up| {
             let why = failure::chain(&*gave_up.into_source());
-            let text =
-                format!("the balancer's weights cannot be read, so nothing was put right: {why}");
+            let text = both!(
+                "the balancer's weights cannot be read, so nothing was put right: {why}",
+                "无法读取负载均衡的权重，因此什么都没能恢复：{why}"
+            );
             self.world.narrator.say(&paint::red(&text));
             Vec::new()
         })

@@ -5,19 +5,20 @@ use super::{
     port::{HostName, Weight},
     world::{GaveUp, Source},
 };
+use crate::lang::{both, word};
 
 /// Why a step did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StepError {
-    #[error("the balancer does not move the weight of {host}")]
+    #[error("{}", both!("the balancer does not move the weight of {host}", "负载均衡没有改动 {host} 的权重"))]
     Balancer {
         host: HostName,
         #[source]
         source: Source,
     },
-    #[error("the balancer did not apply weight {wanted} to {host} in time")]
+    #[error("{}", both!("the balancer did not apply weight {wanted} to {host} in time", "负载均衡没有及时让 {host} 的权重 {wanted} 生效"))]
     Unapplied { host: HostName, wanted: Weight },
-    #[error("somebody else moved the weight of {host} to {seen}, and it should be {expected}")]
+    #[error("{}", both!("somebody else moved the weight of {host} to {seen}, and it should be {expected}", "有人把 {host} 的权重改成了 {seen}，应为 {expected}"))]
     Drift {
         host: HostName,
         expected: Weight,
@@ -25,27 +26,27 @@ pub(crate) enum StepError {
     },
     #[error(transparent)]
     Floor(#[from] Refusal),
-    #[error("{what} failed on {host}")]
+    #[error("{}", both!("{what} failed on {host}", "在 {host} 上{what}失败"))]
     Host {
         host: HostName,
         what: &'static str,
         #[source]
         source: Source,
     },
-    #[error("{host} does not become healthy: {why}")]
+    #[error("{}", both!("{host} does not become healthy: {why}", "{host} 没有变健康：{why}"))]
     Unwell { host: HostName, why: String },
-    #[error("cannot write the journal")]
+    #[error("{}", word!("cannot write the journal", "无法写入发布日志"))]
     Journal {
         #[source]
         source: Source,
     },
-    #[error("cannot write down what is owed to {host}")]
+    #[error("{}", both!("cannot write down what is owed to {host}", "无法记下欠 {host} 的权重"))]
     Debt {
         host: HostName,
         #[source]
         source: Source,
     },
-    #[error("asked to stop")]
+    #[error("{}", word!("asked to stop", "收到停止请求"))]
     Cancelled,
 }
 
@@ -81,8 +82,11 @@ pub(super) fn failed_on(host: &str, what: &'static str, source: impl Into<Source
 }
 
 pub(super) fn unknown(host: &str) -> StepError {
-    let why = "the environment has no such host any more";
-    failed_on(host, "looking for it", why)
+    let why = word!(
+        "the environment has no such host any more",
+        "环境文件里已没有这台主机"
+    );
+    failed_on(host, word!("looking for it", "查找主机"), why)
 }
 
 pub(super) fn unwell(host: &str, why: String) -> StepError {

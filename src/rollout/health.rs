@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::state::{Container, Health, Release, Survey};
+use crate::lang::{both, word};
 
 /// A container that restarts this often is in a loop.
 const LOOP: u64 = 3;
@@ -109,7 +110,7 @@ impl<'a> Proof<'a> {
     pub(crate) fn look(&mut self, survey: &Survey, now: Duration) -> Verdict {
         let Some(container) = &survey.container else {
             self.seen = None;
-            return Verdict::Failed("there is no container".into());
+            return Verdict::Failed(word!("there is no container", "没有容器").into());
         };
         if let Some(why) = self.hopeless(container) {
             return Verdict::Failed(why);
@@ -139,7 +140,11 @@ impl<'a> Proof<'a> {
 
     fn hopeless(&mut self, container: &Container) -> Option<String> {
         if !self.expected.is_met_by(container) {
-            return Some(format!("it still runs {}", container.reference));
+            return Some(both!(
+                "it still runs {}",
+                "它仍在运行 {}",
+                container.reference
+            ));
         }
         let first = *self.first_restarts.get_or_insert(match self.expected {
             // A new container starts at zero: whatever it shows, it has shown since the switch.
@@ -148,16 +153,25 @@ impl<'a> Proof<'a> {
         });
         let restarts = container.restarts.saturating_sub(first);
         if restarts >= LOOP {
-            return Some(format!("its container keeps restarting ({restarts} times)"));
+            return Some(both!(
+                "its container keeps restarting ({restarts} times)",
+                "容器反复重启（{restarts} 次）"
+            ));
         }
         if !container.is_running && !container.is_paused && restarts == 0 {
-            return Some("its container has exited".into());
+            return Some(word!("its container has exited", "容器已退出").into());
         }
         match container.health {
-            Health::Unhealthy => Some("its health check says unhealthy".into()),
-            Health::None if !self.may_lack_check => {
-                Some("it has no HEALTHCHECK, so nothing can say that it is healthy".into())
+            Health::Unhealthy => {
+                Some(word!("its health check says unhealthy", "健康检查判定不健康").into())
             }
+            Health::None if !self.may_lack_check => Some(
+                word!(
+                    "it has no HEALTHCHECK, so nothing can say that it is healthy",
+                    "它没有 HEALTHCHECK，无法判定是否健康"
+                )
+                .into(),
+            ),
             Health::None | Health::Starting | Health::Healthy => None,
         }
     }

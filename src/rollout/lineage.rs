@@ -6,21 +6,18 @@ use super::{
     journal::{Outcome, Run},
     port::Container,
 };
+use crate::lang::{both, word};
 
 /// Why there is nothing to go back to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Lost {
-    #[error(
-        "no release is known to have been brought out everywhere, so there is none to go back to"
-    )]
+    #[error("{}", word!("no release is known to have been brought out everywhere, so there is none to go back to", "没有任何版本曾在全部主机上发布成功，因此没有可以退回的版本"))]
     Never,
-    #[error(
-        "{version} runs, and no release before it is known to have been brought out everywhere"
-    )]
+    #[error("{}", both!("{version} runs, and no release before it is known to have been brought out everywhere", "正在运行 {version}，在它之前没有在全部主机上发布成功的版本"))]
     First { version: String },
-    #[error("`{wanted}` was never brought out; there are: {known}")]
+    #[error("{}", both!("`{wanted}` was never brought out; there are: {known}", "`{wanted}` 从未发布过；可选：{known}"))]
     Unknown { wanted: String, known: String },
-    #[error("{wanted} was never brought out everywhere (run {run}: {outcome}); there are: {known}")]
+    #[error("{}", both!("{wanted} was never brought out everywhere (run {run}: {outcome}); there are: {known}", "{wanted} 从未在全部主机上发布成功（运行 {run}：{outcome}）；可选：{known}"))]
     Unproven {
         wanted: String,
         run: String,
@@ -109,10 +106,10 @@ impl<'a> Lineage<'a> {
 
 fn told(outcome: Option<Outcome>) -> &'static str {
     match outcome {
-        None => "not ended",
+        None => word!("not ended", "未结束"),
         Some(Outcome::Done) => "done",
         Some(Outcome::Undone) => "undone",
-        Some(Outcome::Stopped) => "stopped half-way",
+        Some(Outcome::Stopped) => word!("stopped half-way", "中途停止"),
         Some(Outcome::Stuck) => "stuck",
     }
 }

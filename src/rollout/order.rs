@@ -8,29 +8,30 @@ use super::{
     world::{GaveUp, Source},
 };
 use crate::failure::{Failure, JobCode};
+use crate::lang::{both, word};
 
 /// Why a rollout did not begin: nothing was touched.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
     Refused(#[from] Refusal),
-    #[error("cannot read the balancer's weights")]
+    #[error("{}", word!("cannot read the balancer's weights", "无法读取负载均衡的权重"))]
     Balancer {
         #[source]
         source: Source,
     },
-    #[error("cannot read what the balancer's own health checks say")]
+    #[error("{}", word!("cannot read what the balancer's own health checks say", "无法读取负载均衡自己的健康检查结果"))]
     Checks {
         #[source]
         source: Source,
     },
-    #[error("cannot look at {host}")]
+    #[error("{}", both!("cannot look at {host}", "无法查看 {host}"))]
     Host {
         host: HostName,
         #[source]
         source: Source,
     },
-    #[error("{host} cannot pull {reference}")]
+    #[error("{}", both!("{host} cannot pull {reference}", "{host} 无法拉取 {reference}"))]
     Pull {
         host: HostName,
         reference: String,
@@ -39,20 +40,20 @@ pub enum Error {
         #[source]
         source: Source,
     },
-    #[error("cannot write the journal, so nothing was begun")]
+    #[error("{}", word!("cannot write the journal, so nothing was begun", "无法写入发布日志，因此什么都没有开始"))]
     Journal {
         #[source]
         source: Source,
     },
-    #[error("what earlier rollouts owe cannot be read, so nothing was begun")]
+    #[error("{}", word!("what earlier rollouts owe cannot be read, so nothing was begun", "无法读取之前的发布还欠哪些权重，因此什么都没有开始"))]
     Debts {
         #[source]
         source: Source,
     },
     /// An earlier rollout of the same release is stuck, and trying again changes nothing.
-    #[error("an earlier rollout of this very release is {summary}")]
+    #[error("{}", both!("an earlier rollout of this very release is {summary}", "这个版本之前的一次发布：{summary}"))]
     StillStuck { summary: String },
-    #[error("stopped (asked to stop): nothing was touched")]
+    #[error("{}", word!("stopped (asked to stop): nothing was touched", "已停止（收到停止请求）：什么都没有改动"))]
     Stopped,
 }
 

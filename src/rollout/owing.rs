@@ -19,6 +19,7 @@ use super::{
     world::{Awaited, GaveUp, Patience, Source, World},
 };
 use crate::failure;
+use crate::lang::{both, word};
 
 /// How long the balancer may refuse to take a host out.
 const OUT: Duration = Duration::from_mins(1);
@@ -29,13 +30,13 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Why a weight is not there yet.
 #[derive(Debug, thiserror::Error)]
 enum MoveError<E> {
-    #[error("weight {wanted} is accepted and not applied yet")]
+    #[error("{}", both!("weight {wanted} is accepted and not applied yet", "权重 {wanted} 已被接受，尚未生效"))]
     NotApplied { wanted: Weight, rest: Duration },
-    #[error("somebody else moved it to {0}")]
+    #[error("{}", both!("somebody else moved it to {_0}", "有人把它改成了 {_0}"))]
     Drift(Weight),
-    #[error("it is not behind the balancer")]
+    #[error("{}", word!("it is not behind the balancer", "它不在负载均衡后面"))]
     NotMember,
-    #[error("asked to stop")]
+    #[error("{}", word!("asked to stop", "收到停止请求"))]
     Stopped,
     #[error(transparent)]
     Balancer(E),
@@ -152,7 +153,10 @@ impl<'a, P: Ports> Owing<'a, P> {
         let after = self.debt.borrow().after(change.clone());
         if let Err(error) = self.change(change).await {
             let why = failure::chain(&*error);
-            let text = format!("what is owed cannot be written, going on without it: {why}");
+            let text = both!(
+                "what is owed cannot be written, going on without it: {why}",
+                "欠账写不进去，不记录而继续：{why}"
+            );
             self.world.narrator.say(&text);
             self.debt.replace(after);
         }
@@ -163,8 +167,9 @@ impl<'a, P: Ports> Owing<'a, P> {
         for owed in self.debt().owed() {
             match pool.weights.get(&owed.member) {
                 Some(seen) if *seen != Weight::ZERO && *seen != owed.weight => {
-                    let text = format!(
+                    let text = both!(
                         "somebody else moved its weight to {seen}, and it was {}: left so",
+                        "有人把它的权重改成了 {seen}，原来是 {}：保持现状",
                         owed.weight
                     );
                     self.world.say(&owed.host, &text);
@@ -247,7 +252,7 @@ impl<'a, P: Ports> Owing<'a, P> {
         } else {
             Patience::SETTLE
         };
-        let what = format!("waits for weight {to}");
+        let what = both!("waits for weight {to}", "等待权重变为 {to}");
         let moved = self
             .world
             .ask_balancer(patience, Awaited::of(host, &what), async || {
@@ -256,7 +261,11 @@ impl<'a, P: Ports> Owing<'a, P> {
         let gave_up = match moved.await {
             Ok(()) => {
                 if progress.written.get().is_some() {
-                    let text = format!("weight {} -> {to}, read back", way.from());
+                    let text = both!(
+                        "weight {} -> {to}, read back",
+                        "权重 {} -> {to}，已回读确认",
+                        way.from()
+                    );
                     self.world.say(host, &text);
                     self.world.note(Fact::Weighed {
                         host: host.into(),

@@ -10,6 +10,7 @@ use super::{
     port::{Container, Health, HostName, Member, Pool, Release, Survey, Weight},
 };
 use crate::config::{Bytes, Percent};
+use crate::lang::both;
 
 /// What was seen of hosts and balancer at one moment.
 #[derive(Debug, Clone, Default)]
@@ -66,44 +67,36 @@ impl Fleet {
 /// Why a rollout may not begin, or not go on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    #[error(
-        "{host} is the only backend that serves requests: taking it out would be an outage, so nothing is deployed until another one serves"
-    )]
+    #[error("{}", both!("{host} is the only backend that serves requests: taking it out would be an outage, so nothing is deployed until another one serves", "{host} 是唯一提供服务的后端：摘掉它就会中断服务，因此在有另一个后端之前不做发布"))]
     Alone { host: HostName },
-    #[error(
-        "without {host} the pool would serve with a weight of {left} of {total}, and min-capacity = \"{percent}%\" does not allow that"
-    )]
+    #[error("{}", both!("without {host} the pool would serve with a weight of {left} of {total}, and min-capacity = \"{percent}%\" does not allow that", "摘掉 {host} 后剩余权重为 {left}（总共 {total}），min-capacity = \"{percent}%\" 不允许"))]
     Capacity {
         host: HostName,
         left: u32,
         total: u32,
         percent: u8,
     },
-    #[error(
-        "an interrupted compose left half-made containers on {host}: {names}; see what they are, then remove them there with: docker rm NAME"
-    )]
+    #[error("{}", both!("an interrupted compose left half-made containers on {host}: {names}; see what they are, then remove them there with: docker rm NAME", "中断的 compose 在 {host} 上留下了半成品容器：{names}；请先看看它们是什么，再在那里用 docker rm NAME 删除"))]
     Leftovers { host: HostName, names: String },
-    #[error("{host} has only {free} of disk left, and {needed} are needed (rollout.min-free-disk)")]
+    #[error("{}", both!("{host} has only {free} of disk left, and {needed} are needed (rollout.min-free-disk)", "{host} 的磁盘只剩 {free}，需要 {needed}（rollout.min-free-disk）"))]
     Disk {
         host: HostName,
         free: Bytes,
         needed: Bytes,
     },
-    #[error("compose is already at work on {host}: somebody else's deployment has not ended")]
+    #[error("{}", both!("compose is already at work on {host}: somebody else's deployment has not ended", "compose 已在 {host} 上执行：别人的部署还没有结束"))]
     Busy { host: HostName },
-    #[error("{host} did not answer when it was looked at again")]
+    #[error("{}", both!("{host} did not answer when it was looked at again", "再次查看时 {host} 没有应答"))]
     Silent { host: HostName },
-    #[error("host {host} ({member}) is not behind the balancer, which has: {members}")]
+    #[error("{}", both!("host {host} ({member}) is not behind the balancer, which has: {members}", "主机 {host}（{member}）不在负载均衡后面，那里有：{members}"))]
     NotMember {
         host: HostName,
         member: String,
         members: String,
     },
-    #[error("nothing at the balancer stands for host {host}")]
+    #[error("{}", both!("nothing at the balancer stands for host {host}", "负载均衡上没有主机 {host} 对应的后端"))]
     NoMember { host: HostName },
-    #[error(
-        "the machine of {host} also gets requests as {member} (weight {weight}), which the environment does not name: they would be cut; set that weight to 0 first, or take it out of the group"
-    )]
+    #[error("{}", both!("the machine of {host} also gets requests as {member} (weight {weight}), which the environment does not name: they would be cut; set that weight to 0 first, or take it out of the group", "{host} 这台机器还以 {member}（权重 {weight}）接收请求，而环境文件没有写它：这些请求会被打断；请先把它的权重设为 0，或把它移出服务器组"))]
     Sibling {
         host: HostName,
         member: String,

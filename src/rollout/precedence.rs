@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 
 use super::{journal::Run, port::Release};
+use crate::lang::{both, word};
 
 /// How old a release is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,14 +19,14 @@ pub(crate) struct Age {
 /// Why a release is older than the newest one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Older {
-    #[error("its pipeline {pipeline} is older than {newest}")]
+    #[error("{}", both!("its pipeline {pipeline} is older than {newest}", "它的流水线 {pipeline} 比 {newest} 旧"))]
     Pipeline { pipeline: i64, newest: i64 },
-    #[error("its commit was first pushed at {pushed}, and that one's at {newest}")]
+    #[error("{}", both!("its commit was first pushed at {pushed}, and that one's at {newest}", "它的提交首次推送于 {pushed}，后者于 {newest}"))]
     Commit {
         pushed: Timestamp,
         newest: Timestamp,
     },
-    #[error("somebody went back from there")]
+    #[error("{}", word!("somebody went back from there", "有人从那里回滚了"))]
     TakenBack,
 }
 

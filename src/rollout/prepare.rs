@@ -16,6 +16,7 @@ use super::{
     step::Work,
     world::{Awaited, GaveUp, Patience, Settings, World},
 };
+use crate::lang::{both, word};
 use crate::{failure, paint};
 
 /// Why no run was opened.
@@ -54,8 +55,9 @@ pub(super) async fn prepare<'a, P: Ports>(
     if hosts.iter().all(|planned| planned.is_current) {
         // Every host and weight is as it should be, so what was stuck is not any more.
         supersede(&order.run, &stuck).await?;
-        return Err(NotBegun::Current(format!(
+        return Err(NotBegun::Current(both!(
             "{} runs {} on all {} already: nothing to do",
+            "{0} 的 {2}都已运行 {1}：无需操作",
             settings.environment,
             order.release.version,
             narrate::hosts(hosts.len())
@@ -134,8 +136,10 @@ async fn ask_checks<P: Ports>(
     }
     match world.health(Patience::LOOK, &members).await {
         Ok(health) if health.is_empty() => {
-            let text =
-                "the balancer checks nobody's health, so it is not asked whether hosts answer";
+            let text = word!(
+                "the balancer checks nobody's health, so it is not asked whether hosts answer",
+                "负载均衡没有开启健康检查，因此不向它询问主机是否应答"
+            );
             world.narrator.say(text);
             Ok(())
         }
@@ -155,23 +159,34 @@ fn tell<P: Ports>(
     let changed = hosts.iter().filter(|planned| !planned.is_current).count();
     let changed = narrate::hosts(changed);
     world.narrator.say(&release.reference());
-    world
-        .narrator
-        .say(&format!("{changed} to change, one at a time"));
+    world.narrator.say(&both!(
+        "{changed} to change, one at a time",
+        "{changed}需要更新，每次一台"
+    ));
     for planned in hosts {
         let was = planned.previous.as_ref();
         let was = was.map(|container| narrate::release_of(container, &settings.versions));
-        let was = was.as_deref().unwrap_or("nothing");
+        let was = was.as_deref().unwrap_or(narrate::nothing());
         let version = &release.version;
         let text = match (planned.is_current, planned.weight, planned.found) {
-            (true, _, _) => format!("runs {version} already, healthy: not touched"),
-            (false, None, _) => format!("{was} -> {version}, no balancer: down while it changes"),
+            (true, _, _) => both!(
+                "runs {version} already, healthy: not touched",
+                "已在运行 {version}，健康：不动它"
+            ),
+            (false, None, _) => both!(
+                "{was} -> {version}, no balancer: down while it changes",
+                "{was} -> {version}，没有负载均衡：更新期间会中断服务"
+            ),
             (false, Some(weight), Some(found)) if weight != found => {
-                format!(
-                    "{was} -> {version}, weight {found} since an earlier rollout, then {weight}"
+                both!(
+                    "{was} -> {version}, weight {found} since an earlier rollout, then {weight}",
+                    "{was} -> {version}，权重自之前的发布起为 {found}，之后恢复为 {weight}"
                 )
             }
-            (false, Some(weight), _) => format!("{was} -> {version}, weight {weight}"),
+            (false, Some(weight), _) => both!(
+                "{was} -> {version}, weight {weight}",
+                "{was} -> {version}，权重 {weight}"
+            ),
         };
         world.say(&planned.host, &text);
     }
@@ -186,9 +201,17 @@ async fn pull<P: Ports>(
     let section = "rollout_pull";
     let release = &order.release;
     let title = if order.cause.is_rollback() {
-        format!("look for {} on every host", release.version)
+        both!(
+            "look for {} on every host",
+            "在每台主机上查找 {}",
+            release.version
+        )
     } else {
-        format!("pull {} on every host", release.version)
+        both!(
+            "pull {} on every host",
+            "在每台主机上拉取 {}",
+            release.version
+        )
     };
     world.narrator.open_section(section, &title);
     let pulls = hosts.iter().filter(|planned| !planned.is_current);
@@ -226,7 +249,13 @@ async fn pull_on<P: Ports>(world: &World<P>, release: &Release, host: &str) -> R
         }
     }
     let waited = narrate::duration(world.now().saturating_sub(began));
-    world.say(host, &format!("has the image, by digest ({waited})"));
+    world.say(
+        host,
+        &both!(
+            "has the image, by digest ({waited})",
+            "镜像已就位，按摘要核对（{waited}）"
+        ),
+    );
     Ok(())
 }
 
@@ -282,7 +311,7 @@ async fn supersede<J: Journal>(run: &str, stuck: &[&Earlier<J>]) -> Result<(), E
     for Earlier { journal, .. } in stuck {
         let closed = Event::Closed {
             outcome: Outcome::Stuck,
-            summary: format!("taken over by run {run}"),
+            summary: both!("taken over by run {run}", "由运行 {run} 接管"),
         };
         let written = journal.append(&closed).await;
         written.map_err(|error| Error::Journal {

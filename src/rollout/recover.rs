@@ -16,6 +16,7 @@ use super::{
     step::Work,
     world::{Patience, Settings, World},
 };
+use crate::lang::{both, word};
 use crate::{failure, paint};
 
 /// Nothing was touched yet by this process, so it may be told to stop.
@@ -56,8 +57,9 @@ pub(super) async fn recover_all<P: Ports>(
             reports.push(never_begun(world, run, journal).await);
             continue;
         }
-        let title = format!(
+        let title = both!(
             "run {} of {} was cut off: putting things right first",
+            "{1} 的运行 {0} 中途被打断：先恢复现场",
             run.id,
             narrate::asker(&run.cause, run.owner)
         );
@@ -103,7 +105,13 @@ fn named<P: Ports>(world: &World<P>, run: &Run) -> Run {
         return run.clone();
     }
     for host in run.hosts.iter().filter(|host| !named.hosts.contains(*host)) {
-        world.say(host, "is not in the environment's file any more: left out");
+        world.say(
+            host,
+            word!(
+                "is not in the environment's file any more: left out",
+                "已不在环境文件中：跳过"
+            ),
+        );
     }
     named
 }
@@ -111,8 +119,9 @@ fn named<P: Ports>(world: &World<P>, run: &Run) -> Run {
 /// A run that was cut off before it had written down what it would change has changed nothing.
 async fn never_begun<P: Ports>(world: &World<P>, run: &Run, journal: &P::Journal) -> Report {
     let version = &run.release.version;
-    let summary = format!(
+    let summary = both!(
         "run {} of {version} was never begun: nothing was touched",
+        "{version} 的运行 {} 从未真正开始：什么都没有改动",
         run.id
     );
     let closed = Event::Closed {
@@ -122,7 +131,10 @@ async fn never_begun<P: Ports>(world: &World<P>, run: &Run, journal: &P::Journal
     let written = journal.append(&closed).await;
     if let Err(error) = &written {
         let why = failure::chain(error);
-        let text = format!("the journal cannot be written, going on without it: {why}");
+        let text = both!(
+            "the journal cannot be written, going on without it: {why}",
+            "发布日志写不进去，不记录而继续：{why}"
+        );
         world.narrator.say(&text);
     }
     world.narrator.say(&paint::bold(&summary));
@@ -155,9 +167,12 @@ async fn repay<P: Ports>(
     for owed in rest.iter().filter(|owed| owing.is_owed(&owed.member)) {
         let host = &owed.host;
         if let Err(why) = repay_one(owing, owed, &fleet).await {
-            let text = format!(
+            let text = both!(
                 "{host} is owed weight {} at {} since run {}: {why}",
-                owed.weight, owed.member, owed.run
+                "{host} 还欠权重 {}（{}，自运行 {} 起）：{why}",
+                owed.weight,
+                owed.member,
+                owed.run
             );
             world.narrator.say(&paint::red(&text));
             recovered.owed.push(text);
@@ -179,8 +194,10 @@ async fn repay_one<P: Ports>(
         return repay_stranger(owing, owed, fleet).await;
     };
     match fleet.surveys.get(host) {
-        None => return Err("it cannot be looked at".into()),
-        Some(survey) if !is_serving(survey) => return Err("nothing healthy runs there".into()),
+        None => return Err(word!("it cannot be looked at", "无法查看它").into()),
+        Some(survey) if !is_serving(survey) => {
+            return Err(word!("nothing healthy runs there", "那里没有健康的容器在运行").into());
+        }
         Some(_) => {}
     }
     let given = owing.give_back(host, &owed.member, owed.weight);
@@ -200,15 +217,26 @@ async fn repay_stranger<P: Ports>(
     let is_group_read = members.any(|own| own.shares_group(&owed.member));
     let why = match seen {
         Some(Weight::ZERO) => {
-            return Err("the environment does not name that member any more".into());
+            return Err(word!(
+                "the environment does not name that member any more",
+                "环境文件已不包含这个后端"
+            )
+            .into());
         }
         None if !is_group_read => {
-            return Err("the environment does not name its balancer's group any more".into());
+            return Err(word!(
+                "the environment does not name its balancer's group any more",
+                "环境文件已不包含它所在的服务器组"
+            )
+            .into());
         }
-        Some(weight) => format!("somebody gave it weight {weight}"),
-        None => "it has left its group".into(),
+        Some(weight) => both!(
+            "somebody gave it weight {weight}",
+            "有人把它的权重设成了 {weight}"
+        ),
+        None => word!("it has left its group", "它已不在服务器组中").into(),
     };
-    let text = format!("is owed nothing any more: {why}");
+    let text = both!("is owed nothing any more: {why}", "不再欠权重：{why}");
     owing.world.say(&owed.host, &text);
     owing.strike(&owed.member).await;
     Ok(())

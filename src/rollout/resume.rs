@@ -18,6 +18,7 @@ use super::{
     verdict::Trouble,
     world::{GaveUp, Patience, Source, Ticker},
 };
+use crate::lang::{both, word};
 use crate::{failure, paint};
 
 /// What to do with one host.
@@ -163,7 +164,11 @@ impl<P: Ports> Work<'_, P> {
         for (host, action) in decide(&self.run, &self.owing.debt(), &fleet) {
             if !failed.is_empty() && takes_out(&fleet, &host, &action) {
                 // If going back does not work on one host, it is not tried on one that serves.
-                let why = format!("{host} serves {}, and stays so", self.run.release.version);
+                let why = both!(
+                    "{host} serves {}, and stays so",
+                    "{host} 正以 {} 提供服务，保持不变",
+                    self.run.release.version
+                );
                 failed.push((host, why));
                 continue;
             }
@@ -193,21 +198,31 @@ impl<P: Ports> Work<'_, P> {
                 let original = self.original(host).unwrap_or(Weight::ZERO);
                 let error = drift(host, original, *seen);
                 if *is_harmless {
-                    self.world.say(host, &format!("{error}: left so"));
+                    self.world
+                        .say(host, &both!("{error}: left so", "{error}：保持现状"));
                     return Ok(());
                 }
                 Err(error)
             }
             Action::Unseen => {
-                let why = "it cannot be looked at, so nothing was done".into();
+                let why = word!(
+                    "it cannot be looked at, so nothing was done",
+                    "无法查看它，因此没有动它"
+                )
+                .into();
                 Err(unwell(host, why))
             }
         }
     }
 
     async fn restore(&mut self, host: &str) -> Result<(), StepError> {
-        self.world
-            .say(host, "runs what it ran before, and goes back in");
+        self.world.say(
+            host,
+            word!(
+                "runs what it ran before, and goes back in",
+                "运行的是之前的版本，重新接入流量"
+            ),
+        );
         if let Some(previous) = self.captured(host).and_then(|c| c.previous.clone()) {
             let mark = self.captured(host).and_then(|captured| captured.mark);
             let is_restarted = mark.is_some_and(|mark| mark.step == Step::Switch && !mark.is_done);
@@ -235,7 +250,11 @@ impl<P: Ports> Work<'_, P> {
             self.settings.rollout.min_healthy_time
         };
         let release = self.run.release.clone();
-        let text = format!("runs {} already: kept when it is healthy", release.version);
+        let text = both!(
+            "runs {} already: kept when it is healthy",
+            "已在运行 {}：健康就保留",
+            release.version
+        );
         self.world.say(host, &text);
         self.prove(host, Proof::new(Expected::Release(&release), hold))
             .await?;
@@ -257,7 +276,10 @@ impl<P: Ports> Work<'_, P> {
         {
             return self.leave_out(host).await;
         }
-        self.world.say(host, "goes back to what it ran before");
+        self.world.say(
+            host,
+            word!("goes back to what it ran before", "退回之前的版本"),
+        );
         if self.is_in(host).await? {
             self.drain(host, Direction::Undo).await?;
         }
@@ -270,7 +292,11 @@ impl<P: Ports> Work<'_, P> {
         if self.is_in(host).await? {
             self.take(host).await?;
         }
-        let why = "nothing healthy runs there, and there is nothing to go back to".into();
+        let why = word!(
+            "nothing healthy runs there, and there is nothing to go back to",
+            "那里没有健康的容器，也没有可以退回的版本"
+        )
+        .into();
         Err(unwell(host, why))
     }
 
@@ -296,7 +322,11 @@ impl<P: Ports> Work<'_, P> {
                 return Ok(fleet);
             }
             if ticker.is_due(now) {
-                let text = format!("compose is still at work on {}", busy.join(", "));
+                let text = both!(
+                    "compose is still at work on {}",
+                    "compose 仍在 {} 上执行",
+                    busy.join(", ")
+                );
                 world.narrator.say(&text);
             }
             world.clock.sleep(Duration::from_secs(1)).await;

@@ -20,6 +20,7 @@ use super::{
     },
     world::{Awaited, GaveUp, Patience, Settings, Ticker, World},
 };
+use crate::lang::{both, word};
 use crate::{failure, mask::masked};
 
 /// Between two looks at weights or connections.
@@ -50,7 +51,10 @@ impl<P: Ports> Work<'_, P> {
                 return Err(StepError::Journal { source });
             }
             let why = failure::chain(&error);
-            let text = format!("the journal cannot be written, going on without it: {why}");
+            let text = both!(
+                "the journal cannot be written, going on without it: {why}",
+                "发布日志写不进去，不记录而继续：{why}"
+            );
             self.world.narrator.say(&text);
         }
         self.run.apply(&event);
@@ -131,7 +135,10 @@ impl<P: Ports> Work<'_, P> {
             return Err(drift(host, original, seen));
         }
         if original == Weight::ZERO {
-            let text = "has weight 0, as an operator left it: deployed to, and left at 0";
+            let text = word!(
+                "has weight 0, as an operator left it: deployed to, and left at 0",
+                "权重为 0，是运维人员设置的：会更新版本，权重保持 0"
+            );
             self.world.say(host, text);
             return Ok(());
         }
@@ -140,7 +147,10 @@ impl<P: Ports> Work<'_, P> {
         }
         self.intend(host, Step::Drain, way).await?;
         if seen == Weight::ZERO {
-            self.world.say(host, "is out of the balancer already");
+            self.world.say(
+                host,
+                word!("is out of the balancer already", "已经不在流量中"),
+            );
         } else {
             self.take(host).await?;
             self.wait_until_drained(host, way).await?;
@@ -189,7 +199,8 @@ impl<P: Ports> Work<'_, P> {
         let weight = pool
             .zip(member)
             .and_then(|(pool, member)| pool.weights.get(&member).copied());
-        let missing = || GaveUp::Failed("it is not behind the balancer".into());
+        let missing =
+            || GaveUp::Failed(word!("it is not behind the balancer", "它不在负载均衡后面").into());
         weight.ok_or_else(|| balancer(host, missing()))
     }
 
@@ -216,7 +227,8 @@ impl<P: Ports> Work<'_, P> {
         let world = self.world;
         let began = world.now();
         let survey = world.survey(self.patience(), host).await;
-        let survey = survey.map_err(|gave_up| on(host, "looking at its container", gave_up))?;
+        let survey = survey
+            .map_err(|gave_up| on(host, word!("looking at its container", "查看容器"), gave_up))?;
         let (Some(container), Some(remote)) = (survey.container, world.remote(host)) else {
             return Ok(());
         };
@@ -227,44 +239,63 @@ impl<P: Ports> Work<'_, P> {
             let count = match remote.connections(&container.id).await {
                 Ok(count) => Ok(count),
                 Err(error) if error.retry() != Retry::Never || way == Direction::Undo => Err(error),
-                Err(error) => return Err(failed_on(host, "counting connections", error)),
+                Err(error) => {
+                    return Err(failed_on(
+                        host,
+                        word!("counting connections", "统计连接数"),
+                        error,
+                    ));
+                }
             };
             let now = world.now();
             let left = count.as_ref().ok().copied();
             let waited = narrate::duration(now.saturating_sub(began));
             let end = match drain.look(count.as_ref().ok().copied(), now) {
-                drain::Verdict::Quiet => Some(format!("drained in {waited}")),
+                drain::Verdict::Quiet => {
+                    Some(both!("drained in {waited}", "连接已排空，用时 {waited}"))
+                }
                 drain::Verdict::TimedOut => Some(match count {
-                    Ok(left) => format!(
+                    Ok(left) => both!(
                         "waited {waited}: {} will be cut",
+                        "等了 {waited}：将断开 {}",
                         narrate::connections(left)
                     ),
                     // Going back must not fail for want of a number.
-                    Err(_) if way == Direction::Undo => format!("waited {waited}, unseen"),
-                    Err(error) => return Err(failed_on(host, "counting connections", error)),
+                    Err(_) if way == Direction::Undo => {
+                        both!("waited {waited}, unseen", "等了 {waited}，看不到连接数")
+                    }
+                    Err(error) => {
+                        return Err(failed_on(
+                            host,
+                            word!("counting connections", "统计连接数"),
+                            error,
+                        ));
+                    }
                 }),
-                drain::Verdict::Wait if self.is_hurried() => {
-                    Some("not waited for its connections any longer".into())
-                }
+                drain::Verdict::Wait if self.is_hurried() => Some(
+                    word!(
+                        "not waited for its connections any longer",
+                        "不再等待它的连接"
+                    )
+                    .into(),
+                ),
                 drain::Verdict::Wait => {
                     if ticker.is_due(now) {
-                        let left = match count {
-                            Ok(0) => "nobody is connected, watched a little longer".into(),
-                            Ok(count) => format!("{} left", narrate::connections(count)),
-                            Err(error) => failure::chain(&error),
-                        };
-                        world.say(host, &format!("draining: {left} ({waited})"));
+                        let left = still_connected(count);
+                        world.say(
+                            host,
+                            &both!(
+                                "draining: {left} ({waited})",
+                                "正在排空：{left}（{waited}）"
+                            ),
+                        );
                     }
                     None
                 }
             };
             if let Some(end) = end {
                 world.say(host, &end);
-                world.note(Fact::Drained {
-                    host: host.into(),
-                    milliseconds: milliseconds(now.saturating_sub(began)),
-                    left,
-                });
+                world.note(drained(host, now.saturating_sub(began), left));
                 return Ok(());
             }
             world.clock.sleep(LOOK).await;
@@ -288,12 +319,17 @@ impl<P: Ports> Work<'_, P> {
             }
             (Direction::Undo, None) => {
                 let host = host.into();
-                let why = "it ran nothing before, so there is nothing to go back to".into();
+                let why = word!(
+                    "it ran nothing before, so there is nothing to go back to",
+                    "它之前什么都没运行，没有可以退回的版本"
+                )
+                .into();
                 return Err(StepError::Unwell { host, why });
             }
         };
         self.intend(host, Step::Switch, way).await?;
-        self.world.say(host, &format!("compose starts {name}"));
+        self.world
+            .say(host, &both!("compose starts {name}", "compose 启动 {name}"));
         self.compose(host, &reference).await?;
         self.world.note(Fact::Switched {
             host: host.into(),
@@ -312,14 +348,20 @@ impl<P: Ports> Work<'_, P> {
         };
         let began = world.now();
         let attempt = self.run.attempt();
-        let awaited = Awaited::of(host, "compose is at work");
+        let awaited = Awaited::of(host, word!("compose is at work", "compose 正在执行"));
         let switch = async || remote.switch(&attempt, reference).await;
         // Compose goes on without us, so a wish to stop changes nothing here.
         let patience = Patience::SETTLE.within(Patience::LOOK.budget);
         let switched = world.retry(patience, awaited, switch).await;
         switched.map_err(|gave_up| on(host, "compose", gave_up.boxed()))?;
         let waited = narrate::duration(world.now().saturating_sub(began));
-        world.say(host, &format!("compose is done after {waited}"));
+        world.say(
+            host,
+            &both!(
+                "compose is done after {waited}",
+                "compose 执行完毕，用时 {waited}"
+            ),
+        );
         Ok(())
     }
 
@@ -363,8 +405,10 @@ impl<P: Ports> Work<'_, P> {
             }
             Err(error) => {
                 let why = failure::chain(&error);
-                self.world
-                    .say(host, &format!("its log cannot be read: {why}"));
+                self.world.say(
+                    host,
+                    &both!("its log cannot be read: {why}", "无法读取它的日志：{why}"),
+                );
             }
         }
     }
@@ -379,7 +423,7 @@ impl<P: Ports> Work<'_, P> {
         let Some(remote) = self.world.remote(host) else {
             return Err(unknown(host));
         };
-        let awaited = Awaited::of(host, "is asked from outside");
+        let awaited = Awaited::of(host, word!("is asked from outside", "正在从外部探测"));
         let probe = async || remote.probe(container).await;
         // It is healthy: a wish to stop does not turn it back at the last moment.
         let patience = Patience::SETTLE.within(budget);
@@ -420,11 +464,17 @@ impl<P: Ports> Work<'_, P> {
                     verdict
                 }
                 Err(error) if error.retry() != Retry::Never && now < deadline => proof.lose_sight(),
-                Err(error) => return Err(failed_on(host, "watching its health", error)),
+                Err(error) => {
+                    return Err(failed_on(
+                        host,
+                        word!("watching its health", "观察健康状态"),
+                        error,
+                    ));
+                }
             };
             let limit = match verdict {
                 health::Verdict::Proven => {
-                    world.say(host, &format!("healthy in {waited}"));
+                    world.say(host, &both!("healthy in {waited}", "已健康，用时 {waited}"));
                     return Ok(id);
                 }
                 health::Verdict::Failed(why) => return Err(unwell(host, why)),
@@ -433,20 +483,26 @@ impl<P: Ports> Work<'_, P> {
             if proof.is_holding() && !was_holding {
                 // Being healthy in time is what the deadline asks; staying so takes its own time.
                 deadline = deadline.max(now + self.settings.rollout.min_healthy_time);
-                let text = format!("healthy after {waited}, has to stay so for a while");
+                let text = both!(
+                    "healthy after {waited}, has to stay so for a while",
+                    "已健康（{waited}），再持续观察一段时间"
+                );
                 world.say(host, &text);
             }
             was_holding = proof.is_holding();
             if now >= deadline {
-                return Err(unwell(host, format!("not healthy after {waited}")));
+                return Err(unwell(
+                    host,
+                    both!("not healthy after {waited}", "等了 {waited} 仍不健康"),
+                ));
             }
             if ticker.is_due(now) {
                 let state = if was_holding {
-                    "still healthy"
+                    word!("still healthy", "持续健康")
                 } else {
-                    "not healthy yet"
+                    word!("not healthy yet", "尚未健康")
                 };
-                world.say(host, &format!("{state} ({waited})"));
+                world.say(host, &both!("{state} ({waited})", "{state}（{waited}）"));
             }
             self.wait_for_change(host, limit.unwrap_or(Duration::from_secs(3)))
                 .await;
@@ -508,6 +564,23 @@ pub(super) fn is_as_before(captured: &Captured, survey: &Survey) -> bool {
     }
 }
 
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+/// Who is still there, for people.
+fn still_connected(count: Result<u64, impl Fault>) -> String {
+    match count {
+        Ok(0) => word!(
+            "nobody is connected, watched a little longer",
+            "已无连接，再观察片刻"
+        )
+        .into(),
+        Ok(count) => both!("{} left", "还剩 {}", narrate::connections(count)),
+        Err(error) => failure::chain(&error),
+    }
+}
+
+fn drained(host: &str, waited: Duration, left: Option<u64>) -> Fact {
+    Fact::Drained {
+        host: host.into(),
+        milliseconds: u64::try_from(waited.as_millis()).unwrap_or(u64::MAX),
+        left,
+    }
 }

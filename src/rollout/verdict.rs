@@ -10,6 +10,7 @@ use super::{
     plan::Fleet,
     port::{Container, Health, HostName, Survey, Weight},
 };
+use crate::lang::both;
 
 /// The last look at everything.
 #[derive(Debug, Default)]
@@ -74,7 +75,11 @@ pub(super) fn judge(run: &Run, debt: &Debt, seen: &Seen, aim: Aim) -> Verdict {
         match judge_host(run, debt, seen, host) {
             Err(why) => troubles.push((host.clone(), why)),
             Ok(Runs::New) if aim == Aim::All(Direction::Undo) => {
-                let why = format!("{host} still runs {}", run.release.version);
+                let why = both!(
+                    "{host} still runs {}",
+                    "{host} 仍在运行 {}",
+                    run.release.version
+                );
                 troubles.push((host.clone(), why));
             }
             Ok(what) => runs.push(what),
@@ -110,15 +115,24 @@ fn outcome(runs: &[Runs], is_unmoved: bool, aim: Aim) -> Outcome {
 
 fn judge_host(run: &Run, debt: &Debt, seen: &Seen, host: &str) -> Result<Runs, String> {
     let Some(captured) = run.captured.get(host) else {
-        return Err(format!("nobody wrote down what {host} was like"));
+        return Err(both!(
+            "nobody wrote down what {host} was like",
+            "没有记录 {host} 原来的状态"
+        ));
     };
     judge_weight(captured, debt, seen, host)?;
     let Some(survey) = seen.fleet.surveys.get(host) else {
         let why = seen.unseen.get(host).map_or("", String::as_str);
-        return Err(format!("{host} cannot be looked at: {why}"));
+        return Err(both!(
+            "{host} cannot be looked at: {why}",
+            "无法查看 {host}：{why}"
+        ));
     };
     if survey.is_switching {
-        return Err(format!("compose is still at work on {host}"));
+        return Err(both!(
+            "compose is still at work on {host}",
+            "compose 仍在 {host} 上执行"
+        ));
     }
     if let Some(why) = seen.deaf.get(host) {
         return Err(why.clone());
@@ -159,16 +173,22 @@ fn is_restored(captured: &Captured, survey: &Survey) -> bool {
 fn told(run: &Run, captured: &Captured, survey: &Survey, host: &str) -> String {
     let version = &run.release.version;
     let Some(container) = &survey.container else {
-        return format!("{host} runs nothing");
+        return both!("{host} runs nothing", "{host} 什么都没运行");
     };
     let was = captured.previous.as_ref();
     if container.runs(&run.release) {
-        return format!("{host} runs {version} and is not healthy");
+        return both!(
+            "{host} runs {version} and is not healthy",
+            "{host} 运行 {version}，但不健康"
+        );
     }
     if was.is_some_and(|was| Expected::Previous(was).is_met_by(container)) {
-        return format!("{host} is not healthy any more");
+        return both!("{host} is not healthy any more", "{host} 不再健康");
     }
-    format!("{host} runs neither {version} nor what it ran before")
+    both!(
+        "{host} runs neither {version} nor what it ran before",
+        "{host} 运行的既不是 {version}，也不是之前的版本"
+    )
 }
 
 /// Fails where a weight that this run had to give back is owed, or cannot be seen.
@@ -177,19 +197,29 @@ fn judge_weight(captured: &Captured, debt: &Debt, seen: &Seen, host: &str) -> Re
         return Ok(());
     };
     if let Some(why) = &seen.unread {
-        return Err(format!(
-            "nobody knows the weight of {host}: the balancer's weights cannot be read: {why}"
+        return Err(both!(
+            "nobody knows the weight of {host}: the balancer's weights cannot be read: {why}",
+            "无从知道 {host} 的权重：无法读取负载均衡：{why}"
         ));
     }
     let member = captured.member.as_ref();
     let Some(weight) = member.and_then(|member| seen.fleet.at(member)) else {
-        return Err(format!("{host} is not behind the balancer any more"));
+        return Err(both!(
+            "{host} is not behind the balancer any more",
+            "{host} 已不在负载均衡后面"
+        ));
     };
     if member.is_some_and(|member| debt.of(member).is_some()) {
         return Err(if weight == Weight::ZERO {
-            format!("{host} is left at weight 0, and is owed {original}")
+            both!(
+                "{host} is left at weight 0, and is owed {original}",
+                "{host} 的权重停在 0，还欠 {original}"
+            )
         } else {
-            format!("{host} has weight {weight}, and nobody saw it stay so")
+            both!(
+                "{host} has weight {weight}, and nobody saw it stay so",
+                "{host} 的权重是 {weight}，但没有确认它稳定下来"
+            )
         });
     }
     Ok(())

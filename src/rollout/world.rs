@@ -15,6 +15,7 @@ use super::{
     },
     verdict::Seen,
 };
+use crate::lang::{both, word};
 use crate::{
     config::{Environment, Rollout},
     failure,
@@ -55,7 +56,7 @@ impl Patience {
 /// Why a call is not tried any longer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum GaveUp<E> {
-    #[error("asked to stop")]
+    #[error("{}", word!("asked to stop", "收到停止请求"))]
     Stopped,
     #[error(transparent)]
     Failed(E),
@@ -77,7 +78,7 @@ impl GaveUp<Source> {
     /// The cause, for those who do not hear a wish to stop.
     pub(super) fn into_source(self) -> Source {
         match self {
-            Self::Stopped => "asked to stop".into(),
+            Self::Stopped => word!("asked to stop", "收到停止请求").into(),
             Self::Failed(source) => source,
         }
     }
@@ -308,7 +309,7 @@ impl<P: Ports> World<P> {
         };
         let awaited = Awaited {
             host: None,
-            what: "waits for the balancer's answer",
+            what: word!("waits for the balancer's answer", "等待负载均衡应答"),
         };
         let pool = self.ask_balancer(patience, awaited, async || balancer.pool().await);
         pool.await.map(Some).map_err(GaveUp::boxed)
@@ -325,7 +326,10 @@ impl<P: Ports> World<P> {
         };
         let awaited = Awaited {
             host: None,
-            what: "waits for what the balancer's checks say",
+            what: word!(
+                "waits for what the balancer's checks say",
+                "等待负载均衡的健康检查结果"
+            ),
         };
         let health = async || balancer.health(members).await;
         let health = self.ask_balancer(patience, awaited, health).await;
@@ -348,8 +352,9 @@ impl<P: Ports> World<P> {
             Err(GaveUp::Stopped) => return Err(GaveUp::Stopped),
             Err(GaveUp::Failed(error)) => {
                 let why = failure::chain(&*error);
-                let text = format!(
-                    "members that no host stands for count as nothing: how healthy they are cannot be read: {why}"
+                let text = both!(
+                    "members that no host stands for count as nothing: how healthy they are cannot be read: {why}",
+                    "不属于任何主机的后端不计入容量：无法读取它们的健康状态：{why}"
                 );
                 self.narrator.say(&text);
                 let ill = strangers.into_iter().map(|it| (it, Health::Unhealthy));
@@ -366,10 +371,13 @@ impl<P: Ports> World<P> {
         host: &str,
     ) -> Result<Survey, GaveUp<Source>> {
         let Some(remote) = self.remote(host) else {
-            let text = format!("{host} is not in the environment any more");
+            let text = both!(
+                "{host} is not in the environment any more",
+                "{host} 已不在环境文件中"
+            );
             return Err(GaveUp::Failed(text.into()));
         };
-        let awaited = Awaited::of(host, "waits for its answer");
+        let awaited = Awaited::of(host, word!("waits for its answer", "等待它应答"));
         let began = self.now();
         let patience = patience.within(self.waited.left(Some(host), self.budget(patience)));
         let survey = self.retry(patience, awaited, async || remote.survey().await);
@@ -392,7 +400,13 @@ impl<P: Ports> World<P> {
 
     /// One look at everything that ends after `limit`, with what could be seen by then.
     pub(crate) async fn glance(&self, limit: Duration) -> Glance {
-        let late = || format!("no answer within {}", narrate::duration(limit));
+        let late = || {
+            both!(
+                "no answer within {}",
+                "{} 内没有应答",
+                narrate::duration(limit)
+            )
+        };
         let pool = async {
             match &self.balancer {
                 Some(balancer) => Some(match self.within(limit, balancer.pool()).await {
@@ -411,7 +425,7 @@ impl<P: Ports> World<P> {
         });
         let awaited = Awaited {
             host: None,
-            what: "waits for balancer and hosts",
+            what: word!("waits for balancer and hosts", "等待负载均衡和主机"),
         };
         let looks = join(pool, join_all(surveys));
         let (pool, surveys) = Wait::begin(self, awaited).narrate(looks).await;
@@ -530,9 +544,15 @@ impl<'a, P: Ports> Wait<'a, P> {
         let what = self.awaited.what;
         let text = match &self.why {
             None if what.is_empty() => return,
-            None => format!("{what} ({waited})"),
-            Some(why) if what.is_empty() => format!("is tried again: {why} ({waited})"),
-            Some(why) => format!("{what}, tried again: {why} ({waited})"),
+            None => both!("{what} ({waited})", "{what}（{waited}）"),
+            Some(why) if what.is_empty() => both!(
+                "is tried again: {why} ({waited})",
+                "重试：{why}（{waited}）"
+            ),
+            Some(why) => both!(
+                "{what}, tried again: {why} ({waited})",
+                "{what}，重试：{why}（{waited}）"
+            ),
         };
         match self.awaited.host {
             Some(host) => self.world.say(host, &text),

@@ -14,6 +14,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::lines::FORMAT;
+use crate::lang::{both, word};
 use crate::{
     failure::{Failure, JobCode},
     rollout::{
@@ -56,21 +57,24 @@ impl Holder {
 impl std::fmt::Display for Holder {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Owner { pipeline, job, .. } = self.owner;
-        if job == 0 {
-            return write!(out, "an operator (run {}, pid {})", self.run, self.pid);
-        }
-        write!(
-            out,
-            "job {job} of pipeline {pipeline} (run {}, pid {})",
-            self.run, self.pid
-        )
+        let (run, pid) = (&self.run, self.pid);
+        out.write_str(&match job {
+            0 => both!(
+                "an operator (run {run}, pid {pid})",
+                "运维人员（运行 {run}，进程 {pid}）"
+            ),
+            job => both!(
+                "job {job} of pipeline {pipeline} (run {run}, pid {pid})",
+                "任务 {job}（流水线 {pipeline}，运行 {run}，进程 {pid}）"
+            ),
+        })
     }
 }
 
 /// Why there is no lease.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
-    #[error("`{environment}` is being changed by {holder}")]
+    #[error("{}", both!("`{environment}` is being changed by {holder}", "{holder} 正在更新 `{environment}`"))]
     Held { environment: String, holder: String },
     #[error("cannot use {}", .path.display())]
     Unusable {
@@ -111,7 +115,10 @@ impl Lease {
         match lock(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let holder = read(&path).map_or("another rollout".into(), |h| h.to_string());
+                let holder = read(&path)
+                    .map_or(word!("another rollout", "另一次发布").into(), |h| {
+                        h.to_string()
+                    });
                 let environment = environment.into();
                 return Err(LeaseError::Held {
                     environment,
@@ -171,7 +178,10 @@ impl<C: Clock, N: Narrator> Patience<'_, C, N> {
             if told.is_none_or(|at| now.saturating_sub(at) >= PROGRESS) {
                 told = Some(now);
                 let waited = narrate::duration(waited);
-                self.narrator.say(&format!("waiting: {error} ({waited})"));
+                self.narrator.say(&both!(
+                    "waiting: {error} ({waited})",
+                    "等待中：{error}（{waited}）"
+                ));
             }
             self.clock.sleep(LOOK).await;
         }

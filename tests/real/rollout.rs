@@ -291,6 +291,11 @@ fn a_release_is_gone_back_from_without_a_registry_and_does_not_come_back_unasked
         &["v2.7.1 is not newer than v2.7.1", "exit status 110"],
     );
     assert_eq!(company.running_digest().unwrap(), good);
+    let installation = &company.installation;
+    installation.language(Some("zh-CN")).unwrap();
+    let status = typed(&company, 0, &["rollout", "status", "production"]);
+    installation.language(None).unwrap();
+    assert!(status.contains("权重 100，v2.7.0，健康"), "{status}");
     let newer = ship(&company, "v2.7.2");
     assert_eq!(company.running_digest().unwrap(), newer);
     weights_are_as_before(&company);

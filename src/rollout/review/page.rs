@@ -91,7 +91,8 @@ fn header(html: &mut Html, review: &Review) {
         (word!("image", "镜像"), &image),
         (word!("run", "运行编号"), &review.run),
     ] {
-        html.element("<div><dt>", term, "</dt><dd>");
+        html.raw(if *text == image { "<div class=\"wide\">" } else { "<div>" });
+        html.element("<dt>", term, "</dt><dd>");
         html.text(text).raw("</dd></div>\n");
     }
     html.raw("</dl>\n</header>\n");

@@ -2,6 +2,7 @@
 
 mod admission;
 mod back;
+mod chinese;
 mod faults;
 mod guards;
 mod kit;

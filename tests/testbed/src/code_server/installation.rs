@@ -165,6 +165,11 @@ impl Installation {
         self.edit_file("etc/config.toml", change)
     }
 
+    /// What rollouts speak; English without a word.
+    pub fn language(&self, language: Option<&str>) -> Result<()> {
+        self.edit(|config| set_path(config.as_item_mut(), "lang", language.map(Path::new)))
+    }
+
     /// Sets keys of `[registry]`, or takes them out.
     pub fn registry_keys(&self, keys: &[(&str, Option<&str>)]) -> Result<()> {
         self.edit(|config| {
