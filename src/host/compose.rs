@@ -81,10 +81,25 @@ impl Compose {
         quoted(words.chain(["config", "--hash", "*"]))
     }
 
-    /// The command line that makes one service run what the files say, and touches no other.
-    pub(super) fn up(&self, project: &Project, service: &str) -> Vec<String> {
+    /// True for releases that take a service for changed when they are told to leave alone what it
+    /// depends on: the next call without that would make its container anew.
+    pub(super) fn forgets_dependencies(&self) -> bool {
+        self.major() == Some(2) && (Some(26)..=Some(29)).contains(&self.minor())
+    }
+
+    /// The command line that makes one service run what the files say. It touches no other, but
+    /// `with_dependencies` those it depends on, where they do not run as the files say.
+    pub(super) fn up(
+        &self,
+        project: &Project,
+        service: &str,
+        with_dependencies: bool,
+    ) -> Vec<String> {
         let mut line = self.begin(project);
-        line.extend(["up", "-d", "--no-deps", "--no-build"].map(str::to_owned));
+        line.extend(["up", "-d", "--no-build"].map(str::to_owned));
+        if !with_dependencies {
+            line.push("--no-deps".into());
+        }
         // The image is local: a pull by Compose could only fail, or bring something else.
         let knows_pull = match self.major() {
             Some(2) => self.minor() >= Some(8),
@@ -179,7 +194,7 @@ mod tests {
     fn check_up(found: &[&str], made_by: Option<&str>, expect: &str) {
         let found: Vec<_> = found.iter().filter_map(|it| Compose::parse(it)).collect();
         let compose = Compose::choose(&found, made_by).unwrap();
-        let line = compose.up(&project(), "app").join(" ");
+        let line = compose.up(&project(), "app", false).join(" ");
         assert_eq!(line.replace(BEGIN, "…"), expect);
     }
 
@@ -188,8 +203,8 @@ mod tests {
         let first = ["1.29.2 docker-compose"].as_slice();
         let second = ["v2.26.1 docker compose"].as_slice();
         let both = [second, first].concat();
-        let line_1 = "docker-compose … up -d --no-deps --no-build app";
-        let line_2 = "docker compose … up -d --no-deps --no-build --pull never app";
+        let line_1 = "docker-compose … up -d --no-build --no-deps app";
+        let line_2 = "docker compose … up -d --no-build --no-deps --pull never app";
         check_up(first, None, line_1);
         check_up(second, None, line_2);
         check_up(&both, None, line_2);
@@ -200,10 +215,27 @@ mod tests {
         check_up(
             &["2.6.0 docker-compose"],
             None,
-            "docker-compose … up -d --no-deps --no-build app",
+            "docker-compose … up -d --no-build --no-deps app",
         );
         check_up(&["5.0.0 docker compose"], None, line_2);
         assert_eq!(Compose::choose(&[], None), None);
+    }
+
+    #[test]
+    fn only_some_releases_forget_what_a_service_depends_on() {
+        for (version, expect) in [
+            ("1.29.2", false),
+            ("2.25.0", false),
+            ("2.26.1-4", true),
+            ("2.29.7", true),
+            ("2.30.0", false),
+            ("5.0.0", false),
+        ] {
+            let compose = Compose::parse(&format!("{version} docker compose")).unwrap();
+            assert_eq!(compose.forgets_dependencies(), expect, "{version}");
+            let line = compose.up(&project(), "app", expect);
+            assert_eq!(line.contains(&"--no-deps".to_owned()), !expect);
+        }
     }
 
     #[test]

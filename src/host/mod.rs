@@ -18,6 +18,7 @@ mod probe;
 mod project;
 mod release;
 mod replace;
+mod said;
 mod script;
 mod socket;
 pub mod ssh;

@@ -4,11 +4,11 @@
 use bollard::models::ContainerSummary;
 
 use super::{
-    Host, RemoteError,
+    Host, LOOK, RemoteError,
     engine::{Containers, is_running, name},
     error,
     project::{Project, directory_of, hash_of, project_of},
-    release::Tried,
+    said::{Shown, Tried},
 };
 
 impl Host {
@@ -24,7 +24,7 @@ impl Host {
             self.check_strangers().await?;
         }
         let project = self.project().await?;
-        let shown = self.show(&project, "-").await?;
+        let shown = self.shown_whole(&project, &found).await?;
         let plan = self.forward(project.clone(), &shown, reference).await?;
         let mut old = project.clone();
         old.files.retain(|file| plan.after.files.contains(file));
@@ -36,6 +36,26 @@ impl Host {
         self.check_count(count.map_or(0, |count| count as usize))?;
         self.judge(&tried, &project, reference)?;
         self.check_values(&tried, &project, &found)
+    }
+
+    /// The files as they are to be: what an attempt left that was cut off is put back first where the
+    /// container of before still is the service's, so that a plain `up` does not bring its release out.
+    async fn shown_whole(
+        &self,
+        project: &Project,
+        found: &Containers,
+    ) -> Result<Shown, RemoteError> {
+        let shown = self.show(project, "-").await?;
+        let image = found.summary().and_then(|it| it.image_id.as_deref());
+        match &shown.cut_off {
+            Some((attempt, before)) if image == Some(before) => {
+                let arguments = ["mend", &project.name, attempt];
+                self.ask("put the compose files back", &arguments, LOOK)
+                    .await?;
+                self.show(project, "-").await
+            }
+            _ => Ok(shown),
+        }
     }
 
     fn not_ready(&self, why: String, advice: String) -> RemoteError {
@@ -115,7 +135,7 @@ impl Host {
         }
         if tried.image != reference || tried.has_other_changes {
             let why = format!("the image of `{service}` in {files} cannot be changed alone");
-            let advice = "write it on a line `image: …` of the service's own".into();
+            let advice = "write it on a line `image: …` of the service's own, and so for services that take it over by an anchor or extends".into();
             return Err(self.not_ready(why, advice));
         }
         Ok(())

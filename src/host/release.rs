@@ -2,66 +2,16 @@
 //! release that is live, and no other service changes: an override beside them would make Compose 1
 //! recreate others.
 
-use std::fmt::Write;
-
 use super::{
     Host, LOOK, RemoteError,
     compose::{Compose, is_old_override},
+    engine::is_running,
     error,
     pin::{self, Line},
-    project::Project,
-    script::{Answer, Before, File},
+    project::{Labels, Project, hash_of},
+    said::{Edits, Shown, Tried, Was},
+    script::{Answer, File},
 };
-
-/// Changes of files, for the script: a line each.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Edits(String);
-
-impl Edits {
-    fn add(&mut self, sum: &str, way: &str, path: &str, number: usize, text: &str) {
-        let _ = writeln!(self.0, "{sum}\t{way}\t{number}\t{path}\t{text}");
-    }
-
-    fn line(&mut self, file: &File, line: &Line) {
-        let way = if line.is_new { "insert" } else { "line" };
-        self.add(&file.sum, way, &file.path, line.number, &line.text);
-    }
-
-    fn remove(&mut self, sum: &str, path: &str) {
-        self.add(sum, "remove", path, 0, "");
-    }
-
-    fn restore(&mut self, sum: &str, path: &str, kept: &str) {
-        self.add(sum, "restore", path, 0, kept);
-    }
-
-    fn changes(&self, path: &str) -> bool {
-        let mut paths = self.0.lines().filter_map(|line| line.split('\t').nth(3));
-        paths.any(|it| it == path)
-    }
-
-    /// The project as Compose can read it before the changes are made.
-    fn tried(&self, project: &Project) -> Project {
-        let copy = |path: &String| match path.rsplit_once('/') {
-            Some((folder, name)) if self.changes(path) => format!("{folder}/.{name}.dockmaster"),
-            _ => path.clone(),
-        };
-        Project {
-            files: project.files.iter().map(copy).collect(),
-            ..project.clone()
-        }
-    }
-
-    pub(super) fn packed(&self) -> String {
-        packed(&self.0)
-    }
-}
-
-/// Text that comes through every login shell.
-pub(super) fn packed(text: &str) -> String {
-    use base64::{Engine, engine::general_purpose::STANDARD};
-    STANDARD.encode(text)
-}
 
 /// What a switch does to the files.
 #[derive(Debug)]
@@ -73,67 +23,11 @@ pub(super) struct Plan {
     pub used: Project,
 }
 
-/// The files of a project, and what a run has changed.
-#[derive(Debug, Default)]
-pub(super) struct Shown {
-    pub files: Vec<File>,
-    pub was: Option<Was>,
-    gone: Vec<String>,
-    refusal: Option<(String, String)>,
-}
-
-/// What was there before a run.
-#[derive(Debug, Default)]
-pub(super) struct Was {
-    pub image: String,
-    pub hash: String,
-    pub project: Project,
-    /// Each changed file with its sums before and after, and where it was kept.
-    pub files: Vec<(String, String, String, String)>,
-    /// The definition of what ran, as it was kept.
-    pub definition: Option<String>,
-}
-
-impl Shown {
-    fn read(answers: Vec<Answer>) -> Self {
-        let mut shown = Self::default();
-        let (mut was, mut place) = (Was::default(), Vec::new());
-        for answer in answers {
-            match answer {
-                Answer::File(file) => shown.files.push(file),
-                Answer::Gone(path) => shown.gone.push(path),
-                Answer::Refuse { why, file } => shown.refusal = Some((why, file)),
-                Answer::Kept(path) => was.definition = Some(path),
-                Answer::Before(Before::Place(line)) => place.push(line),
-                Answer::Before(Before::Fact(fact)) => match fact.split_once(' ') {
-                    Some(("image", image)) => was.image = image.into(),
-                    Some(("hash", hash)) => was.hash = hash.into(),
-                    _ => {}
-                },
-                Answer::Before(Before::File {
-                    was: sum,
-                    is,
-                    kept,
-                    path,
-                }) => was.files.push((sum, is, kept, path)),
-                _ => {}
-            }
-        }
-        if let Some(project) = Project::remembered(place.iter().map(String::as_str)) {
-            was.project = project;
-            shown.was = Some(was);
-        }
-        shown
-    }
-
-    fn file(&self, path: &str) -> Option<&File> {
-        self.files.iter().find(|file| file.path == path)
-    }
-
-    /// `-` for a file that is not there, as the script says it.
-    fn sum(&self, path: &str) -> &str {
-        self.file(path).map_or("-", |file| &file.sum)
-    }
+/// A container, and what it was made from.
+struct Made {
+    /// The service, and what its definition is compared by.
+    definition: (String, String),
+    runs: bool,
 }
 
 impl Host {
@@ -232,28 +126,49 @@ impl Host {
             self.hashes(compose, project).await?,
             self.hashes(compose, &without).await?,
         );
-        let others = made.iter().filter(|(service, _)| *service != self.service);
+        let definitions = made.iter().map(|made| &made.definition);
+        let mut others = definitions.filter(|(service, _)| *service != self.service);
         let holds = |hashes: &[(String, String)], it: &(String, String)| hashes.contains(it);
-        Ok(!others
-            .into_iter()
-            .any(|it| holds(&with, it) && !holds(&without, it)))
+        Ok(!others.any(|it| holds(&with, it) && !holds(&without, it)))
     }
 
-    /// Each service of the project that has a container, with what its definition is compared by.
-    async fn made(&self, project: &str) -> Result<Vec<(String, String)>, RemoteError> {
+    /// Each container of the project.
+    async fn made(&self, project: &str) -> Result<Vec<Made>, RemoteError> {
         let labels = [
             format!("com.docker.compose.project={project}"),
             "com.docker.compose.oneoff=False".to_owned(),
         ];
         let all = self.list(&labels).await?;
-        let pair = |labels: &super::project::Labels| {
+        let made = |labels: &Labels, runs| {
             let service = labels.get("com.docker.compose.service")?;
-            Some((service.clone(), super::project::hash_of(labels).to_owned()))
+            Some(Made {
+                definition: (service.clone(), hash_of(labels).to_owned()),
+                runs,
+            })
         };
         Ok(all
             .iter()
-            .filter_map(|it| pair(it.labels.as_ref()?))
+            .filter_map(|it| made(it.labels.as_ref()?, is_running(it)))
             .collect())
+    }
+
+    /// True where all other services run as the files say: a call that names one of them as well
+    /// changes nothing.
+    pub(super) async fn others_hold(
+        &self,
+        compose: &Compose,
+        project: &Project,
+    ) -> Result<bool, RemoteError> {
+        let hashes = self.hashes(compose, project).await?;
+        let made = self.made(&project.name).await?;
+        let is_ours = |it: &&(String, String)| it.0 == self.service;
+        let mut others = hashes.iter().filter(|it| !is_ours(it));
+        let runs = |it: &(String, String)| {
+            let mut of = made.iter().filter(|made| made.definition.0 == it.0);
+            let first = of.next();
+            first.is_some_and(|made| made.runs && made.definition == *it) && of.next().is_none()
+        };
+        Ok(hashes.iter().any(|it| is_ours(&it)) && others.all(runs))
     }
 
     async fn hashes(
@@ -361,44 +276,5 @@ impl Host {
         ];
         let answers = self.ask("try the compose files", &arguments, LOOK).await?;
         Ok(Tried::read(answers, &self.service))
-    }
-}
-
-/// What Compose makes of files.
-#[derive(Debug, Default)]
-pub(super) struct Tried {
-    pub image: String,
-    pub hash: Option<String>,
-    pub is_unreadable: bool,
-    pub log: Vec<String>,
-    pub unset: Vec<String>,
-    pub health_check: Option<bool>,
-    pub scale: Option<u32>,
-    pub replicas: Option<u32>,
-    pub lacks_service: bool,
-    pub has_other_changes: bool,
-    pub refusal: Option<(String, String)>,
-}
-
-impl Tried {
-    fn read(answers: Vec<Answer>, service: &str) -> Self {
-        let mut tried = Self::default();
-        for answer in answers {
-            match answer {
-                Answer::Image(image) => tried.image = image,
-                Answer::Hash { service: of, hash } if of == service => tried.hash = Some(hash),
-                Answer::Unreadable => tried.is_unreadable = true,
-                Answer::Log(line) => tried.log.push(line),
-                Answer::Unset(name) => tried.unset.push(name),
-                Answer::HealthCheck(is_there) => tried.health_check = Some(is_there),
-                Answer::Scale(count) => tried.scale = Some(count),
-                Answer::Replicas(count) => tried.replicas = Some(count),
-                Answer::NoService => tried.lacks_service = true,
-                Answer::OtherChanges => tried.has_other_changes = true,
-                Answer::Refuse { why, file } => tried.refusal = Some((why, file)),
-                _ => {}
-            }
-        }
-        tried
     }
 }

@@ -8,7 +8,8 @@ use super::{
     compose::{Compose, quoted},
     error::{self, RemoteError},
     project::hash_of,
-    release::{Plan, packed},
+    release::Plan,
+    said::packed,
     script::Answer,
 };
 
@@ -34,7 +35,9 @@ impl Host {
         }
         self.mend_leftovers().await?;
         let plan = self.plan(attempt, reference).await?;
-        let line = compose.up(&plan.used, &self.service);
+        let with_dependencies =
+            compose.forgets_dependencies() && self.others_hold(compose, &plan.before).await?;
+        let line = compose.up(&plan.used, &self.service, with_dependencies);
         let words = || line.iter().map(String::as_str);
         let (command, up) = (line.join(" "), quoted(words()));
         let facts = self.facts().await?;

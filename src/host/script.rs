@@ -25,6 +25,11 @@ pub(super) enum Answer {
     Remembered(String),
     File(File),
     Before(Before),
+    /// An attempt that was cut off, and the image that ran before it.
+    CutOff {
+        attempt: String,
+        image: String,
+    },
     /// A definition of before that was kept.
     Kept(String),
     /// Compose does not understand its files.
@@ -115,6 +120,7 @@ fn answer(line: &str) -> Option<Answer> {
         "before-fact" => Answer::Before(Before::Fact(text)),
         "before-place" => Answer::Before(Before::Place(text)),
         "before-file" => Answer::Before(before_file(rest)?),
+        "cut-off" => cut_off(rest)?,
         "kept" => Answer::Kept(text),
         "unreadable" => Answer::Unreadable,
         "unset" => Answer::Unset(text),
@@ -140,6 +146,14 @@ fn refuse(rest: &str) -> Option<Answer> {
     Some(Answer::Refuse {
         why: why.to_owned(),
         file: file.to_owned(),
+    })
+}
+
+fn cut_off(rest: &str) -> Option<Answer> {
+    let (attempt, image) = rest.split_once(' ')?;
+    Some(Answer::CutOff {
+        attempt: attempt.to_owned(),
+        image: image.to_owned(),
     })
 }
 

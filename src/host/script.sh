@@ -9,6 +9,7 @@
 #   name  DIRECTORY LINE                      the project's name, as Compose says it (LINE prints the files as one)
 #   there PATH...                             which of these files there are
 #   show  PROJECT RUN PATH...                 what these files hold, and what RUN changed before
+#   mend  PROJECT ATTEMPT                     puts back what an attempt changed that was cut off
 #   try   DIRECTORY SERVICE EDITS OLD NEW HASHES
 #                                             what Compose makes of the files now, and after EDITS; changes nothing
 #   hashes DIRECTORY HASHES                   what Compose compares a container's definition by
@@ -96,6 +97,13 @@ show() {
         done
         answer "file $(sum "$path")$tab$(base64 -w 0 <"$path")$tab$path"
     done
+    # An attempt whose shell was killed has put nothing back.
+    lock=$(runs "$project")/lock
+    last=$(ls -1td "$(runs "$project")"/*-*/before/facts 2>/dev/null | head -n 1)
+    attempt=${last%/before/facts}
+    if [ -n "$last" ] && [ ! -e "$attempt/rc" ] && flock -sn "$lock" true; then
+        sed -n "s/^image /dockmaster cut-off $(basename "$attempt") /p" "$last"
+    fi
     # The oldest attempt of the run: what was there before it is what was there before the run.
     first=$(ls -1d "$(runs "$project")/$run"-*/before/facts 2>/dev/null | sort -V | head -n 1)
     if [ -n "$first" ]; then
@@ -272,6 +280,12 @@ put_back='
         cp -p "$run/before/$copy" "$real.dockmaster-back" && mv "$real.dockmaster-back" "$real"
     done <"$run/before/list"
 '
+
+mend() {
+    run=$(runs "$1")/$2
+    eval "$put_back"
+    echo 137 >"$run/rc"
+}
 
 start() {
     directory=$1 project=$2 attempt=$3 seconds=$4 edits=$(plain "$5") facts=$6 place=$7 key=$8 up=$9

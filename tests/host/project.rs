@@ -24,6 +24,9 @@ testbed::tests![
     an_override_of_earlier_releases_goes_where_nothing_changes_for_it,
     a_release_that_compose_cannot_start_is_not_left_in_the_files,
     a_definition_that_was_changed_meanwhile_does_not_stop_the_way_back,
+    files_of_an_attempt_that_was_cut_off_are_put_back,
+    an_image_that_others_share_is_not_changed_for_them,
+    a_plain_up_changes_nothing_where_compose_forgets_dependencies: [ComposePlugin],
     a_half_made_container_that_serves_is_deployed_over,
     a_half_made_container_of_the_second_generation_is_deployed_over: [ComposePlugin],
     replicas_are_refused_before_anything_is_pulled,
@@ -121,6 +124,17 @@ impl<'a> Shop<'a> {
     fn inspect(&self, id: &str, format: &str) -> String {
         let line = format!("docker inspect --format '{format}' {id}");
         self.host.exec(&line).unwrap()
+    }
+
+    /// Makes Compose do that instead of `up`.
+    fn spoil_up(&self, instead: &str) {
+        let text = format!(
+            "#!/bin/sh\ncase \"$*\" in *\" up \"*) {instead};; esac\nexec /usr/bin/docker-compose \"$@\"\n"
+        );
+        let write = "cat >/tmp/spoilt && chmod 755 /tmp/spoilt";
+        self.host.exec_as_deploy(write, text.as_bytes()).unwrap();
+        let install = "install /tmp/spoilt /usr/local/bin/docker-compose";
+        self.host.exec(install).unwrap();
     }
 
     fn ids(&self) -> String {
@@ -321,12 +335,7 @@ fn a_release_that_compose_cannot_start_is_not_left_in_the_files(fixture: &Fixtur
         let old = container(&remote).await;
         remote.pull(&fixture.new, &|_| ()).await.unwrap();
         let before = shop.files();
-        shop.host
-            .exec(
-                "printf '#!/bin/sh\\ncase \"$*\" in *\" up \"*) exit 7;; esac\\nexec /usr/bin/docker-compose \"$@\"\\n' \
-                 >/usr/local/bin/docker-compose && chmod 755 /usr/local/bin/docker-compose",
-            )
-            .unwrap();
+        shop.spoil_up("exit 7");
         let error = remote
             .switch("run-1", &fixture.new.reference())
             .await
@@ -374,6 +383,72 @@ fn a_definition_that_was_changed_meanwhile_does_not_stop_the_way_back(fixture: &
         let remote = shop.remote();
         let new = shop.deploy(&remote, "last-1", &other).await;
         assert!(shop.inspect(&new.id, "{{.Config.Env}}").contains("A=2"));
+    });
+}
+
+fn files_of_an_attempt_that_was_cut_off_are_put_back(fixture: &Fixture) {
+    let shop = Shop::new(fixture, "docker-compose");
+    shop.write_base("docker-compose.yml", "");
+    shop.types("COMPOSE up -d");
+    run(async {
+        let remote = shop.remote();
+        let old = container(&remote).await;
+        // As when the host loses its power: all of the attempt's processes end.
+        shop.spoil_up("kill -9 0");
+        remote.pull(&fixture.new, &|_| ()).await.unwrap();
+        let before = shop.files();
+        let error = remote
+            .switch("run-1", &fixture.new.reference())
+            .await
+            .unwrap_err();
+        assert_says(&error, &["app-3", "it was killed"]);
+        assert!(shop.files().contains(&fixture.new.digest));
+        shop.host.exec("rm /usr/local/bin/docker-compose").unwrap();
+        let later = shop.remote();
+        later.pull(&fixture.new, &|_| ()).await.unwrap();
+        assert_eq!(shop.files(), before);
+        assert_eq!(container(&later).await.id, old.id);
+        shop.deploy(&later, "next-1", &fixture.new).await;
+        let after = shop.files();
+        shop.remote().pull(&fixture.new, &|_| ()).await.unwrap();
+        assert_eq!(shop.files(), after);
+    });
+}
+
+fn an_image_that_others_share_is_not_changed_for_them(fixture: &Fixture) {
+    let shop = Shop::new(fixture, "docker-compose");
+    let text = format!(
+        "version: \"3.7\"\nservices:\n  app: &app\n    image: {}\n  worker:\n    <<: *app\n    command: [\"sleep\", \"1000\"]\n",
+        shop.first()
+    );
+    shop.write("docker-compose.yml", &text);
+    shop.types("COMPOSE up -d");
+    shop.refused(&["app-3", "`app`", "cannot be changed alone", "anchor"]);
+}
+
+fn a_plain_up_changes_nothing_where_compose_forgets_dependencies(fixture: &Fixture) {
+    let shop = Shop::new(fixture, "docker compose");
+    let database = format!(
+        "    depends_on: [db]\n  db:\n    image: {}\n    command: [\"sleep\", \"1000\"]\n",
+        shop.first()
+    );
+    shop.write_base("docker-compose.yml", &database);
+    shop.types("COMPOSE up -d");
+    run(async {
+        let remote = shop.remote();
+        let old = container(&remote).await;
+        let before = shop.ids();
+        shop.deploy(&remote, "run-1", &fixture.new).await;
+        let ids = shop.ids();
+        let stay = ids.lines().filter(|id| before.contains(id)).count();
+        assert_eq!(stay, 1, "the database stays: {before} and then {ids}");
+        shop.types("COMPOSE up -d");
+        assert_eq!(shop.ids(), ids);
+        remote.switch("run-2", &old.reference).await.unwrap();
+        assert_eq!(container(&remote).await.image, old.image);
+        let ids = shop.ids();
+        shop.types("COMPOSE up -d");
+        assert_eq!(shop.ids(), ids);
     });
 }
 
