@@ -3,13 +3,14 @@
 use std::{
     collections::BTreeMap,
     fmt,
+    ops::Deref,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use serde::{
     Deserialize, Deserializer,
-    de::{self, MapAccess, Visitor, value::MapAccessDeserializer},
+    de::{self, Error as _, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
 use super::{
@@ -83,8 +84,13 @@ pub struct DockerLane {
     /// job or the project that pulled or built them.
     #[serde(default)]
     pub shared_images: Vec<String>,
+    /// Tried one after the other.
     #[serde(default)]
-    pub pull_policy: PullPolicy,
+    pub pull_policy: PullPolicies,
+    /// What jobs may choose among; left out, the lane's own and what is stricter.
+    pub allowed_pull_policies: Option<PullPolicies>,
+    /// A `config.json` of Docker's with logins that the images of all jobs are pulled with.
+    pub docker_config: Option<PathBuf>,
     pub helper_image: Option<String>,
     #[serde(default = "default_builds_dir")]
     pub builds_dir: PathBuf,
@@ -197,6 +203,71 @@ pub enum PullPolicy {
     Always,
     IfNotPresent,
     Never,
+}
+
+impl PullPolicy {
+    /// As both files write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::IfNotPresent => "if-not-present",
+            Self::Never => "never",
+        }
+    }
+}
+
+/// One policy, or a list of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PullPolicies(Vec<PullPolicy>);
+
+impl Default for PullPolicies {
+    fn default() -> Self {
+        Self(vec![PullPolicy::default()])
+    }
+}
+
+impl Deref for PullPolicies {
+    type Target = [PullPolicy];
+
+    fn deref(&self) -> &[PullPolicy] {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for PullPolicies {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(
+            untagged,
+            expecting = "one of \"always\", \"if-not-present\", \"never\", or a list of them"
+        )]
+        enum Written {
+            One(PullPolicy),
+            Several(Vec<PullPolicy>),
+        }
+        let policies = match Written::deserialize(deserializer)? {
+            Written::One(policy) => vec![policy],
+            Written::Several(policies) => policies,
+        };
+        if policies.is_empty() {
+            return Err(D::Error::custom("a list of pull policies needs one"));
+        }
+        Ok(Self(policies))
+    }
+}
+
+impl DockerLane {
+    /// What a job may choose among.
+    pub fn allowed_pull_policies(&self) -> Vec<PullPolicy> {
+        if let Some(allowed) = &self.allowed_pull_policies {
+            return allowed.to_vec();
+        }
+        let mut allowed = self.pull_policy.to_vec();
+        if allowed.contains(&PullPolicy::IfNotPresent) {
+            allowed.extend([PullPolicy::Always, PullPolicy::Never]);
+        }
+        allowed
+    }
 }
 
 /// What a job finds at /var/run/docker.sock.

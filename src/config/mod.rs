@@ -28,7 +28,7 @@ pub use environment::{
     Ssh,
 };
 pub use error::ConfigError;
-pub use lane::{DeployLane, DockerApi, DockerLane, Lane, PullPolicy, Tier};
+pub use lane::{DeployLane, DockerApi, DockerLane, Lane, PullPolicies, PullPolicy, Tier};
 pub use limit::{Cpus, Set, Size, Ulimit};
 pub use network::Network;
 pub use registry::{Pusher, Registry, Severity};

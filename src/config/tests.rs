@@ -37,7 +37,7 @@ fn defaults_are_the_documented_ones() {
     let Lane::Docker(lane) = config.lane("docker").unwrap() else {
         panic!("a docker lane")
     };
-    assert_eq!(lane.pull_policy, PullPolicy::Always);
+    assert_eq!(*lane.pull_policy, [PullPolicy::Always]);
     assert_eq!(lane.docker_api, DockerApi::None);
     assert_eq!(lane.wait_for_services, Duration::from_secs(30));
 }

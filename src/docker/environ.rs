@@ -70,7 +70,7 @@ fn file_variables(lane: &DockerLane, job: &Job) -> BTreeMap<String, String> {
 }
 
 /// Replaces `$NAME` and `${NAME}` once; `$$` is a dollar; unknown names become empty.
-fn expand(text: &str, variables: &BTreeMap<String, String>) -> String {
+pub(super) fn expand(text: &str, variables: &BTreeMap<String, String>) -> String {
     let mut out = String::new();
     let mut rest = text;
     while let Some(at) = rest.find('$') {

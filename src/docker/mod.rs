@@ -2,6 +2,7 @@
 //!
 //! `reference`, `glob`, `name`, `tenant`, `limit`, `spec`, `environ` and `convert` are pure; `fault` says what the engine's errors mean.
 
+pub(crate) mod auth;
 mod convert;
 pub(crate) mod engine;
 pub(crate) mod environ;

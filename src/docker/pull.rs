@@ -11,6 +11,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 use tokio::time::{Instant, timeout};
 
 use super::{
+    auth::Account,
     engine::Engine,
     fault::{EngineError, failed, optional, pull_error},
     reference::Reference,
@@ -18,20 +19,13 @@ use super::{
 use crate::lang::both;
 use crate::secret::Secret;
 
-/// Who pulls.
-#[derive(Debug, Clone)]
-pub(crate) struct Account {
-    pub(crate) username: String,
-    pub(crate) password: Secret,
-    /// `host[:port]`.
-    pub(crate) registry: String,
-}
-
 impl From<Account> for DockerCredentials {
     fn from(account: Account) -> Self {
+        let given = |secret: &Secret| Some(secret.expose().to_owned()).filter(|it| !it.is_empty());
         Self {
             username: Some(account.username),
-            password: Some(account.password.expose().to_owned()),
+            password: given(&account.password),
+            identitytoken: given(&account.identity),
             serveraddress: Some(account.registry),
             ..Self::default()
         }

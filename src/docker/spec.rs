@@ -174,7 +174,7 @@ pub(crate) fn build(names: &Names, lane: &DockerLane, job: &Job, call: &Call) ->
         entrypoint: job.image.entrypoint.clone(),
         command: Some(shell_command()),
         environ: environ::of_job(lane, job, call),
-        user: some(&job.image.executor_opts.docker.user),
+        user: user(&job.image, call),
         labels: names.container_labels(Role::Build),
         has_stdin: true,
         ..Container::default()
@@ -187,13 +187,14 @@ pub(crate) fn service(
     number: usize,
     service: &Image,
     environ: Vec<String>,
+    call: &Call,
 ) -> Container {
     Container {
         name: names.container(Role::Service, number),
         entrypoint: service.entrypoint.clone(),
         command: service.command.clone(),
         environ,
-        user: some(&service.executor_opts.docker.user),
+        user: user(service, call),
         labels: names.container_labels(Role::Service),
         keeps_log: true,
         ..Container::default()
@@ -230,8 +231,10 @@ pub(crate) fn service_aliases(
     names
 }
 
-fn some(text: &str) -> Option<String> {
-    (!text.is_empty()).then(|| text.to_owned())
+/// Whom a container runs as, where the author says so: by a variable, too.
+fn user(image: &Image, call: &Call) -> Option<String> {
+    let user = environ::expand(&image.executor_opts.docker.user, &call.job_environ);
+    (!user.is_empty()).then_some(user)
 }
 
 fn path(path: &std::path::Path) -> String {

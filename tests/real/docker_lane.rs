@@ -79,13 +79,20 @@ fn variables_reach_the_script_byte_for_byte(fixture: &Fixture) {
         .masked("PASSWORD", "hunter2hunter2")
         .script([
             "echo \"$GREETING\"",
-            "printf '%s' \"$AWKWARD\" | od -c | head -2",
-            "wc -c < $SETTINGS",
+            "printf '%s' \"$AWKWARD\" | od -An -v -tx1 | tr -d ' \\n'; echo",
+            "od -An -v -tx1 < $SETTINGS | tr -d ' \\n'; echo",
             "echo $PASSWORD",
         ]);
     let outcome = fixture.company().run(TAG, job).unwrap();
     passed(&outcome);
-    says(&outcome, &["hello v0.0.1", "17", "[MASKED]"]);
+    let hex = |text: &str| -> String {
+        let digits = text.bytes().map(|byte| format!("{byte:02x}"));
+        format!("\n{}\n", digits.collect::<String>())
+    };
+    // The runner reads `$$` as one dollar.
+    let (awkward, settings) = (hex("a'b\"c\\d\te $ 中"), hex("line\nwithout end"));
+    let expected = ["hello v0.0.1", &awkward, &settings, "[MASKED]"];
+    says(&outcome, &expected);
     assert!(!outcome.text().contains("hunter2hunter2"));
 }
 

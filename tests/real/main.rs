@@ -10,6 +10,7 @@ mod fixture;
 mod gc;
 mod harbor;
 mod limit;
+mod parity;
 mod pipeline;
 mod rollout;
 
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     let tests = [
         pipeline::TESTS,
         docker_lane::TESTS,
+        parity::TESTS,
         limit::TESTS,
         builds::TESTS,
         firewall::TESTS,

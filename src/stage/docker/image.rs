@@ -8,11 +8,18 @@ use super::{
 };
 use crate::{
     config::{DockerLane, PullPolicy},
-    docker::{pull::Account, reference::Reference, tenant::Tenant},
+    docker::{
+        auth::{Account, Logins},
+        reference::Reference,
+        tenant::Tenant,
+    },
     failure::{Failure, JobCode},
     gate::{self, HostNames},
     job::Image,
 };
+
+/// The variable by which a job brings logins of its own: the text of a `config.json` of Docker's.
+const AUTH_CONFIG: &str = "DOCKER_AUTH_CONFIG";
 
 /// The image that the job names, or the lane's own, if the admin allows it.
 pub(super) fn of_job(context: &Context<'_>, lane: &DockerLane) -> Result<Reference, Failure> {
@@ -57,7 +64,30 @@ impl DockerJob<'_> {
         wish: &Image,
         local: Local,
     ) -> Result<String, Failure> {
-        let policy = pull_policy(self.lane.pull_policy, wish);
+        host_platform(&wish.executor_opts.docker.platform)?;
+        let policies = pull_policies(self.lane, wish)?;
+        let (last, before) = policies.split_last().ok_or_else(|| {
+            Failure::system("the lane has no pull policy: name one in `pull-policy`")
+        })?;
+        for policy in before {
+            match self.local_by(*policy, reference, local).await {
+                Ok(id) => return Ok(id),
+                Err(failure) => {
+                    let name = reference.text();
+                    let what = format!("{name}, by the policy {}: {failure}", policy.name());
+                    self.context.log.warn(&what).await;
+                }
+            }
+        }
+        self.local_by(*last, reference, local).await
+    }
+
+    async fn local_by(
+        &self,
+        policy: PullPolicy,
+        reference: &Reference,
+        local: Local,
+    ) -> Result<String, Failure> {
         if policy == PullPolicy::Always {
             return self.pull(reference).await;
         }
@@ -172,7 +202,7 @@ impl DockerJob<'_> {
 
     /// What GitLab gave the job for the image's registry, or what dockmaster has for its own.
     async fn account(&self, image: &Reference) -> Result<Option<Account>, Failure> {
-        let given = self.given_account(image);
+        let given = self.logins().await?.find(image).cloned();
         let Some(host) = image.registry().filter(|_| given.is_none()) else {
             return Ok(given);
         };
@@ -182,31 +212,129 @@ impl DockerJob<'_> {
             username: login.username,
             password: login.password,
             registry: host.to_owned(),
+            ..Account::default()
         }))
     }
 
-    fn given_account(&self, image: &Reference) -> Option<Account> {
-        let host = image.registry()?;
-        let credential = self
-            .context
-            .job
-            .credentials
-            .iter()
-            .find(|credential| credential.kind == "registry" && credential.host() == host)?;
-        Some(Account {
-            username: credential.username.clone(),
-            password: credential.password.clone(),
-            registry: host.to_owned(),
-        })
+    /// What the job brings, what the admin's file has for all jobs, and what GitLab gave, in this order.
+    async fn logins(&self) -> Result<Logins, Failure> {
+        let mut logins = Logins::default();
+        if let Some(text) = self.context.call.job_environ.get(AUTH_CONFIG) {
+            match Logins::parse(text) {
+                Ok(given) => logins = given,
+                Err(error) => {
+                    let what = format!("the variable {AUTH_CONFIG} is left out: {error}");
+                    self.context.log.warn(&what).await;
+                }
+            }
+        }
+        if let Some(path) = &self.lane.docker_config {
+            let what = || format!("docker-config of the lane, {}", path.display());
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| Failure::system(error).during(&format!("reading {}", what())))?;
+            let read = Logins::parse(&text)
+                .map_err(|error| Failure::system(error).during(&format!("reading {}", what())))?;
+            logins = logins.or(read);
+        }
+        let credentials = self.context.job.credentials.iter();
+        for credential in credentials.filter(|credential| credential.kind == "registry") {
+            logins.add(Account {
+                username: credential.username.clone(),
+                password: credential.password.clone(),
+                registry: credential.host().to_owned(),
+                ..Account::default()
+            });
+        }
+        Ok(logins)
     }
 }
 
-/// The job may ask for a stricter policy than the lane's, never for a laxer one.
-fn pull_policy(lane: PullPolicy, wish: &Image) -> PullPolicy {
-    let asked = wish.pull_policy.as_ref().and_then(|list| list.first());
-    match (lane, asked.map(String::as_str)) {
-        (PullPolicy::IfNotPresent, Some("always")) => PullPolicy::Always,
-        (PullPolicy::IfNotPresent, Some("never")) => PullPolicy::Never,
-        (lane, _) => lane,
+/// The policies to try, one after the other: the job's own, if the admin allows them, or the lane's.
+fn pull_policies(lane: &DockerLane, wish: &Image) -> Result<Vec<PullPolicy>, Failure> {
+    let asked = wish.pull_policy.as_deref().unwrap_or_default();
+    if asked.is_empty() {
+        return Ok(lane.pull_policy.to_vec());
+    }
+    let allowed = lane.allowed_pull_policies();
+    let is_asked = |policy: &PullPolicy| asked.iter().any(|it| it == policy.name());
+    let policies = asked.iter().filter_map(|name| {
+        let mut known = allowed.iter();
+        known.find(|policy| policy.name() == name).copied()
+    });
+    let policies: Vec<_> = policies.collect();
+    if allowed.iter().any(is_asked) {
+        return Ok(policies);
+    }
+    let names: Vec<_> = allowed.iter().map(|policy| policy.name()).collect();
+    let what = format!(
+        "the job's pull_policy ({}) is not allowed here",
+        crate::policy::printable(&asked.join(", "))
+    );
+    let hint = format!("allowed (allowed-pull-policies): {}", names.join(", "));
+    Err(Failure::build(JobCode::Refused, what).hint(hint))
+}
+
+/// Images run as this host's processor understands them.
+fn host_platform(asked: &str) -> Result<(), Failure> {
+    let own = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let mut parts = asked.split('/');
+    let is_own = parts.next() == Some("linux") && parts.next().is_none_or(|arch| arch == own);
+    if asked.is_empty() || is_own {
+        return Ok(());
+    }
+    let asked = crate::policy::printable(asked);
+    let what = format!("`docker: platform: {asked}`: this host runs linux/{own} only");
+    Err(Failure::build(JobCode::Malformed, what)
+        .hint("try: the `tags:` of a runner on such a machine"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(lane: &str, policies: &[&str]) -> Result<Vec<&'static str>, String> {
+        let lane: DockerLane = toml::from_str(lane).unwrap();
+        let wish = Image {
+            pull_policy: Some(policies.iter().map(|&policy| policy.to_owned()).collect()),
+            ..Image::default()
+        };
+        let policies = pull_policies(&lane, &wish).map_err(|failure| failure.to_string())?;
+        Ok(policies.iter().map(|policy| policy.name()).collect())
+    }
+
+    #[test]
+    fn a_job_chooses_among_the_policies_that_are_allowed() {
+        let strict = "pull-policy = \"always\"";
+        let usual = "pull-policy = \"if-not-present\"";
+        let two = "pull-policy = [\"always\", \"if-not-present\"]";
+        let open = "allowed-pull-policies = [\"always\", \"if-not-present\", \"never\"]";
+        assert_eq!(asked(strict, &[]).unwrap(), ["always"]);
+        assert_eq!(asked(two, &[]).unwrap(), ["always", "if-not-present"]);
+        assert_eq!(asked(usual, &["always"]).unwrap(), ["always"]);
+        assert_eq!(asked(usual, &["never"]).unwrap(), ["never"]);
+        assert_eq!(
+            asked(open, &["never", "always"]).unwrap(),
+            ["never", "always"]
+        );
+        // Of several wishes those that are not allowed are passed over, as GitLab's own executor does.
+        assert_eq!(
+            asked(strict, &["if-not-present", "always"]).unwrap(),
+            ["always"]
+        );
+        let refused = asked(strict, &["if-not-present"]).unwrap_err();
+        assert!(refused.contains("(if-not-present)"), "{refused}");
+        assert!(asked(strict, &["sometimes"]).is_err());
+    }
+
+    #[test]
+    fn a_platform_that_this_host_does_not_run_is_refused_by_its_name() {
+        assert!(host_platform("").is_ok() && host_platform("linux").is_ok());
+        let refused = host_platform("linux/s390x").unwrap_err().to_string();
+        assert!(refused.contains("linux/s390x"), "{refused}");
+        assert!(host_platform("windows/amd64").is_err());
     }
 }

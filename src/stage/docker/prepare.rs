@@ -6,6 +6,7 @@ use super::{
     super::context::Context,
     image::{self, Local},
     job::DockerJob,
+    services::Share,
 };
 use crate::{
     config::{DockerLane, Tier},
@@ -81,9 +82,13 @@ impl DockerJob<'_> {
         let network = self.names.network();
         let labels = self.names.labels();
         self.engine.create_network(&network, labels).await?;
-        let helper = self.take_slot(&facts).await?;
+        let (helper, slot) = self.take_slot(&facts).await?;
+        let share = Share {
+            group: &facts.group,
+            slot: &slot,
+        };
         let start_helper = async { Ok(self.engine.start(&helper).await?) };
-        let ((), services) = tokio::try_join!(start_helper, self.start_services(&facts.group))?;
+        let ((), services) = tokio::try_join!(start_helper, self.start_services(&share))?;
         let (name, seconds) = (reference.text(), began.elapsed().as_secs_f32());
         let id = short(&facts.job_image);
         let with = match services {
@@ -110,14 +115,14 @@ impl DockerJob<'_> {
         Ok(())
     }
 
-    /// Creates the helper in the first slot that no other job holds; its id.
-    async fn take_slot(&self, facts: &HelperFacts) -> Result<String, Failure> {
+    /// Creates the helper in the first slot that no other job holds; its id, and the slot.
+    async fn take_slot(&self, facts: &HelperFacts) -> Result<(String, String), Failure> {
         for number in 0..MOST_SLOTS {
             let slot = self.names.slot(number);
             let helper = spec::helper(&self.names, self.lane, &slot, facts);
             match self.engine.create(helper).await {
                 Err(EngineError::NameTaken { .. }) => {}
-                created => return Ok(created?),
+                created => return Ok((created?, slot)),
             }
         }
         let first = Names::helper(&self.names.slot(0));

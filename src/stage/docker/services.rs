@@ -34,11 +34,18 @@ struct Service<'a> {
     aliases: Vec<String>,
 }
 
+/// What all containers of the job have together.
+pub(super) struct Share<'a> {
+    /// The job's group, as the engine names it.
+    pub(super) group: &'a str,
+    pub(super) slot: &'a str,
+}
+
 impl DockerJob<'_> {
     /// Starts all services of the job and waits for them; how many they are.
-    pub(super) async fn start_services(&self, group: &str) -> Result<usize, Failure> {
+    pub(super) async fn start_services(&self, share: &Share<'_>) -> Result<usize, Failure> {
         let services = self.name_services().await?;
-        let start = |service| self.start_service(service, group);
+        let start = |service| self.start_service(service, share);
         let started = try_join_all(services.iter().map(start)).await?;
         if !self.lane.wait_for_services.is_zero() {
             let wait = |(id, service): (&String, _)| self.wait_for_service(id.clone(), service);
@@ -85,7 +92,11 @@ impl DockerJob<'_> {
         Ok(services)
     }
 
-    async fn start_service(&self, service: &Service<'_>, group: &str) -> Result<String, Failure> {
+    async fn start_service(
+        &self,
+        service: &Service<'_>,
+        share: &Share<'_>,
+    ) -> Result<String, Failure> {
         let image = self
             .local_image(&service.reference, service.wish, Local::Tenant)
             .await?;
@@ -97,8 +108,9 @@ impl DockerJob<'_> {
                 network: self.names.network(),
                 aliases: service.aliases.clone(),
             },
-            held: spec::held(self.lane, group),
-            ..spec::service(&self.names, service.number, service.wish, environ)
+            mounts: spec::volumes(self.lane, share.slot),
+            held: spec::held(self.lane, share.group),
+            ..spec::service(&self.names, service.number, service.wish, environ, call)
         };
         let id = self.engine.create(container).await?;
         self.engine.start(&id).await?;
