@@ -48,6 +48,14 @@ impl port::Balancer for Balancer {
         self.0.set_weight(member, weight).await
     }
 
+    async fn join(&self, member: &Member) -> Result<(), BalancerError> {
+        self.0.join(member).await
+    }
+
+    async fn leave(&self, member: &Member) -> Result<(), BalancerError> {
+        self.0.leave(member).await
+    }
+
     async fn health(&self, members: &[Member]) -> Result<Checked, BalancerError> {
         self.0.health(members).await
     }
@@ -62,6 +70,10 @@ trait Adapter {
 
     fn set_weight<'a>(&'a self, member: &'a Member, weight: Weight) -> Answer<'a, ()>;
 
+    fn join<'a>(&'a self, member: &'a Member) -> Answer<'a, ()>;
+
+    fn leave<'a>(&'a self, member: &'a Member) -> Answer<'a, ()>;
+
     fn health<'a>(&'a self, members: &'a [Member]) -> Answer<'a, Checked>;
 }
 
@@ -72,6 +84,14 @@ impl<B: port::Balancer<Error = BalancerError>> Adapter for B {
 
     fn set_weight<'a>(&'a self, member: &'a Member, weight: Weight) -> Answer<'a, ()> {
         Box::pin(port::Balancer::set_weight(self, member, weight))
+    }
+
+    fn join<'a>(&'a self, member: &'a Member) -> Answer<'a, ()> {
+        Box::pin(port::Balancer::join(self, member))
+    }
+
+    fn leave<'a>(&'a self, member: &'a Member) -> Answer<'a, ()> {
+        Box::pin(port::Balancer::leave(self, member))
     }
 
     fn health<'a>(&'a self, members: &'a [Member]) -> Answer<'a, Checked> {

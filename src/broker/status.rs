@@ -116,8 +116,39 @@ fn told(glance: &Glance, versions: &[Release]) -> (bool, Vec<String>) {
             "{host}  {weight}, {state}",
             "{host}  {weight}，{state}"
         ));
+        if let Some(line) = told_second(glance, host, survey, versions) {
+            is_well = false;
+            lines.push(line);
+        }
     }
     (is_well, lines)
+}
+
+/// What is there of a second instance: nothing, unless a rollout is at work or was cut off.
+fn told_second(
+    glance: &Glance,
+    host: &str,
+    survey: &Result<Survey, String>,
+    versions: &[Release],
+) -> Option<String> {
+    let pool = glance.pool.as_ref().and_then(|pool| pool.as_ref().ok());
+    let member = pool.and_then(|pool| pool.weights.get(pool.bridges.get(host)?));
+    let container = survey.as_ref().ok().and_then(|it| it.bridge.as_ref());
+    if member.is_none() && container.is_none() {
+        return None;
+    }
+    let weight = member.map_or_else(
+        || word!("not at the balancer", "不在负载均衡上").to_owned(),
+        |it| both!("weight {it}", "权重 {it}"),
+    );
+    let state = container.map_or_else(
+        || word!("nothing runs", "什么都没运行").to_owned(),
+        |container| told_container(container, versions).1,
+    );
+    Some(both!(
+        "{host}  second instance: {weight}, {state}",
+        "{host}  第二实例：{weight}，{state}"
+    ))
 }
 
 fn told_weight(glance: &Glance, host: &str) -> (bool, String) {
@@ -260,6 +291,7 @@ mod tests {
         };
         Survey {
             container: Some(container),
+            bridge: None,
             leftovers: Vec::new(),
             compose: String::new(),
             free_bytes: 0,
@@ -357,5 +389,18 @@ mod tests {
                 "the last rollout, v2 by an operator, was stopped between hosts: deploy again to go on"
             ]
         );
+    }
+
+    #[test]
+    fn a_second_instance_that_is_left_is_told() {
+        let mut glance = glance(Ok(Pool::default()), ["v1", "v1"]);
+        let Ok(survey) = &mut glance.surveys[1].1 else {
+            panic!("it is seen");
+        };
+        survey.bridge.clone_from(&survey.container);
+        let (is_well, lines) = told(&glance, &versions());
+        assert!(!is_well);
+        let line = "app-2  second instance: not at the balancer, v1, healthy";
+        assert!(lines.iter().any(|it| it == line), "{lines:?}");
     }
 }

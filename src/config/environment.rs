@@ -85,6 +85,11 @@ pub struct Compose {
     pub project: Option<String>,
     /// The port inside the container, whose connections are watched while it drains.
     pub port: u16,
+    /// With start-first: a second port of each host, for the second instance.
+    pub bridge_port: Option<u16>,
+    /// With start-first: whether other services of the project may reach both instances by name.
+    #[serde(default)]
+    pub allow_sisters: bool,
 }
 
 /// What spreads the requests. Which of these keys it needs depends on its kind, so `balancer::open`
@@ -137,12 +142,27 @@ pub struct Probe {
     pub host: Option<String>,
 }
 
+/// What comes first on a host.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// The old container stops, then the new one starts.
+    #[default]
+    StopFirst,
+    /// A second instance, at a port of its own, serves while the first is replaced.
+    StartFirst,
+}
+
 /// How carefully.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Rollout {
-    /// The share of the pool's weight that must stay in service.
-    pub min_capacity: Percent,
+    /// Whether a host's new container starts after the old one has stopped, or before.
+    pub order: Order,
+    /// The share of the pool's weight that must stay in service; all backends but one when absent.
+    pub min_capacity: Option<Percent>,
+    /// Whether a host may be taken out that nobody serves beside.
+    pub allow_downtime: bool,
     /// What must be free where a host's engine keeps its images, before anything is pulled.
     pub min_free_disk: Bytes,
     /// How long the balancer may take to apply a weight.
@@ -160,6 +180,9 @@ pub struct Rollout {
     /// How long it must stay healthy before it gets requests.
     #[serde(deserialize_with = "value::duration")]
     pub min_healthy_time: Duration,
+    /// With start-first: how long the second instance serves its first share.
+    #[serde(deserialize_with = "value::duration")]
+    pub bake_time: Duration,
     /// How long the balancer's own check may take to call a host healthy that got its weight back;
     /// with none it is not asked.
     #[serde(deserialize_with = "value::duration")]
@@ -172,13 +195,16 @@ pub struct Rollout {
 impl Default for Rollout {
     fn default() -> Self {
         Self {
-            min_capacity: Percent::TWO_THIRDS,
+            order: Order::StopFirst,
+            min_capacity: None,
+            allow_downtime: false,
             min_free_disk: Bytes::GIGABYTE,
             propagation: Duration::from_secs(3),
             drain_quiet: Duration::from_secs(5),
             drain_timeout: Duration::from_mins(1),
             healthy_deadline: Duration::from_mins(5),
             min_healthy_time: Duration::from_secs(10),
+            bake_time: Duration::from_secs(10),
             admission_timeout: Duration::from_mins(1),
             lease_wait: Duration::ZERO,
         }
@@ -235,9 +261,27 @@ impl Environment {
                 problems.push(format!("probe.status {status} is no HTTP status"));
             }
         }
+        problems.extend(self.bridge_problem());
         if !self.compose.directory.starts_with('/') {
             problems.push("compose.directory is not an absolute path".into());
         }
         problems
+    }
+
+    fn bridge_problem(&self) -> Option<String> {
+        let is_wanted = self.rollout.order == Order::StartFirst;
+        let why = match self.compose.bridge_port {
+            None if is_wanted => {
+                "rollout.order = \"start-first\" needs compose.bridge-port, a second port of each host"
+            }
+            Some(_) if is_wanted && self.balancer.kind == "none" => {
+                "rollout.order = \"start-first\" needs a balancer that sends requests to the second port"
+            }
+            Some(port) if port == self.host_port() || port == 0 => {
+                "compose.bridge-port is not a port of its own"
+            }
+            None | Some(_) => return None,
+        };
+        Some(why.into())
     }
 }

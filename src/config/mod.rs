@@ -24,8 +24,8 @@ use serde::Deserialize;
 use crate::lang::Language;
 
 pub use environment::{
-    Balancer, Compose, Environment, HostEntry, Policy, Probe, Refs, Release, Rollbacks, Rollout,
-    Ssh,
+    Balancer, Compose, Environment, HostEntry, Order, Policy, Probe, Refs, Release, Rollbacks,
+    Rollout, Ssh,
 };
 pub use error::ConfigError;
 pub use lane::{DeployLane, DockerApi, DockerLane, Lane, PullPolicies, PullPolicy, Tier};

@@ -161,3 +161,40 @@ fn a_missing_bracket_is_one_error_and_not_one_for_each_line_behind_it() {
     assert!(text.contains("2 | [lanes.docker"), "{text}");
     assert_eq!(text.matches("TOML parse error").count(), 1, "{text}");
 }
+
+#[track_caller]
+fn check_bridge(edits: &[(&str, &str)], expect: Option<&str>) {
+    let text = include_str!("../../runner-config/environments/production.toml");
+    let (mut text, order) = (text.to_owned(), "order = \"stop-first\"");
+    text = text.replace(order, "order = \"start-first\"");
+    for (from, to) in edits {
+        assert!(text.contains(from), "{from}");
+        text = text.replace(from, to);
+    }
+    let environment: Environment = toml::from_str(&text).unwrap();
+    let problems = environment.problems();
+    assert_eq!(
+        problems.len(),
+        usize::from(expect.is_some()),
+        "{problems:?}"
+    );
+    assert!(
+        expect.is_none_or(|part| problems[0].contains(part)),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn start_first_needs_a_second_port_and_a_balancer() {
+    let port = ("# bridge-port = 3132", "bridge-port = 3132");
+    check_bridge(&[port], None);
+    check_bridge(&[], Some("needs compose.bridge-port"));
+    check_bridge(
+        &[("# bridge-port = 3132", "bridge-port = 3131")],
+        Some("not a port of its own"),
+    );
+    check_bridge(
+        &[port, ("kind = \"clb-vserver-group\"", "kind = \"none\"")],
+        Some("needs a balancer"),
+    );
+}

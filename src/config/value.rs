@@ -30,9 +30,6 @@ pub(super) fn some_duration<'de, D: Deserializer<'de>>(
 pub struct Percent(u8);
 
 impl Percent {
-    /// What must stay in service unless the admin says otherwise.
-    pub(super) const TWO_THIRDS: Self = Self(66);
-
     /// A share of at most 100.
     pub fn new(value: u8) -> Option<Self> {
         (value <= 100).then_some(Self(value))

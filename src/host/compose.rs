@@ -63,6 +63,19 @@ impl Compose {
         line
     }
 
+    /// True where an `up` can be told not to pull.
+    pub(super) fn knows_pull(&self) -> bool {
+        match self.major() {
+            Some(2) => self.minor() >= Some(8),
+            major => major > Some(2),
+        }
+    }
+
+    /// The program alone, for a shell.
+    pub(super) fn program(&self) -> String {
+        quoted(self.command.iter().map(String::as_str))
+    }
+
     /// The command line that prints the project's name among other things, in the second generation.
     pub(super) fn name(&self) -> String {
         quoted(self.command.iter().map(String::as_str).chain(["config"]))
@@ -101,11 +114,7 @@ impl Compose {
             line.push("--no-deps".into());
         }
         // The image is local: a pull by Compose could only fail, or bring something else.
-        let knows_pull = match self.major() {
-            Some(2) => self.minor() >= Some(8),
-            major => major > Some(2),
-        };
-        if knows_pull {
+        if self.knows_pull() {
             line.extend(["--pull", "never"].map(str::to_owned));
         }
         line.push(service.to_owned());

@@ -22,7 +22,7 @@ use crate::{
         pull::follow,
     },
     host::compose::{self, Compose},
-    host::project::{Labels, project_of},
+    host::project::Labels,
     host::ssh::Script,
     rollout::port::{Container, Release},
 };
@@ -48,6 +48,10 @@ const TIMEOUT: u64 = 60;
 pub(super) struct Containers(pub(super) Vec<ContainerSummary>);
 
 impl Containers {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The version of the Compose that made the running container.
     pub(super) fn compose_version(&self) -> Option<String> {
         self.labels()?.get("com.docker.compose.version").cloned()
@@ -218,13 +222,7 @@ impl Host {
 
     /// All containers of the service, whatever state they are in.
     pub(super) async fn service_containers(&self) -> Result<Containers, RemoteError> {
-        let all = self.list(&self.service_labels()).await?;
-        let project = self.project_name(&all).await?;
-        let is_ours = |it: &ContainerSummary| {
-            let labels = it.labels.as_ref();
-            labels.is_some_and(|labels| project_of(labels) == project)
-        };
-        Ok(Containers(all.into_iter().filter(is_ours).collect()))
+        Ok(self.instances().await?.0)
     }
 
     /// All containers with these labels.
@@ -385,8 +383,11 @@ impl Host {
 
     async fn subscribe(&self) -> Result<Events, RemoteError> {
         let name = self.known_name().await?;
-        let project = format!("com.docker.compose.project={name}");
-        let labels = [&self.service_labels()[..], &[project]].concat();
+        let mut labels = self.service_labels().to_vec();
+        // The second instance is of another project.
+        if self.bridge.is_none() {
+            labels.push(format!("com.docker.compose.project={name}"));
+        }
         let link = self.link().await?;
         let mut filters = HashMap::from([("label", labels)]);
         filters.insert("type", vec!["container".to_owned()]);

@@ -25,10 +25,11 @@ pub(super) struct Http {
 }
 
 impl Http {
-    /// Connects to nothing.
+    /// Connects to nothing. `port` is the one that is asked in any case.
     pub(super) fn open(
         environment: &Environment,
         host: &HostEntry,
+        port: Option<u16>,
     ) -> Result<Option<Self>, RemoteError> {
         let Some(expect) = environment.probe.clone() else {
             return Ok(None);
@@ -38,7 +39,8 @@ impl Http {
             why: format!("it cannot be probed ({why})"),
             advice: "look at [probe] in the environment's file".into(),
         };
-        let port = expect.port.unwrap_or_else(|| environment.host_port());
+        let port = port.or(expect.port);
+        let port = port.unwrap_or_else(|| environment.host_port());
         let name = &host.ssh.host;
         let authority = if name.contains(':') {
             format!("[{name}]:{port}")

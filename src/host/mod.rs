@@ -5,6 +5,7 @@
 //! The SSH user must be allowed to use `/var/run/docker.sock` and to write the compose folder.
 
 mod account;
+mod bridge;
 mod compose;
 mod container;
 mod engine;
@@ -20,6 +21,7 @@ mod release;
 mod replace;
 mod said;
 mod script;
+mod second;
 mod socket;
 pub mod ssh;
 mod words;
@@ -37,7 +39,7 @@ use tokio::sync::OnceCell;
 
 use crate::{
     config::{self, Environment},
-    rollout::port::{self, Release, Survey},
+    rollout::port::{self, Release, Slot, Survey},
 };
 use account::Account;
 use compose::Compose;
@@ -45,6 +47,7 @@ pub use error::RemoteError;
 use http::Http;
 use project::Project;
 use script::Answer;
+use second::Bridge;
 use ssh::{Connection, Script, Session};
 
 /// Where every engine listens unless somebody moved it.
@@ -67,6 +70,8 @@ pub struct Host {
     /// The port inside the container.
     port: u16,
     probe: Option<Http>,
+    /// The second instance's; `None` where there is no second port.
+    bridge: Option<Bridge>,
     /// False where nobody sends requests to a port: a worker may listen nowhere.
     has_balancer: bool,
     account: Option<Account>,
@@ -108,7 +113,8 @@ impl Host {
             directory: environment.compose.directory.clone(),
             port: environment.compose.port,
             has_balancer: environment.balancer.kind != "none",
-            probe: Http::open(environment, host)?,
+            probe: Http::open(environment, host, None)?,
+            bridge: Bridge::open(environment, host)?,
             account: Account::load(registry)?,
             may_pull: true,
             link: RefCell::default(),
@@ -168,12 +174,13 @@ impl port::Remote for Host {
         let project = self.known_name().await?;
         let arguments = ["look", &self.directory, project, root];
         let look = self.ask("look around", &arguments, LOOK);
-        let (answers, found) = tokio::join!(look, self.service_containers());
-        let (answers, found) = (answers?, found?);
+        let (answers, found) = tokio::join!(look, self.instances());
+        let (answers, (found, second)) = (answers?, found?);
         let compose = self.compose(found.compose_version().as_deref()).await?;
         let compose = compose.map_or_else(|| "no docker-compose".into(), ToString::to_string);
         let mut survey = Survey {
             container: None,
+            bridge: None,
             leftovers: found.leftovers(),
             compose,
             free_bytes: 0,
@@ -191,11 +198,16 @@ impl port::Remote for Host {
             Some(id) => self.container(id).await?,
             None => None,
         };
+        survey.bridge = match second.current().filter(|_| self.bridge.is_some()) {
+            Some(id) => self.container(id).await?,
+            None => None,
+        };
         Ok(survey)
     }
 
     async fn pull(&self, release: &Release, say: &dyn Fn(&str)) -> Result<(), RemoteError> {
         self.check_project(&release.reference()).await?;
+        self.check_bridge(say).await?;
         self.check_sight().await?;
         if !self.has(release).await? {
             if !self.may_pull {
@@ -219,16 +231,23 @@ impl port::Remote for Host {
         Ok(sockets.map_or(0, |sockets| sockets.established))
     }
 
-    async fn probe(&self, container: &str) -> Result<(), RemoteError> {
-        self.probe_container(container).await
+    async fn probe(&self, slot: Slot, container: &str) -> Result<(), RemoteError> {
+        self.probe_container(slot, container).await
     }
 
-    async fn last_words(&self) -> Result<Vec<String>, RemoteError> {
-        self.words().await
+    async fn last_words(&self, slot: Slot) -> Result<Vec<String>, RemoteError> {
+        self.words(slot).await
     }
 
-    async fn switch(&self, attempt: &str, reference: &str) -> Result<(), RemoteError> {
-        self.switch_release(attempt, reference).await
+    async fn clear(&self) -> Result<(), RemoteError> {
+        self.clear_beside().await
+    }
+
+    async fn switch(&self, slot: Slot, attempt: &str, reference: &str) -> Result<(), RemoteError> {
+        match slot {
+            Slot::Own => self.switch_release(attempt, reference).await,
+            Slot::Bridge => self.start_beside(attempt, reference).await,
+        }
     }
 
     async fn change(&self, limit: Duration) -> Result<(), RemoteError> {

@@ -58,7 +58,7 @@ impl Host {
         }
     }
 
-    fn not_ready(&self, why: String, advice: String) -> RemoteError {
+    pub(super) fn not_ready(&self, why: String, advice: String) -> RemoteError {
         RemoteError::NotReady {
             host: self.name.clone(),
             why,

@@ -9,12 +9,16 @@ use super::{
     ssh::Script,
 };
 use crate::lang::{both, word};
-use crate::rollout::port::{Container, Health, Release};
+use crate::rollout::port::{Container, Health, Release, Slot};
 
 impl Host {
     /// Fails when the container's port is closed to others, or the environment's own question is not
     /// answered as it should be.
-    pub(super) async fn probe_container(&self, container: &str) -> Result<(), RemoteError> {
+    pub(super) async fn probe_container(
+        &self,
+        slot: Slot,
+        container: &str,
+    ) -> Result<(), RemoteError> {
         let deaf = |why: String| RemoteError::Deaf {
             host: self.name.clone(),
             why,
@@ -24,7 +28,11 @@ impl Host {
                 word!("its container does not run any more", "它的容器已不在运行").into(),
             ));
         };
-        match &self.probe {
+        let probe = match slot {
+            Slot::Own => self.probe.as_ref(),
+            Slot::Bridge => self.bridge.as_ref().and_then(|it| it.probe.as_ref()),
+        };
+        match probe {
             // Its answer says more, also while a release moves to another port.
             Some(probe) => probe.ask().await.map_err(deaf),
             None => self.closed(sockets).map_or(Ok(()), |why| Err(deaf(why))),

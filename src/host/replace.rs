@@ -14,7 +14,7 @@ use super::{
 };
 
 /// How long Compose may take to replace the container, and another attempt to end before.
-const SWITCH: Duration = Duration::from_mins(15);
+pub(super) const SWITCH: Duration = Duration::from_mins(15);
 const WHAT: &str = "switch the release";
 
 impl Host {
@@ -113,7 +113,11 @@ impl Host {
     }
 
     /// What became of an attempt; `None` when it was not made yet.
-    fn ended(&self, answers: &[Answer], command: &str) -> Option<Result<(), RemoteError>> {
+    pub(super) fn ended(
+        &self,
+        answers: &[Answer],
+        command: &str,
+    ) -> Option<Result<(), RemoteError>> {
         let unfinished = |why| {
             Err(RemoteError::Unfinished {
                 host: self.name.clone(),

@@ -48,6 +48,12 @@ pub(super) enum Answer {
     /// The same, in the words of `deploy`.
     Replicas(u32),
     NoService,
+    /// Why there can be no second instance.
+    Single(String),
+    /// Another service that names this one.
+    Sister(String),
+    /// Somebody listens at the port.
+    Listens,
     /// More than the image differs.
     OtherChanges,
     /// The project cannot be switched: why, and the file.
@@ -129,6 +135,9 @@ fn answer(line: &str) -> Option<Answer> {
         "scale" => Answer::Scale(number()?),
         "replicas" => Answer::Replicas(number()?),
         "no-service" => Answer::NoService,
+        "bridge-refuse" => Answer::Single(text),
+        "sister" => Answer::Sister(text),
+        "listens" => Answer::Listens,
         "other-changes" => Answer::OtherChanges,
         "refuse" => refuse(rest)?,
         "health-check" => Answer::HealthCheck(rest.trim().parse().ok()?),

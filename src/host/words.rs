@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::{Host, RemoteError};
 use crate::lang::both;
+use crate::rollout::port::Slot;
 
 /// How many lines of the log are told, and how many of the health check's answer.
 const LINES: usize = 20;
@@ -21,8 +22,12 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 impl Host {
     /// Short lines for people; none where there is no container.
-    pub(super) async fn words(&self) -> Result<Vec<String>, RemoteError> {
-        let found = self.service_containers().await?;
+    pub(super) async fn words(&self, slot: Slot) -> Result<Vec<String>, RemoteError> {
+        let (own, second) = self.instances().await?;
+        let found = match slot {
+            Slot::Own => own,
+            Slot::Bridge => second,
+        };
         let Some(id) = found.current() else {
             return Ok(Vec::new());
         };

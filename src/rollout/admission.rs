@@ -7,7 +7,7 @@ use super::{
     error::{StepError, balancer, unwell},
     narrate,
     port::{Clock, Health, Member, Ports},
-    step::Work,
+    work::Work,
     world::{Patience, Ticker},
 };
 use crate::lang::{both, word};

@@ -7,10 +7,10 @@ use super::{
     fact::Fact,
     journal::{Direction, Event, Outcome},
     narrate,
-    port::{Clock, Health, HostName, Journal, Narrator, Ports},
+    port::{Clock, Health, HostName, Journal, Narrator, Ports, Slot},
     report::{self, Report},
-    step::Work,
     verdict::{Aim, Seen, Trouble, judge},
+    work::Work,
     world::Ticker,
 };
 use crate::{
@@ -146,7 +146,9 @@ impl<P: Ports> Work<'_, P> {
             let is_unchecked = container.is_running && container.health == Health::None;
             if is_unchecked
                 && container.runs(&self.run.release)
-                && let Err(error) = self.probe(host, &container.id, LAST_PROBE).await
+                && let Err(error) = self
+                    .probe(host, (Slot::Own, &container.id), LAST_PROBE)
+                    .await
             {
                 deaf.insert(host.clone(), failure::chain(&error));
             }

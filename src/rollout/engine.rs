@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{
     ending::Ending,
-    error::StepError,
+    error::{StepError, left},
     journal::{Direction, Event, Mark, Outcome},
     narrate,
     plan::Planned,
@@ -15,8 +15,8 @@ use super::{
     prepare::{NotBegun, prepare},
     recover::owing,
     report::Report,
-    step::Work,
     verdict::Trouble,
+    work::Work,
     world::{Patience, Settings, World},
 };
 use crate::lang::{both, word};
@@ -87,7 +87,8 @@ fn untouched<J>(order: &Order<J>, outcome: Outcome, summary: &str) -> Report {
 
 impl<P: Ports> Work<'_, P> {
     async fn change_all(&mut self, hosts: &[Planned]) -> Result<(), StepError> {
-        for planned in hosts.iter().filter(|planned| !planned.is_current) {
+        let is_changed = |it: &&Planned| !it.is_current || it.has_bridge;
+        for planned in hosts.iter().filter(is_changed) {
             self.go_on()?;
             let was = planned.previous.as_ref();
             let was = was.map(|c| narrate::release_of(c, &self.settings.versions));
@@ -95,23 +96,36 @@ impl<P: Ports> Work<'_, P> {
             let title = format!("{}: {was} -> {}", planned.host, self.run.release.version);
             let section = format!("rollout_{}", planned.host);
             self.world.narrator.open_section(&section, &title);
-            let result = self.change(&planned.host).await;
+            let result = self.change(planned).await;
             self.world.narrator.close_section(&section);
             result?;
         }
         Ok(())
     }
 
-    async fn change(&mut self, host: &str) -> Result<(), StepError> {
+    async fn change(&mut self, planned: &Planned) -> Result<(), StepError> {
         let began = self.world.now();
+        let host = planned.host.as_str();
+        if planned.is_current {
+            return self.tidy_up(host).await;
+        }
+        self.cover(host, Direction::Do).await?;
+        self.go_on()?;
         self.drain(host, Direction::Do).await?;
         self.go_on()?;
         self.switch(host, Direction::Do).await?;
         self.admit(host, Direction::Do).await?;
+        self.tidy_up(host).await?;
         let waited = narrate::duration(self.world.now().saturating_sub(began));
         self.world
             .say(host, &both!("done in {waited}", "完成，用时 {waited}"));
         Ok(())
+    }
+
+    /// The host is in order; only what served for it meanwhile is still there.
+    async fn tidy_up(&mut self, host: &str) -> Result<(), StepError> {
+        let retired = self.retire(host, Direction::Do).await;
+        retired.map_err(|error| left(host, error))
     }
 
     /// Goes back, or only to the next step edge when nothing failed.
@@ -120,7 +134,10 @@ impl<P: Ports> Work<'_, P> {
         let why = failure::chain(error);
         self.world.narrator.say(&paint::red(&why));
         let title = match error {
-            StepError::Cancelled | StepError::Journal { .. } | StepError::Debt { .. } => {
+            StepError::Cancelled
+            | StepError::Journal { .. }
+            | StepError::Debt { .. }
+            | StepError::Left { .. } => {
                 word!("putting the host in hand right", "把正在处理的主机恢复好")
             }
             StepError::Balancer { .. }
@@ -135,7 +152,8 @@ impl<P: Ports> Work<'_, P> {
             }
         };
         let mut marks = self.run.captured.values().filter_map(|c| c.mark);
-        let is_at_an_edge = marks.all(|mark| mark == Mark::ADMITTED);
+        let is_left = matches!(error, StepError::Left { .. });
+        let is_at_an_edge = !is_left && marks.all(Mark::is_at_an_edge);
         if self.run.undoing.is_none() && is_at_an_edge {
             return Vec::new();
         }

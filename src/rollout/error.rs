@@ -35,6 +35,13 @@ pub(crate) enum StepError {
     },
     #[error("{}", both!("{host} does not become healthy: {why}", "{host} 没有变健康：{why}"))]
     Unwell { host: HostName, why: String },
+    /// The host itself is in order.
+    #[error("{}", both!("the second instance of {host} stays", "{host} 的第二实例没有清除"))]
+    Left {
+        host: HostName,
+        #[source]
+        source: Box<StepError>,
+    },
     #[error("{}", word!("cannot write the journal", "无法写入发布日志"))]
     Journal {
         #[source]
@@ -55,6 +62,13 @@ pub(super) fn drift(host: &str, expected: Weight, seen: Weight) -> StepError {
         host: host.into(),
         expected,
         seen,
+    }
+}
+
+pub(super) fn left(host: &str, error: StepError) -> StepError {
+    StepError::Left {
+        host: host.into(),
+        source: Box::new(error),
     }
 }
 

@@ -35,9 +35,12 @@ impl Expected<'_> {
 
 /// True when requests sent there are answered, as far as can be seen from the host.
 pub(crate) fn is_serving(survey: &Survey) -> bool {
-    survey.container.as_ref().is_some_and(|container| {
-        container.is_running && matches!(container.health, Health::Healthy | Health::None)
-    })
+    survey.container.as_ref().is_some_and(answers)
+}
+
+/// True when a container answers, as far as its own check says.
+pub(crate) fn answers(container: &Container) -> bool {
+    container.is_running && matches!(container.health, Health::Healthy | Health::None)
 }
 
 /// One look's verdict.
@@ -107,8 +110,8 @@ impl<'a> Proof<'a> {
     }
 
     /// Judges what was seen at `now`.
-    pub(crate) fn look(&mut self, survey: &Survey, now: Duration) -> Verdict {
-        let Some(container) = &survey.container else {
+    pub(crate) fn look(&mut self, container: Option<&Container>, now: Duration) -> Verdict {
+        let Some(container) = container else {
             self.seen = None;
             return Verdict::Failed(word!("there is no container", "没有容器").into());
         };
@@ -201,6 +204,7 @@ mod tests {
                 health,
                 restarts,
             }),
+            bridge: None,
             leftovers: vec![],
             compose: String::new(),
             free_bytes: 0,
@@ -215,7 +219,7 @@ mod tests {
         let mut proof = Proof::new(Expected::Release(&release), Duration::from_secs(2));
         let mut last = (0, String::new());
         for (second, survey) in (0..).zip(looks) {
-            let verdict = proof.look(survey, Duration::from_secs(second));
+            let verdict = proof.look(survey.container.as_ref(), Duration::from_secs(second));
             last = (second, format!("{verdict:?}"));
             if !matches!(verdict, Verdict::Wait { .. }) {
                 break;

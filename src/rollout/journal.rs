@@ -44,12 +44,18 @@ impl Cause {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
+    /// Start a second instance beside the running one, and prove it healthy.
+    Bridge,
+    /// Give the second instance a share, then as much weight as the host has.
+    Share,
     /// Take the backend out and wait for its requests.
     Drain,
     /// Make it run another release, and prove that healthy.
     Switch,
     /// Put it back with the weight it had.
     Admit,
+    /// Take the second instance out, and remove it.
+    Retire,
 }
 
 /// Whether a step leads to the new release or back.
@@ -134,12 +140,11 @@ pub struct Mark {
 }
 
 impl Mark {
-    /// It runs the new release and has its weight back.
-    pub const ADMITTED: Self = Self {
-        step: Step::Admit,
-        direction: Direction::Do,
-        is_done: true,
-    };
+    /// True when it runs the new release and has its weight back, and nothing else is under way.
+    pub fn is_at_an_edge(self) -> bool {
+        let is_end = matches!(self.step, Step::Admit | Step::Retire);
+        is_end && self.is_done && self.direction == Direction::Do
+    }
 }
 
 /// One host as the journal knows it.
@@ -235,7 +240,7 @@ impl Run {
                 step,
                 direction,
             } => {
-                self.switches += u32::from(*step == Step::Switch);
+                self.switches += u32::from(matches!(step, Step::Switch | Step::Bridge));
                 self.mark(host, *step, *direction, false);
             }
             Event::Done {

@@ -1,6 +1,7 @@
 //! The engine of a rollout: pure plans and the rollout that carries them out through ports.
 
 mod admission;
+mod bridge;
 pub mod debt;
 pub(crate) mod drain;
 mod ending;
@@ -17,13 +18,17 @@ pub(crate) mod plan;
 pub mod port;
 pub(crate) mod precedence;
 mod prepare;
+mod proof;
+mod quiet;
 mod recover;
 pub(crate) mod report;
 pub(crate) mod resume;
 pub(crate) mod review;
+mod shift;
 pub(crate) mod state;
 pub(crate) mod step;
 mod verdict;
+mod work;
 pub(crate) mod world;
 
 #[cfg(test)]

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use super::{
     debt::Debt,
-    health::is_serving,
+    health::{answers, is_serving},
     port::{Container, Health, HostName, Member, Pool, Release, Survey, Weight},
 };
-use crate::config::{Bytes, Percent};
+use crate::config::{Bytes, Order, Percent, Rollout};
 use crate::lang::both;
 
 /// What was seen of hosts and balancer at one moment.
@@ -59,6 +59,26 @@ impl Fleet {
         weight.map_or(0, |weight| weight.value().into())
     }
 
+    /// True where anything of a second instance is there.
+    pub(crate) fn has_bridge(&self, host: &str) -> bool {
+        let survey = self.surveys.get(host);
+        survey.is_some_and(|survey| survey.bridge.is_some()) || self.bridge(host).is_some()
+    }
+
+    /// The member of a host's second instance with its weight, where it is in its group.
+    pub(crate) fn bridge(&self, host: &str) -> Option<(&Member, Weight)> {
+        let pool = self.pool.as_ref()?;
+        let member = pool.bridges.get(host)?;
+        Some((member, *pool.weights.get(member)?))
+    }
+
+    /// How much weight a host's second instance carries.
+    pub(crate) fn bridge_serves(&self, host: &str) -> u32 {
+        let bridge = self.surveys.get(host).and_then(|it| it.bridge.as_ref());
+        let weight = self.bridge(host).filter(|_| bridge.is_some_and(answers));
+        weight.map_or(0, |(_, weight)| weight.value().into())
+    }
+
     fn strangers(&self) -> u32 {
         self.pool.as_ref().map_or(0, Pool::foreign_capacity)
     }
@@ -67,7 +87,7 @@ impl Fleet {
 /// Why a rollout may not begin, or not go on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    #[error("{}", both!("{host} is the only backend that serves requests: taking it out would be an outage, so nothing is deployed until another one serves", "{host} 是唯一提供服务的后端：摘掉它就会中断服务，因此在有另一个后端之前不做发布"))]
+    #[error("{}", both!("{host} is the only backend that serves requests: taking it out would be an outage, so nothing is deployed until another one serves; it goes on serving with rollout.order = \"start-first\", and rollout.allow-downtime = true accepts the outage", "{host} 是唯一提供服务的后端：摘掉它就会中断服务，因此在有另一个后端之前不做发布；设置 rollout.order = \"start-first\" 可在更新期间继续服务，rollout.allow-downtime = true 表示接受中断"))]
     Alone { host: HostName },
     #[error("{}", both!("without {host} the pool would serve with a weight of {left} of {total}, and min-capacity = \"{percent}%\" does not allow that", "摘掉 {host} 后剩余权重为 {left}（总共 {total}），min-capacity = \"{percent}%\" 不允许"))]
     Capacity {
@@ -75,6 +95,12 @@ pub enum Refusal {
         left: u32,
         total: u32,
         percent: u8,
+    },
+    #[error("{}", both!("without {host} the pool would serve with a weight of {left} of {total}: no more than one backend may be missing (rollout.min-capacity)", "摘掉 {host} 后剩余权重为 {left}（总共 {total}）：最多只能缺一个后端（rollout.min-capacity）"))]
+    Another {
+        host: HostName,
+        left: u32,
+        total: u32,
     },
     #[error("{}", both!("an interrupted compose left half-made containers on {host}: {names}; see what they are, then remove them there with: docker rm NAME", "中断的 compose 在 {host} 上留下了半成品容器：{names}；请先看看它们是什么，再在那里用 docker rm NAME 删除"))]
     Leftovers { host: HostName, names: String },
@@ -107,7 +133,10 @@ pub enum Refusal {
 /// The weights to count with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Floor<'a> {
-    pub percent: Percent,
+    /// All but one where nothing is said.
+    pub percent: Option<Percent>,
+    /// True where the operator accepts that nothing serves meanwhile.
+    pub allows_downtime: bool,
     /// What each host carries when all is well.
     pub originals: &'a BTreeMap<HostName, Weight>,
 }
@@ -118,11 +147,19 @@ impl Floor<'_> {
     /// A host that serves nothing takes nothing away; one that is out already counts as used up, and
     /// one that could not be looked at may well serve.
     pub(crate) fn allows(&self, fleet: &Fleet, host: &str) -> Result<(), Refusal> {
-        if fleet.surveys.contains_key(host) && fleet.serves(host) == 0 {
+        let serves_nothing = fleet.surveys.contains_key(host) && fleet.serves(host) == 0;
+        if serves_nothing || self.allows_downtime {
             return Ok(());
         }
-        let others = self.originals.keys().filter(|other| *other != host);
-        let left = others.map(|other| fleet.serves(other)).sum::<u32>() + fleet.strangers();
+        // Two instances of one host are no more than that host.
+        let carries = |host: &str, own: u32, weight: &Weight| {
+            (own + fleet.bridge_serves(host)).min(weight.value().into())
+        };
+        let left = self.originals.iter().map(|(name, weight)| {
+            let own = if name == host { 0 } else { fleet.serves(name) };
+            carries(name, own, weight)
+        });
+        let left = left.sum::<u32>() + fleet.strangers();
         let originals = self.originals.values();
         let total = originals
             .map(|weight| u32::from(weight.value()))
@@ -131,15 +168,22 @@ impl Floor<'_> {
         if left == 0 {
             return Err(Refusal::Alone { host: host.into() });
         }
-        if left * 100 < total * u32::from(self.percent.value()) {
-            return Err(Refusal::Capacity {
-                host: host.into(),
+        self.is_enough(host, left, total)
+    }
+
+    fn is_enough(&self, host: &str, left: u32, total: u32) -> Result<(), Refusal> {
+        let own = self.originals.get(host).map_or(0, |it| it.value().into());
+        let host = host.to_owned();
+        match self.percent.map(Percent::value) {
+            Some(percent) if left * 100 < total * u32::from(percent) => Err(Refusal::Capacity {
+                host,
                 left,
                 total,
-                percent: self.percent.value(),
-            });
+                percent,
+            }),
+            None if left + own < total => Err(Refusal::Another { host, left, total }),
+            Some(_) | None => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -149,6 +193,8 @@ pub(crate) struct Planned {
     pub host: HostName,
     /// True when it runs the release already, healthy: it is not touched.
     pub is_current: bool,
+    /// True when an earlier rollout left a second instance there.
+    pub has_bridge: bool,
     /// The weight to give back in the end.
     pub weight: Option<Weight>,
     /// The weight it has now.
@@ -162,11 +208,9 @@ pub(crate) struct Planned {
 #[derive(Debug)]
 pub(crate) struct Wanted<'a> {
     pub release: &'a Release,
-    pub percent: Percent,
+    pub rollout: &'a Rollout,
     /// Whether hosts are asked over HTTP, so that a release needs no HEALTHCHECK.
     pub has_probe: bool,
-    /// What must be free on every host.
-    pub disk: Bytes,
     /// The hosts as the environment's file lists them.
     pub hosts: Vec<HostName>,
     /// Weights to give back to hosts that earlier rollouts had to leave out.
@@ -196,7 +240,7 @@ fn planned(wanted: &Wanted<'_>, fleet: &Fleet, name: &HostName) -> Result<Planne
         let names = survey.leftovers.join(", ");
         return Err(Refusal::Leftovers { host, names });
     }
-    let (free, needed) = (Bytes::from(survey.free_bytes), wanted.disk);
+    let (free, needed) = (Bytes::from(survey.free_bytes), wanted.rollout.min_free_disk);
     if free < needed {
         return Err(Refusal::Disk { host, free, needed });
     }
@@ -214,6 +258,7 @@ fn planned(wanted: &Wanted<'_>, fleet: &Fleet, name: &HostName) -> Result<Planne
                     || (wanted.has_probe && container.health == Health::None))
         });
     Ok(Planned {
+        has_bridge: fleet.has_bridge(&host),
         host,
         is_current,
         weight,
@@ -251,11 +296,14 @@ fn members(pool: &Pool) -> String {
 fn rehearse(wanted: &Wanted<'_>, mut fleet: Fleet, hosts: &[Planned]) -> Result<(), Refusal> {
     let originals = originals(hosts);
     let floor = Floor {
-        percent: wanted.percent,
+        percent: wanted.rollout.min_capacity,
+        allows_downtime: wanted.rollout.allow_downtime,
         originals: &originals,
     };
     for planned in hosts.iter().filter(|planned| !planned.is_current) {
-        floor.allows(&fleet, &planned.host)?;
+        if !is_bridged(wanted.rollout.order, &fleet, &planned.host) {
+            floor.allows(&fleet, &planned.host)?;
+        }
         if let (Some(pool), Some(weight), Some(member)) =
             (&mut fleet.pool, planned.weight, &planned.member)
         {
@@ -266,6 +314,13 @@ fn rehearse(wanted: &Wanted<'_>, mut fleet: Fleet, hosts: &[Planned]) -> Result<
         }
     }
     Ok(())
+}
+
+/// True when a host goes on serving from its second port while it changes: where it serves at all.
+pub(crate) fn is_bridged(order: Order, fleet: &Fleet, host: &str) -> bool {
+    let pool = fleet.pool.as_ref();
+    let has_port = pool.is_some_and(|pool| pool.bridges.contains_key(host));
+    order == Order::StartFirst && has_port && fleet.serves(host) > 0
 }
 
 fn as_deployed(release: &Release) -> Container {

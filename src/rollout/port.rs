@@ -12,7 +12,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 pub use super::fact::Fact;
-pub use super::state::{Container, Health, HostName, Member, Pool, Release, Survey, Weight};
+pub use super::state::{Container, Health, HostName, Member, Pool, Release, Slot, Survey, Weight};
 use super::{debt::Debt, journal::Event};
 use crate::failure::JobCode;
 
@@ -62,6 +62,13 @@ pub trait Balancer {
     /// Sets one member's weight, absolutely. Success means accepted, not yet applied.
     async fn set_weight(&self, member: &Member, weight: Weight) -> Result<(), Self::Error>;
 
+    /// Puts a member into its group at weight 0, on a machine that is there with another port. Success
+    /// means accepted.
+    async fn join(&self, member: &Member) -> Result<(), Self::Error>;
+
+    /// Takes a member out of its group. Success means accepted.
+    async fn leave(&self, member: &Member) -> Result<(), Self::Error>;
+
     /// What the balancer's own checks say of members that get requests: at weight 0 they may say
     /// anything. Those that nobody checks are left out.
     async fn health(&self, members: &[Member]) -> Result<BTreeMap<Member, Health>, Self::Error>;
@@ -88,22 +95,25 @@ pub trait Remote {
 
     /// Looks whether requests from outside are answered: its own health check sees the container
     /// from inside.
-    async fn probe(&self, container: &str) -> Result<(), Self::Error>;
+    async fn probe(&self, slot: Slot, container: &str) -> Result<(), Self::Error>;
 
-    /// What the service's container wrote last and what its health check said last, for people: short
+    /// What an instance's container wrote last and what its health check said last, for people: short
     /// lines without control characters.
-    async fn last_words(&self) -> Result<Vec<String>, Self::Error>;
+    async fn last_words(&self, slot: Slot) -> Result<Vec<String>, Self::Error>;
 
-    /// Makes compose run `reference` (anything that Docker can name and that is local), detached
+    /// Makes compose run `reference` there (anything that Docker can name and that is local), detached
     /// from the connection, and waits until compose has ended. `attempt` names it (a file name's
     /// characters): called again with the same one, it joins the attempt under way, or tells how
     /// it ended, instead of starting another. Attempts on one host never overlap: another one
     /// waits until the one under way has ended. Half-made containers that an interrupted compose
     /// left are finished or removed. Success means only that compose was content: the engine
     /// looks at the container itself.
-    async fn switch(&self, attempt: &str, reference: &str) -> Result<(), Self::Error>;
+    async fn switch(&self, slot: Slot, attempt: &str, reference: &str) -> Result<(), Self::Error>;
 
-    /// Waits until the service's container may have changed since the last `survey` (started,
+    /// Removes the second instance and all that was made for it.
+    async fn clear(&self) -> Result<(), Self::Error>;
+
+    /// Waits until an instance's container may have changed since the last `survey` (started,
     /// died, health), at most for `limit`. Returning early is allowed.
     async fn change(&self, limit: Duration) -> Result<(), Self::Error>;
 }

@@ -13,11 +13,11 @@ use super::{
     port::{Fact, Fault, Journal, Member, Narrator, Ports, Release, Remote},
     recover::recover_all,
     report::Report,
-    step::Work,
+    work::Work,
     world::{Awaited, GaveUp, Patience, Settings, World},
 };
 use crate::lang::{both, word};
-use crate::{failure, paint};
+use crate::{config, failure, paint};
 
 /// Why no run was opened.
 pub(super) enum NotBegun {
@@ -44,15 +44,14 @@ pub(super) async fn prepare<'a, P: Ports>(
     let debt = owing.debt();
     let wanted = Wanted {
         release: &order.release,
-        percent: settings.rollout.min_capacity,
+        rollout: &settings.rollout,
         has_probe: settings.has_probe,
-        disk: settings.rollout.min_free_disk,
         hosts: world.names(),
         debt: &debt,
     };
     let plan = async || -> Result<_, Error> { Ok(plan::plan(&wanted, &look(world).await?)?) };
     let hosts = plan().await?;
-    if hosts.iter().all(|planned| planned.is_current) {
+    if hosts.iter().all(|it| it.is_current && !it.has_bridge) {
         // Every host and weight is as it should be, so what was stuck is not any more.
         supersede(&order.run, &stuck).await?;
         return Err(NotBegun::Current(both!(
@@ -163,6 +162,13 @@ fn tell<P: Ports>(
         "{changed} to change, one at a time",
         "{changed}需要更新，每次一台"
     ));
+    if settings.rollout.order == config::Order::StartFirst {
+        let text = word!(
+            "start-first: a host serves from its second port while it changes",
+            "start-first：主机更新期间由第二个端口提供服务"
+        );
+        world.narrator.say(text);
+    }
     for planned in hosts {
         let was = planned.previous.as_ref();
         let was = was.map(|container| narrate::release_of(container, &settings.versions));

@@ -13,7 +13,7 @@ use super::{
     plan::Fleet,
     port::{Fact, HostName, Journal, Narrator, Ports, Weight},
     report::Report,
-    step::Work,
+    work::Work,
     world::{Patience, Settings, World},
 };
 use crate::lang::{both, word};

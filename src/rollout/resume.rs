@@ -13,9 +13,10 @@ use super::{
     health::{Expected, Proof, is_serving},
     journal::{Captured, Direction, Event, Mark, Run, Step},
     plan::Fleet,
-    port::{Clock, Health, HostName, Narrator, Ports, Weight},
-    step::{Work, is_as_before},
+    port::{Clock, Health, HostName, Narrator, Ports, Slot, Weight},
+    step::is_as_before,
     verdict::Trouble,
+    work::Work,
     world::{GaveUp, Patience, Source, Ticker},
 };
 use crate::lang::{both, word};
@@ -84,7 +85,8 @@ fn decide_one(
         };
     };
     let is_back = run.undoing.is_some() || mark.direction == Direction::Undo;
-    let has_ended = mark.step == Step::Admit && mark.is_done && !is_owed;
+    let is_over = (mark.step == Step::Admit && mark.is_done) || mark.step == Step::Retire;
+    let has_ended = is_over && !is_owed;
     if has_ended && (mark.direction == Direction::Undo || !is_back) {
         return Action::Keep;
     }
@@ -134,7 +136,8 @@ fn decide_one(
 
 /// True while the host has lost its weight at most.
 fn is_drain_only(mark: Mark) -> bool {
-    mark.step == Step::Drain && mark.direction == Direction::Do
+    let is_before = matches!(mark.step, Step::Bridge | Step::Share | Step::Drain);
+    is_before && mark.direction == Direction::Do
 }
 
 fn decide_left_out(captured: &Captured, fleet: &Fleet, host: &str) -> Action {
@@ -172,13 +175,24 @@ impl<P: Ports> Work<'_, P> {
                 failed.push((host, why));
                 continue;
             }
-            if let Err(error) = self.carry_out(&host, &action).await {
+            let carried_out = match self.carry_out(&host, &action).await {
+                Ok(()) => self.retire_after(&host).await,
+                failed => failed,
+            };
+            if let Err(error) = carried_out {
                 let why = failure::chain(&error);
                 self.world.say(&host, &paint::red(&why));
                 failed.push((host, why));
             }
         }
         Ok(failed)
+    }
+
+    /// Removes what served for a host meanwhile, now that the host is in order.
+    async fn retire_after(&mut self, host: &str) -> Result<(), StepError> {
+        let mark = self.captured(host).and_then(|captured| captured.mark);
+        let way = mark.map_or(Direction::Undo, |mark| mark.direction);
+        self.retire(host, way).await
     }
 
     async fn carry_out(&mut self, host: &str, action: &Action) -> Result<(), StepError> {
@@ -232,8 +246,8 @@ impl<P: Ports> Work<'_, P> {
             } else {
                 Duration::ZERO
             };
-            self.prove(host, Proof::new(Expected::Previous(&previous), hold))
-                .await?;
+            let proof = Proof::new(Expected::Previous(&previous), hold);
+            self.prove(host, Slot::Own, proof).await?;
         }
         self.admit(host, Direction::Undo).await
     }
@@ -256,8 +270,8 @@ impl<P: Ports> Work<'_, P> {
             release.version
         );
         self.world.say(host, &text);
-        self.prove(host, Proof::new(Expected::Release(&release), hold))
-            .await?;
+        let proof = Proof::new(Expected::Release(&release), hold);
+        self.prove(host, Slot::Own, proof).await?;
         if !was_proven {
             let done = Event::Done {
                 host: host.into(),
@@ -281,6 +295,7 @@ impl<P: Ports> Work<'_, P> {
             word!("goes back to what it ran before", "退回之前的版本"),
         );
         if self.is_in(host).await? {
+            self.cover(host, Direction::Undo).await?;
             self.drain(host, Direction::Undo).await?;
         }
         self.switch(host, Direction::Undo).await?;

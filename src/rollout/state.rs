@@ -86,6 +86,8 @@ impl Release {
 pub struct Pool {
     /// Which member stands for each host of the environment, whether or not it is there.
     pub own: BTreeMap<HostName, Member>,
+    /// Which member stands for the second instance of each host that may have one.
+    pub bridges: BTreeMap<HostName, Member>,
     /// Every member that is there.
     pub weights: BTreeMap<Member, Weight>,
     /// What the balancer's own checks say, as far as they were asked.
@@ -101,8 +103,10 @@ impl Pool {
     /// Other members on a host's machine: they get requests while that machine changes.
     pub fn siblings(&self, host: &str) -> impl Iterator<Item = (&Member, Weight)> {
         let own = self.own.get(host);
+        let bridge = self.bridges.get(host);
         self.weights
             .iter()
+            .filter(move |(member, _)| bridge != Some(member))
             .filter(move |(member, _)| own.is_some_and(|own| is_sibling(own, member)))
             .map(|(member, weight)| (member, *weight))
     }
@@ -170,11 +174,22 @@ impl Container {
     }
 }
 
+/// Where on a host an instance of the service runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slot {
+    /// The operator's own project, at the port that the environment names.
+    Own,
+    /// A project of ours beside it, at the host's second port, while the other one is replaced.
+    Bridge,
+}
+
 /// What a host looks like.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Survey {
     /// The service's container; `None` when there is none yet.
     pub container: Option<Container>,
+    /// The second instance; `None` when nothing of it is there.
+    pub bridge: Option<Container>,
     /// Names of half-made containers that an interrupted compose left.
     pub leftovers: Vec<String>,
     /// "docker-compose 1.29.2", "docker compose 2.26.1".
@@ -183,6 +198,16 @@ pub struct Survey {
     pub free_bytes: u64,
     /// True while an attempt started by `switch` still runs on the host.
     pub is_switching: bool,
+}
+
+impl Survey {
+    /// The container there; `None` when there is none.
+    pub fn at(&self, slot: Slot) -> Option<&Container> {
+        match slot {
+            Slot::Own => self.container.as_ref(),
+            Slot::Bridge => self.bridge.as_ref(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -203,7 +228,7 @@ mod tests {
             weights: [("i-1", 3131), ("i-1/10.0.0.2", 8080), ("i-2", 3131)]
                 .map(|(server, port)| (member(server, port), full))
                 .into(),
-            health: BTreeMap::new(),
+            ..Pool::default()
         };
         let strangers: Vec<_> = pool.strangers().map(|(it, _)| it.server.as_str()).collect();
         assert_eq!(strangers, ["i-2"]);
@@ -218,12 +243,12 @@ mod tests {
             port: 3131,
         };
         let pool = Pool {
-            own: BTreeMap::new(),
             weights: [(stranger.clone(), Weight(80))].into(),
             health: health
                 .map(|health| (stranger, health))
                 .into_iter()
                 .collect(),
+            ..Pool::default()
         };
         assert_eq!(pool.foreign_capacity(), expect, "{health:?}");
     }

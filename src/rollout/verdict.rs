@@ -121,6 +121,12 @@ fn judge_host(run: &Run, debt: &Debt, seen: &Seen, host: &str) -> Result<Runs, S
         ));
     };
     judge_weight(captured, debt, seen, host)?;
+    if seen.fleet.has_bridge(host) {
+        return Err(both!(
+            "the second instance of {host} is still there",
+            "{host} 的第二实例还在"
+        ));
+    }
     let Some(survey) = seen.fleet.surveys.get(host) else {
         let why = seen.unseen.get(host).map_or("", String::as_str);
         return Err(both!(

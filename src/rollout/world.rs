@@ -135,6 +135,8 @@ pub(crate) struct Settings {
     pub rollout: Rollout,
     /// Whether hosts are asked over HTTP, so that a release needs no HEALTHCHECK.
     pub has_probe: bool,
+    /// Whether hosts have a second port, so that something of an earlier rollout may be there.
+    pub has_bridge: bool,
     /// Releases known from before, so that a digest can be called by its version.
     pub versions: Vec<Release>,
 }
@@ -145,6 +147,7 @@ impl Settings {
             environment: environment.name.clone(),
             rollout: environment.rollout.clone(),
             has_probe: environment.probe.is_some(),
+            has_bridge: environment.compose.bridge_port.is_some(),
             versions,
         }
     }

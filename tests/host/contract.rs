@@ -33,6 +33,7 @@ macro_rules! contract {
                 a_weight_is_set_absolutely_and_read_back,
                 a_host_that_is_no_member_is_named,
                 the_last_member_stays_in_service,
+                a_second_port_comes_in_at_weight_0_and_goes,
                 what_the_balancer_s_own_checks_say_is_read,
                 where_nobody_wants_to_know_no_check_is_asked,
                 a_throttled_call_says_when_to_come_back,
@@ -227,6 +228,35 @@ fn the_last_member_stays_in_service(subject: &Subject<'_>) {
     assert_eq!(far.weights()["app-1"], 100);
     assert_eq!(error.retry(), Retry::Never, "{error}");
     assert!(error.to_string().contains("app-1"), "{error}");
+}
+
+fn a_second_port_comes_in_at_weight_0_and_goes(subject: &Subject<'_>) {
+    let far = &subject.cloud.far;
+    far.set_window(Duration::ZERO);
+    let mut environment = subject.environment();
+    environment.compose.bridge_port = Some(3132);
+    let balancer = subject.open(&environment);
+    run(async {
+        let before = pool(&balancer).await;
+        let second = before.bridges["app-1"].clone();
+        assert_eq!(second.port, 3132);
+        assert!(!before.weights.contains_key(&second));
+        // Twice is once.
+        for _ in 0..2 {
+            balancer.join(&second).await.unwrap();
+            assert_eq!(pool(&balancer).await.weights[&second], Weight::ZERO);
+        }
+        balancer.set_weight(&second, weight(10)).await.unwrap();
+        let seen = pool(&balancer).await;
+        assert_eq!(seen.weights[&second], weight(10));
+        assert_eq!(seen.weight("app-1"), Some(weight(100)));
+        assert_eq!(seen.siblings("app-1").count(), 0);
+        balancer.set_weight(&second, Weight::ZERO).await.unwrap();
+        for _ in 0..2 {
+            balancer.leave(&second).await.unwrap();
+            assert_eq!(pool(&balancer).await, before);
+        }
+    });
 }
 
 fn what_the_balancer_s_own_checks_say_is_read(subject: &Subject<'_>) {

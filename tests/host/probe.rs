@@ -4,7 +4,7 @@ use dockmaster::{
     config::{Environment, Probe},
     failure::JobCode,
     host::Host,
-    rollout::port::{Fault, Release, Remote},
+    rollout::port::{Fault, Release, Remote, Slot},
 };
 
 use crate::fixture::{Fixture, assert_says, container, is_healthy, run, survey_until};
@@ -35,7 +35,7 @@ fn a_wrong_port_is_found_before_anything_is_pulled(fixture: &Fixture) {
         let id = container(&right).await.id;
         let error = wrong.pull(&fixture.new, &|_| ()).await.unwrap_err();
         assert_says(&error, &["app-1 is not ready", "port 9999", "compose.port"]);
-        let error = wrong.probe(&id).await.unwrap_err();
+        let error = wrong.probe(Slot::Own, &id).await.unwrap_err();
         assert_says(
             &error,
             &[
@@ -43,7 +43,7 @@ fn a_wrong_port_is_found_before_anything_is_pulled(fixture: &Fixture) {
                 "listens on port 9999 (compose.port)",
             ],
         );
-        right.probe(&id).await.unwrap();
+        right.probe(Slot::Own, &id).await.unwrap();
     });
 }
 
@@ -69,7 +69,7 @@ fn a_host_is_asked_from_here_and_its_answer_compared(fixture: &Fixture) {
         let remote = remote(fixture, &environment, "app-2");
         run(async {
             let id = container(&remote).await.id;
-            match remote.probe(&id).await {
+            match remote.probe(Slot::Own, &id).await {
                 Ok(()) => assert!(expect.is_empty(), "{expect:?}"),
                 Err(error) => assert_says(&error, expect),
             }
@@ -182,7 +182,7 @@ fn a_service_s_last_words_are_told(fixture: &Fixture) {
         let id = container(&remote).await.id;
         let write = format!("docker exec {id} sh -c 'echo no database >/proc/1/fd/2'");
         host.exec(&write).unwrap();
-        let words = remote.last_words().await.unwrap();
+        let words = remote.last_words(Slot::Own).await.unwrap();
         assert!(words.contains(&"log: no database".to_owned()), "{words:?}");
         assert!(
             words.contains(&"its last health check ended with 0".to_owned()),

@@ -3,7 +3,7 @@
 
 use dockmaster::{
     host::{Host, RemoteError},
-    rollout::port::{Container, Release, Remote, Survey},
+    rollout::port::{Container, Release, Remote, Slot, Survey},
 };
 use testbed::{
     command::docker,
@@ -116,7 +116,10 @@ impl<'a> Shop<'a> {
     /// Pulls and switches; the container that serves then.
     async fn deploy(&self, remote: &Host, attempt: &str, release: &Release) -> Container {
         remote.pull(release, &|_| ()).await.unwrap();
-        remote.switch(attempt, &release.reference()).await.unwrap();
+        remote
+            .switch(Slot::Own, attempt, &release.reference())
+            .await
+            .unwrap();
         let is_there = |it: &Survey| is_healthy(it) && it.container.as_ref().unwrap().runs(release);
         survey_until(remote, is_there).await.container.unwrap()
     }
@@ -180,7 +183,10 @@ fn use_again(fixture: &Fixture, compose: &'static str) {
         let prefix = format!("docker rm -f {}", new.id);
         shop.host.exec(&prefix).unwrap();
         let later = shop.remote();
-        later.switch("run-2", &old.reference).await.unwrap();
+        later
+            .switch(Slot::Own, "run-2", &old.reference)
+            .await
+            .unwrap();
         let back = container(&later).await;
         assert_eq!(back.image, old.image);
         assert_eq!(shop.files(), before);
@@ -312,7 +318,10 @@ fn an_override_of_earlier_releases_goes_where_nothing_changes_for_it(fixture: &F
         let ids = shop.ids();
         shop.types("COMPOSE up -d");
         assert_eq!(shop.ids(), ids, "a plain `up -d` changes nothing");
-        remote.switch("run-2", &old.reference).await.unwrap();
+        remote
+            .switch(Slot::Own, "run-2", &old.reference)
+            .await
+            .unwrap();
         assert_eq!(container(&remote).await.image, old.image);
         assert_eq!(shop.files(), before);
         // The database is made anew while the override is there: its going would change it once more.
@@ -337,7 +346,7 @@ fn a_release_that_compose_cannot_start_is_not_left_in_the_files(fixture: &Fixtur
         let before = shop.files();
         shop.spoil_up("exit 7");
         let error = remote
-            .switch("run-1", &fixture.new.reference())
+            .switch(Slot::Own, "run-1", &fixture.new.reference())
             .await
             .unwrap_err();
         assert_says(&error, &["app-3", "exit code 7"]);
@@ -362,11 +371,11 @@ fn a_definition_that_was_changed_meanwhile_does_not_stop_the_way_back(fixture: &
         let remote = shop.remote();
         remote.pull(&other, &|_| ()).await.unwrap();
         remote
-            .switch("next-1", &other.reference())
+            .switch(Slot::Own, "next-1", &other.reference())
             .await
             .unwrap_err();
         remote
-            .switch("next-2", &fixture.new.reference())
+            .switch(Slot::Own, "next-2", &fixture.new.reference())
             .await
             .unwrap();
         let back = container(&remote).await;
@@ -398,7 +407,7 @@ fn files_of_an_attempt_that_was_cut_off_are_put_back(fixture: &Fixture) {
         remote.pull(&fixture.new, &|_| ()).await.unwrap();
         let before = shop.files();
         let error = remote
-            .switch("run-1", &fixture.new.reference())
+            .switch(Slot::Own, "run-1", &fixture.new.reference())
             .await
             .unwrap_err();
         assert_says(&error, &["app-3", "it was killed"]);
@@ -444,7 +453,10 @@ fn a_plain_up_changes_nothing_where_compose_forgets_dependencies(fixture: &Fixtu
         assert_eq!(stay, 1, "the database stays: {before} and then {ids}");
         shop.types("COMPOSE up -d");
         assert_eq!(shop.ids(), ids);
-        remote.switch("run-2", &old.reference).await.unwrap();
+        remote
+            .switch(Slot::Own, "run-2", &old.reference)
+            .await
+            .unwrap();
         assert_eq!(container(&remote).await.image, old.image);
         let ids = shop.ids();
         shop.types("COMPOSE up -d");

@@ -2,7 +2,7 @@
 
 use dockmaster::{
     host::RemoteError,
-    rollout::port::{Fault, Remote, Retry, Survey},
+    rollout::port::{Fault, Remote, Retry, Slot, Survey},
 };
 use testbed::{command::docker, fleet::DIRECTORY, trial::plugin};
 
@@ -37,7 +37,7 @@ fn a_switch_makes_the_release_run_and_can_be_undone(fixture: &Fixture) {
         let file = host.exec(&format!("cat {FILE}; echo .")).unwrap();
         remote.pull(&fixture.new, &|_| ()).await.unwrap();
         remote
-            .switch("first-1", &fixture.new.reference())
+            .switch(Slot::Own, "first-1", &fixture.new.reference())
             .await
             .unwrap();
         let new = survey_until(&remote, runs(fixture))
@@ -50,7 +50,10 @@ fn a_switch_makes_the_release_run_and_can_be_undone(fixture: &Fixture) {
         let typed = format!("cd {DIRECTORY} && docker-compose up -d");
         host.exec_as_deploy(&typed, b"").unwrap();
         assert_eq!(container(&remote).await.id, new.id);
-        remote.switch("first-2", &old.reference).await.unwrap();
+        remote
+            .switch(Slot::Own, "first-2", &old.reference)
+            .await
+            .unwrap();
         let back = survey_until(&remote, is_healthy).await.container.unwrap();
         assert_eq!(back.image, old.image);
         assert_eq!(host.exec(&format!("cat {FILE}; echo .")).unwrap(), file);
@@ -68,7 +71,7 @@ fn the_same_attempt_is_made_once(fixture: &Fixture) {
     run(async {
         remote.pull(&fixture.new, &|_| ()).await.unwrap();
         remote
-            .switch("once", &fixture.new.reference())
+            .switch(Slot::Own, "once", &fixture.new.reference())
             .await
             .unwrap();
         let first = survey_until(&remote, runs(fixture))
@@ -76,7 +79,10 @@ fn the_same_attempt_is_made_once(fixture: &Fixture) {
             .container
             .unwrap();
         let again = fixture.remote("app-1");
-        again.switch("once", "no/such@image").await.unwrap();
+        again
+            .switch(Slot::Own, "once", "no/such@image")
+            .await
+            .unwrap();
         assert_eq!(container(&again).await.id, first.id);
     });
 }
@@ -116,9 +122,12 @@ fn a_lost_connection_does_not_stop_a_switch(fixture: &Fixture) {
         run(async {
             remote.pull(&fixture.new, &|_| ()).await.unwrap();
             let reference = fixture.new.reference();
-            let error = remote.switch("cut", &reference).await.unwrap_err();
+            let error = remote
+                .switch(Slot::Own, "cut", &reference)
+                .await
+                .unwrap_err();
             assert_eq!(error.retry(), Retry::SOON, "{error}");
-            remote.switch("cut", &reference).await.unwrap();
+            remote.switch(Slot::Own, "cut", &reference).await.unwrap();
             survey_until(&remote, runs(fixture)).await;
         });
         cutter.join().unwrap();
@@ -143,7 +152,7 @@ fn a_dropped_switch_is_seen_and_joined(fixture: &Fixture) {
             }
         };
         tokio::select! {
-            result = remote.switch("dropped", &reference) => panic!("{result:?}"),
+            result = remote.switch(Slot::Own, "dropped", &reference) => panic!("{result:?}"),
             () = begun => {}
         }
         drop(remote);
@@ -151,7 +160,7 @@ fn a_dropped_switch_is_seen_and_joined(fixture: &Fixture) {
         let survey = remote.survey().await.unwrap();
         assert!(survey.is_switching, "{survey:?}");
         remote
-            .switch("dropped", &fixture.new.reference())
+            .switch(Slot::Own, "dropped", &fixture.new.reference())
             .await
             .unwrap();
         let survey = survey_until(&remote, runs(fixture)).await;
@@ -170,7 +179,10 @@ fn an_override_of_somebody_else_is_used_and_left_alone(fixture: &Fixture) {
     run(async {
         remote.pull(&fixture.new, &|_| ()).await.unwrap();
         let reference = fixture.new.reference();
-        remote.switch("theirs-1", &reference).await.unwrap();
+        remote
+            .switch(Slot::Own, "theirs-1", &reference)
+            .await
+            .unwrap();
         let id = survey_until(&remote, runs(fixture))
             .await
             .container
@@ -202,7 +214,7 @@ fn a_half_made_container_is_mended(fixture: &Fixture) {
         assert_eq!(survey.leftovers, [half]);
         assert!(survey.container.is_none());
         remote
-            .switch("mended", &fixture.new.reference())
+            .switch(Slot::Own, "mended", &fixture.new.reference())
             .await
             .unwrap();
         let survey = survey_until(&remote, runs(fixture)).await;
@@ -227,7 +239,7 @@ fn a_superfluous_half_made_container_is_removed(fixture: &Fixture) {
         assert_eq!(remote.survey().await.unwrap().leftovers.len(), 1);
         remote.pull(&fixture.new, &|_| ()).await.unwrap();
         remote
-            .switch("removed", &fixture.new.reference())
+            .switch(Slot::Own, "removed", &fixture.new.reference())
             .await
             .unwrap();
         survey_until(&remote, runs(fixture)).await;
@@ -243,7 +255,7 @@ fn a_compose_file_that_compose_refuses_is_told_with_its_words(fixture: &Fixture)
         "cp -p {file} /tmp/good && echo '  app: [' >>{file}"
     ))
     .unwrap();
-    let error = run(remote.switch("broken", &fixture.new.reference())).unwrap_err();
+    let error = run(remote.switch(Slot::Own, "broken", &fixture.new.reference())).unwrap_err();
     host.exec(&format!("cp -p /tmp/good {file}")).unwrap();
     assert!(matches!(error, RemoteError::Compose { .. }), "{error}");
     assert_says(
@@ -268,7 +280,7 @@ fn a_compose_file_without_a_version_takes_the_release_too(fixture: &Fixture) {
     run(async {
         remote.pull(&fixture.new, &|_| ()).await.unwrap();
         remote
-            .switch("versionless", &fixture.new.reference())
+            .switch(Slot::Own, "versionless", &fixture.new.reference())
             .await
             .unwrap();
         survey_until(&remote, runs(fixture)).await;
@@ -298,12 +310,15 @@ fn where_only_the_second_generation_is_it_is_used(fixture: &Fixture) {
         remote.pull(&fixture.new, &|_| ()).await.unwrap();
         let other = fixture.release("v1.0.2-second");
         remote.pull(&other, &|_| ()).await.unwrap();
-        remote.switch("second-1", &other.reference()).await.unwrap();
+        remote
+            .switch(Slot::Own, "second-1", &other.reference())
+            .await
+            .unwrap();
         let is_other = |it: &Survey| is_healthy(it) && it.container.as_ref().unwrap().runs(&other);
         let new = survey_until(&remote, is_other).await.container.unwrap();
         assert_ne!(new.id, old.id);
         remote
-            .switch("second-2", &fixture.new.reference())
+            .switch(Slot::Own, "second-2", &fixture.new.reference())
             .await
             .unwrap();
         survey_until(&remote, runs(fixture)).await;

@@ -1,8 +1,10 @@
 //! Rollouts that go wrong: whatever happens, the weights are right in the end and nobody notices.
 
+use std::collections::BTreeMap;
+
 use testbed::{
     application::Application,
-    balancer::{Call, Fault},
+    balancer::{Call, Change, Fault},
     company::{Company, PIPELINE},
     gitlab::{PipelineOutcome, Running},
     runner::{Outcome, Verdict},
@@ -17,6 +19,8 @@ testbed::tests![
     Fixture; [Testbed];
     a_release_that_never_gets_healthy_is_undone,
     a_release_that_the_balancer_does_not_call_healthy_is_undone,
+    a_host_goes_on_serving_from_its_second_port_while_it_changes,
+    a_killed_start_first_rollout_leaves_no_second_instance_and_the_whole_weight,
     a_cancelled_rollout_leaves_every_weight_right,
     a_rollout_whose_processes_are_all_killed_is_put_right,
     a_release_is_gone_back_from_without_a_registry_and_does_not_come_back_unasked,
@@ -183,6 +187,92 @@ fn a_release_that_the_balancer_does_not_call_healthy_is_undone(fixture: &Fixture
     let calls = balancer.calls();
     let is_asked = |call: &&Call| call.action == "DescribeHealthStatus";
     assert!(calls.iter().any(|call| is_asked(&call)), "{calls:?}");
+}
+
+/// The least that the weights of the group came to together, felt by the balancer.
+fn least_sum(changes: &[Change]) -> u32 {
+    let hosts = ["app-1", "app-2", "app-3"];
+    let mut weights: BTreeMap<_, _> = hosts.map(|host| (host.to_owned(), 100)).into();
+    let mut least = 300;
+    for change in changes {
+        weights.insert(change.backend.clone(), change.weight);
+        least = least.min(weights.values().sum());
+    }
+    least
+}
+
+/// What is there of second instances: containers, files, members.
+fn seconds(company: &Company) -> Vec<String> {
+    let infrastructure = &company.infrastructure;
+    let project = "test_server1-dockmaster-b";
+    let look = format!(
+        "docker ps -aq --filter label=com.docker.compose.project={project}; ls -d ~/.cache/dockmaster/{project} 2>/dev/null || true"
+    );
+    let hosts = infrastructure.fleet.hosts.iter();
+    let left = hosts.map(|host| infrastructure.fleet.ssh(host, &look).unwrap());
+    let members = infrastructure.balancer.weights();
+    let members = members.into_keys().filter(|name| name.contains(':'));
+    left.filter(|text| !text.trim().is_empty())
+        .chain(members)
+        .collect()
+}
+
+fn a_host_goes_on_serving_from_its_second_port_while_it_changes(fixture: &Fixture) {
+    let (company, _fleet) = fixture.fleet();
+    settle(&company, "v2.8.0");
+    company.start_first(true).unwrap();
+    let balancer = &company.infrastructure.balancer;
+    let since = balancer.timeline().len();
+    let client = company.client();
+    let outcome = start(&company, &Application::new("v2.8.1"), "v2.8.1").wait();
+    let totals = client.stop();
+    company.start_first(false).unwrap();
+    let outcome = outcome.unwrap();
+    let log = outcome.log("deploy").unwrap();
+    assert!(outcome.is_passed(), "{}\n{log}", outcome.story());
+    assert_eq!(totals.failed, 0, "{totals:?}\n{log}");
+    let changes = &balancer.timeline()[since..];
+    assert!(
+        changes
+            .iter()
+            .any(|it| it.backend == "app-2:3132" && it.weight == 100)
+    );
+    assert_eq!(least_sum(changes), 300, "{changes:#?}\n{log}");
+    assert_eq!(seconds(&company), [""; 0], "{log}");
+    let pushed = company.pushed_digest("v2.8.1").unwrap();
+    assert_eq!(company.running_digest().unwrap(), pushed);
+    weights_are_as_before(&company);
+}
+
+fn a_killed_start_first_rollout_leaves_no_second_instance_and_the_whole_weight(fixture: &Fixture) {
+    let (company, _fleet) = fixture.fleet();
+    let before = settle(&company, "v2.10.0");
+    company.start_first(true).unwrap();
+    let balancer = &company.infrastructure.balancer;
+    let since = balancer.timeline().len();
+    let client = company.client();
+    let running = start(&company, &Application::new("v2.10.1"), "v2.10.1");
+    running
+        .wait_for("deploy", "app-1  weight 100 -> 0")
+        .unwrap();
+    company.installation.kill_everything();
+    let outcome = running.wait().unwrap();
+    let recover = company
+        .installation
+        .command(&["rollout", "recover"])
+        .output();
+    let totals = client.stop();
+    company.start_first(false).unwrap();
+    let log = outcome.log("deploy").unwrap();
+    assert!(!outcome.is_passed());
+    let recovered = recover.unwrap();
+    assert!(recovered.status.success(), "{recovered:?}\n{log}");
+    assert_eq!(totals.failed, 0, "{totals:?}\n{log}");
+    let changes = &balancer.timeline()[since..];
+    assert_eq!(least_sum(changes), 300, "{changes:#?}\n{log}");
+    assert_eq!(seconds(&company), [""; 0], "{recovered:?}\n{log}");
+    assert_eq!(company.running_digest().unwrap(), before);
+    weights_are_as_before(&company);
 }
 
 fn a_cancelled_rollout_leaves_every_weight_right(fixture: &Fixture) {

@@ -6,13 +6,13 @@
 
 use std::{cell::RefCell, collections::BTreeMap};
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use url::Url;
 
 use self::{
+    backend::{Backend, Description, entry, names},
     health::{Rows, is_unchecked},
-    wire::{number, parsed, weight},
+    wire::parsed,
 };
 use super::call::Api;
 use crate::{
@@ -21,11 +21,14 @@ use crate::{
     rollout::port::{Balancer, Health, HostName, Member, Pool, Weight},
 };
 
+mod backend;
 mod health;
 mod wire;
 
 const VERSION: &str = "2014-05-15";
 const DESCRIBE: &str = "DescribeVServerGroupAttribute";
+const JOIN: &str = "AddVServerGroupBackendServers";
+const LEAVE: &str = "RemoveVServerGroupBackendServers";
 const SET: &str = "SetVServerGroupAttribute";
 
 /// Regions that are served at the central address.
@@ -50,6 +53,10 @@ pub(in crate::balancer) struct Clb {
     region: String,
     group: String,
     port: u16,
+    /// Where second instances listen.
+    bridge_port: Option<u16>,
+    /// False where the operator accepts that nobody serves.
+    keeps_last: bool,
     /// The hosts' ids at Aliyun.
     servers: BTreeMap<HostName, String>,
     /// False where the environment's file says that the balancer's checks do not matter.
@@ -82,6 +89,8 @@ impl Clb {
             region: config.region.clone(),
             group: config.id.clone(),
             port: config.port,
+            bridge_port: environment.compose.bridge_port,
+            keeps_last: !environment.rollout.allow_downtime,
             servers: hosts
                 .map(|host| (host.name.clone(), host.server_id.clone()))
                 .collect(),
@@ -109,16 +118,52 @@ impl Clb {
         }
     }
 
-    /// The member of a host; as it is there, or as it would be.
-    fn own(&self, described: &Description, server: &str) -> Member {
-        let mut backends = described.members.list.iter();
-        let found = backends.find(|it| it.server_id == server && it.port == self.port);
+    fn is(&self, described: &Description, backend: &Backend, member: &Member) -> bool {
+        self.id(&described.balancer, backend) == *member
+    }
+
+    /// The member of a host at a port; as it is there, or as it would be.
+    fn own(&self, described: &Description, server: &str, port: u16) -> Member {
+        let found = self.found(described, server);
         Member {
             balancer: described.balancer.clone(),
             group: self.group.clone(),
             server: found.map_or_else(|| server.to_owned(), Backend::server),
-            port: self.port,
+            port,
         }
+    }
+
+    /// The backend at the environment's port.
+    fn found<'a>(&self, described: &'a Description, server: &str) -> Option<&'a Backend> {
+        let mut backends = described.members.list.iter();
+        backends.find(|it| it.server_id == server && it.port == self.port)
+    }
+
+    /// What is there, for one change: read anew unless it was read just before.
+    async fn known(&self) -> Result<Description, BalancerError> {
+        let known = self.known.take();
+        match known {
+            Some(described) => Ok(described),
+            None => self.describe().await,
+        }
+    }
+
+    fn not_member(&self, member: &Member, backends: &[Backend]) -> BalancerError {
+        BalancerError::NotMember {
+            member: member.to_string(),
+            group: self.group.clone(),
+            members: names(backends),
+        }
+    }
+
+    /// Changes the group by one of its members.
+    async fn change(&self, action: &'static str, entry: &str) -> Result<(), BalancerError> {
+        let query = [
+            ("BackendServers", entry),
+            ("RegionId", &self.region),
+            ("VServerGroupId", &self.group),
+        ];
+        self.api.call(action, &query).await.map(drop)
     }
 
     /// What the environment calls a member.
@@ -134,13 +179,18 @@ impl Balancer for Clb {
 
     async fn pool(&self) -> Result<Pool, BalancerError> {
         let described = self.describe().await?;
-        let servers = self.servers.iter();
+        let own = |port| {
+            let servers = self.servers.iter();
+            let member = |server| self.own(&described, server, port);
+            servers
+                .map(|(host, it)| (host.clone(), member(it)))
+                .collect()
+        };
         let backends = described.members.list.iter();
         let id = |backend| self.id(&described.balancer, backend);
         let pool = Pool {
-            own: servers
-                .map(|(host, server)| (host.clone(), self.own(&described, server)))
-                .collect(),
+            own: own(self.port),
+            bridges: self.bridge_port.map(own).unwrap_or_default(),
             weights: backends
                 .map(|backend| (id(backend), backend.weight))
                 .collect(),
@@ -152,34 +202,47 @@ impl Balancer for Clb {
 
     async fn set_weight(&self, member: &Member, weight: Weight) -> Result<(), BalancerError> {
         let _alone = self.writing.lock().await;
-        let known = self.known.take();
-        let described = match known {
-            Some(described) => described,
-            None => self.describe().await?,
-        };
+        let described = self.known().await?;
         let backends = &described.members.list;
-        let id = |backend| self.id(&described.balancer, backend);
-        let Some(backend) = backends.iter().find(|it| id(it) == *member) else {
-            return Err(BalancerError::NotMember {
-                member: member.to_string(),
-                group: self.group.clone(),
-                members: names(backends),
-            });
+        let found = backends.iter().find(|it| self.is(&described, it, member));
+        let Some(backend) = found else {
+            return Err(self.not_member(member, backends));
         };
         let is_other = |it: &&Backend| !std::ptr::eq(*it, backend);
         let mut others = backends.iter().filter(is_other);
-        if weight == Weight::ZERO && !others.any(|other| other.weight > Weight::ZERO) {
+        let is_last = weight == Weight::ZERO && !others.any(|other| other.weight > Weight::ZERO);
+        if is_last && self.keeps_last {
             let host = self.called(member);
             return Err(BalancerError::LastMember { host });
         }
-        let entry = entry(backend, weight);
-        let query = [
-            ("BackendServers", entry.as_str()),
-            ("RegionId", &self.region),
-            ("VServerGroupId", &self.group),
-        ];
-        self.api.call(SET, &query).await?;
-        Ok(())
+        let entry = entry(backend, backend.port, weight);
+        self.change(SET, &entry).await
+    }
+
+    async fn join(&self, member: &Member) -> Result<(), BalancerError> {
+        let _alone = self.writing.lock().await;
+        let described = self.known().await?;
+        let backends = &described.members.list;
+        if backends.iter().any(|it| self.is(&described, it, member)) {
+            return Ok(());
+        }
+        let server = backends.iter().find(|it| it.server() == member.server);
+        let server = server.ok_or_else(|| self.not_member(member, backends))?;
+        let entry = entry(server, member.port, Weight::ZERO);
+        self.change(JOIN, &entry).await
+    }
+
+    async fn leave(&self, member: &Member) -> Result<(), BalancerError> {
+        let _alone = self.writing.lock().await;
+        let described = self.known().await?;
+        let mut backends = described.members.list.iter();
+        match backends.find(|it| self.is(&described, it, member)) {
+            None => Ok(()),
+            Some(backend) => {
+                let entry = entry(backend, backend.port, backend.weight);
+                self.change(LEAVE, &entry).await
+            }
+        }
     }
 
     async fn health(&self, members: &[Member]) -> Result<BTreeMap<Member, Health>, BalancerError> {
@@ -199,96 +262,6 @@ impl Balancer for Clb {
             Err(error) => Err(error),
         }
     }
-}
-
-#[derive(Deserialize)]
-struct Description {
-    #[serde(rename = "LoadBalancerId", default)]
-    balancer: String,
-    #[serde(rename = "BackendServers")]
-    members: Members,
-}
-
-#[derive(Deserialize)]
-struct Members {
-    #[serde(rename = "BackendServer", default)]
-    list: Vec<Backend>,
-}
-
-/// One backend. A server may be in a group several times, at other ports and addresses.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Backend {
-    server_id: String,
-    #[serde(default)]
-    server_ip: Option<String>,
-    #[serde(deserialize_with = "number")]
-    port: u16,
-    #[serde(deserialize_with = "weight")]
-    weight: Weight,
-    #[serde(rename = "Type", default)]
-    kind: Option<String>,
-    #[serde(default)]
-    description: Option<String>,
-}
-
-impl Backend {
-    fn name(&self) -> String {
-        format!("{}:{}", self.server(), self.port)
-    }
-
-    /// Network interfaces and container instances have several addresses, told apart by these.
-    fn server(&self) -> String {
-        match self.address() {
-            Some(address) => format!("{}/{address}", self.server_id),
-            None => self.server_id.clone(),
-        }
-    }
-
-    fn address(&self) -> Option<&str> {
-        let is_told_apart = present(self.kind.as_ref()).is_some_and(|kind| kind != "ecs");
-        present(self.server_ip.as_ref()).filter(|_| is_told_apart)
-    }
-}
-
-fn names(backends: &[Backend]) -> String {
-    let names: Vec<_> = backends.iter().map(Backend::name).collect();
-    if names.is_empty() {
-        "nothing".into()
-    } else {
-        names.join(", ")
-    }
-}
-
-/// The parameter `BackendServers` with one member: its identity as it was read, and the weight.
-fn entry(backend: &Backend, weight: Weight) -> String {
-    /// Numbers are sent as strings, as Aliyun's own clients do.
-    #[derive(Serialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Entry<'a> {
-        server_id: &'a str,
-        port: String,
-        weight: String,
-        #[serde(rename = "Type", skip_serializing_if = "Option::is_none")]
-        kind: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        server_ip: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        description: Option<&'a str>,
-    }
-    let entry = Entry {
-        server_id: &backend.server_id,
-        port: backend.port.to_string(),
-        weight: weight.to_string(),
-        server_ip: backend.address(),
-        kind: present(backend.kind.as_ref()),
-        description: present(backend.description.as_ref()),
-    };
-    serde_json::json!([entry]).to_string()
-}
-
-fn present(text: Option<&String>) -> Option<&str> {
-    text.map(String::as_str).filter(|text| !text.is_empty())
 }
 
 /// The keys that this kind of balancer needs and the environment's file lacks.

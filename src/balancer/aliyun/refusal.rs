@@ -118,7 +118,9 @@ impl Refusal {
             }
             "forbidden" | "forbbiden" | "nopermission" | "unauthorized" => {
                 "allow the account's RAM user slb:DescribeVServerGroupAttribute, \
-                 slb:SetVServerGroupAttribute and slb:DescribeHealthStatus on this load balancer"
+                 slb:SetVServerGroupAttribute and slb:DescribeHealthStatus on this load balancer, with start-first also \
+                 slb:AddVServerGroupBackendServers and slb:RemoveVServerGroupBackendServers on it \
+                 and on the hosts' instances"
                     .into()
             }
             _ => return None,

@@ -86,7 +86,10 @@ fn name(phase: &Phase) -> &'static str {
         (Direction::Undo, _) => word!("undo", "撤销"),
         (Direction::Do, Step::Drain) => word!("drain", "摘流量"),
         (Direction::Do, Step::Switch) => word!("switch", "切换版本"),
-        (Direction::Do, _) => word!("admit", "恢复流量"),
+        (Direction::Do, Step::Bridge | Step::Share | Step::Retire) => {
+            word!("second instance", "第二实例")
+        }
+        (Direction::Do, Step::Admit) => word!("admit", "恢复流量"),
     }
 }
 

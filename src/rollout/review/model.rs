@@ -305,7 +305,7 @@ fn weights(source: &Source<'_>, clock: &Clock) -> Vec<Weighed> {
                 match step {
                     Step::Drain => Some((*at, host, Weight::ZERO)),
                     Step::Admit => Some((*at, host, original)),
-                    Step::Switch => None,
+                    Step::Bridge | Step::Share | Step::Switch | Step::Retire => None,
                 }
             }
             _ => None,

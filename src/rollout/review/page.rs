@@ -91,7 +91,11 @@ fn header(html: &mut Html, review: &Review) {
         (word!("image", "镜像"), &image),
         (word!("run", "运行编号"), &review.run),
     ] {
-        html.raw(if *text == image { "<div class=\"wide\">" } else { "<div>" });
+        html.raw(if *text == image {
+            "<div class=\"wide\">"
+        } else {
+            "<div>"
+        });
         html.element("<dt>", term, "</dt><dd>");
         html.text(text).raw("</dd></div>\n");
     }

@@ -7,13 +7,30 @@ use proptest::prelude::*;
 use super::{
     kit::{Break, Manner, Sim},
     scenes::three,
+    start_first::start_first,
 };
 use crate::rollout::journal::{Event, Outcome, Step};
 
 type Scene = (&'static str, fn() -> Rc<Sim>);
 
 /// Every scene that faults are tried in.
-const SCENES: [Scene; 3] = [
+const SCENES: [Scene; 7] = [
+    ("start-first, alone", || start_first(&["app-1"])),
+    ("start-first, good", || start_first(&["app-1", "app-2"])),
+    ("start-first, bad on the second host", || {
+        let sim = start_first(&["app-1", "app-2"]);
+        sim.edit("app-2", |host| {
+            host.manner = Some(("v2", Manner::ExitsAfter(4)));
+        });
+        sim
+    }),
+    ("start-first, bad in place on the second host", || {
+        let sim = start_first(&["app-1", "app-2"]);
+        sim.edit("app-2", |host| {
+            host.manner_in_place = Some(("v2", Manner::UnhealthyAfter(4)));
+        });
+        sim
+    }),
     ("good", three),
     ("bad on the first host", || {
         let sim = three();
@@ -58,6 +75,9 @@ fn check(sim: &Rc<Sim>, what: &str) {
 }
 
 fn problems(sim: &Rc<Sim>) -> Vec<String> {
+    if sim.is_other.get() {
+        return Vec::new();
+    }
     let mut problems = sim.violations.borrow().clone();
     problems.extend(lies(sim));
     let is_open = !sim.open_runs().is_empty();
@@ -77,13 +97,17 @@ fn problems(sim: &Rc<Sim>) -> Vec<String> {
             problems.push(format!("{host} gets requests and is not healthy"));
         }
     }
+    let is_told = is_open && last.contains("stuck");
+    for host in sim.seconds().into_iter().filter(|_| !is_told) {
+        problems.push(format!("the second instance of {host} is left, silently"));
+    }
     // No step ends twice, and no host is switched more often than there and back.
     let mut ended: BTreeMap<String, u32> = BTreeMap::new();
     let journal = sim.journal.borrow();
     let mut before = None;
     for (run, event) in journal.iter() {
         if let Event::Done { host, step, direction } = event
-            && *step != Step::Admit
+            && matches!(step, Step::Drain | Step::Switch)
             // The answer to an append can be lost.
             && before != Some(event)
         {
@@ -104,7 +128,8 @@ fn problems(sim: &Rc<Sim>) -> Vec<String> {
 
 /// What was told of the outcome and is not so.
 pub(super) fn lies(sim: &Rc<Sim>) -> Vec<String> {
-    let Some((outcome, version)) = sim.told.borrow().clone() else {
+    let told = sim.told.borrow().clone();
+    let Some((outcome, version)) = told.filter(|_| !sim.is_other.get()) else {
         return Vec::new();
     };
     let mut lies = Vec::new();
@@ -160,11 +185,12 @@ fn deploys_again(sim: &Rc<Sim>, what: &str) {
     }
     assert!(sim.open_runs().is_empty(), "{}", told());
     assert!(sim.debt.borrow().is_empty(), "{}", told());
+    assert_eq!(sim.seconds(), [""; 0], "{}", told());
 }
 
 #[test]
 fn a_busy_call_or_a_lost_answer_changes_nothing_in_the_end() {
-    for fault in [Break::Busy, Break::LoseAnswer] {
+    for fault in [Break::Busy, Break::LoseAnswer, Break::Late] {
         everywhere(fault, |name, sim, at| {
             let what = format!("{name}: {fault:?} at call {at}");
             let report = sim.roll_out("v2").unwrap();
@@ -174,7 +200,7 @@ fn a_busy_call_or_a_lost_answer_changes_nothing_in_the_end() {
                 .borrow()
                 .get(at - 1)
                 .is_some_and(|call| call == "append" || call.ends_with("_debt"));
-            if name == "good" && !is_journal {
+            if name.ends_with("good") && !is_journal {
                 assert_eq!(report.unwrap().outcome, Outcome::Done, "{what}");
             }
             deploys_again(sim, &what);
@@ -184,7 +210,13 @@ fn a_busy_call_or_a_lost_answer_changes_nothing_in_the_end() {
 
 #[test]
 fn whatever_is_refused_or_ignored_the_weights_come_back() {
-    for fault in [Break::Refuse, Break::Ignore, Break::Flap, Break::Die] {
+    for fault in [
+        Break::Refuse,
+        Break::Ignore,
+        Break::Flap,
+        Break::Die,
+        Break::Fall,
+    ] {
         everywhere(fault, |name, sim, at| {
             let what = format!("{name}: {fault:?} at call {at}");
             let _ = sim.roll_out("v2").unwrap();
@@ -261,7 +293,12 @@ fn a_crash_during_recovery_is_put_right_too() {
     for (name, scene) in SCENES {
         for at in 1.. {
             let mut is_over = false;
-            for second in (1..).step_by(2) {
+            let stride = if name.starts_with("start-first") {
+                11
+            } else {
+                2
+            };
+            for second in (1..).step_by(stride) {
                 let sim = scene();
                 let what = format!("{name}: crashes at call {at} and {second} later");
                 sim.be_brisk();

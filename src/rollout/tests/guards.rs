@@ -187,6 +187,7 @@ fn what_brings_capacity_back_is_undone_before_what_takes_it_away() {
     ]);
     let survey = Survey {
         container: Some(container("v2")),
+        bridge: None,
         leftovers: Vec::new(),
         compose: String::new(),
         free_bytes: 0,

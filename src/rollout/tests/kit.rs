@@ -12,14 +12,14 @@ use tokio::sync::{Notify, watch};
 
 use super::model;
 use crate::{
-    config::Rollout,
+    config::{self, Percent, Rollout},
     rollout::{
         debt::Debt,
         engine::{self, Earlier, Error, Order},
         journal::{Cause, Event, Outcome, Owner, Run, Step},
         port::{
             Balancer, Cancel, Clock, Container, Debts, Fault, Health, HostName, Journal, Member,
-            Narrator, Pool, Ports, Release, Remote, Retry, Survey, Weight, Wish,
+            Narrator, Pool, Ports, Release, Remote, Retry, Slot, Survey, Weight, Wish,
         },
         report::Report,
         world::{Glance, Noted, Settings, Waited, World},
@@ -71,6 +71,8 @@ pub(super) enum Break {
     Die,
     /// Another container takes its place.
     Renew,
+    /// The second instance of the host in hand dies for good.
+    Fall,
 }
 
 /// How an image behaves once it is started.
@@ -129,17 +131,23 @@ pub(super) struct SimHost {
     pub(super) switches: u32,
     /// Until when compose is at work there.
     pub(super) switches_until: Duration,
-    /// How one version behaves on this host only.
+    /// How one version behaves on this host only, and how when it replaces what ran before.
     pub(super) manner: Option<(&'static str, Manner)>,
+    pub(super) manner_in_place: Option<(&'static str, Manner)>,
+    /// The second instance, and when its last connection ends.
+    pub(super) bridge: Option<SimContainer>,
+    bridge_drained_at: Duration,
 }
 
 pub(super) struct Sim {
     pub(super) now: Cell<Duration>,
     pub(super) weights: RefCell<BTreeMap<HostName, u8>>,
+    /// The weights of second ports that are in the group.
+    pub(super) bridges: RefCell<BTreeMap<HostName, u8>>,
     /// Members that the environment does not name: machine, port, weight.
     pub(super) strangers: RefCell<Vec<(String, u16, u8)>>,
     /// Weights that are applied later.
-    late: RefCell<Vec<(Duration, HostName, u8)>>,
+    late: RefCell<Vec<(Duration, Member, u8)>>,
     /// What each call met, where somebody counts that.
     pub(super) states: model::States,
     /// One number for all events of the journal.
@@ -176,7 +184,10 @@ pub(super) struct Sim {
     pub(super) has_balancer: Cell<bool>,
     pub(super) has_probe: Cell<bool>,
     pub(super) cause: RefCell<Cause>,
+    pub(super) has_bridge: Cell<bool>,
     pub(super) has_fired: Cell<bool>,
+    /// Somebody moved a weight while no run was open: then that is what the next one finds.
+    pub(super) is_other: Cell<bool>,
     pub(super) violations: RefCell<Vec<String>>,
     pub(super) originals: BTreeMap<HostName, u8>,
     /// What each host ran before the first run that is still open.
@@ -211,6 +222,13 @@ pub(super) fn release(version: &str) -> Release {
     }
 }
 
+impl SimHost {
+    /// How a version behaves in the operator's own project.
+    fn manner_here(&self) -> Option<(&'static str, Manner)> {
+        self.manner_in_place.or(self.manner)
+    }
+}
+
 impl Sim {
     /// Hosts with their weights, all on v1, healthy.
     pub(super) fn new(weights: &[(&str, u8)]) -> Rc<Self> {
@@ -220,6 +238,7 @@ impl Sim {
         let sim = Self {
             now: Cell::new(Duration::from_secs(1000)),
             weights: RefCell::new(originals.clone()),
+            bridges: RefCell::default(),
             strangers: RefCell::default(),
             late: RefCell::default(),
             states: RefCell::default(),
@@ -245,7 +264,9 @@ impl Sim {
             has_balancer: Cell::new(true),
             has_probe: Cell::new(false),
             cause: RefCell::default(),
+            has_bridge: Cell::new(false),
             has_fired: Cell::default(),
+            is_other: Cell::default(),
             violations: RefCell::default(),
             originals,
             before: RefCell::default(),
@@ -326,7 +347,7 @@ impl Sim {
         let hosts = self.hosts.borrow();
         let host = hosts.get(host).unwrap();
         host.container.as_ref().is_some_and(|container| {
-            let shown = self.shown(container, host.manner);
+            let shown = self.shown(container, host.manner_here());
             shown.is_running && matches!(shown.health, Health::Healthy | Health::None)
         })
     }
@@ -357,7 +378,7 @@ impl Sim {
     }
 
     fn rule(&self, is_kept: bool, what: impl FnOnce() -> String) {
-        if !is_kept {
+        if !is_kept && !self.is_other.get() {
             let text = format!("call {}: {}", self.calls.borrow().len(), what());
             self.violations.borrow_mut().push(text);
         }
@@ -400,8 +421,10 @@ impl Sim {
                 Break::Busy => return Err(transient()),
                 Break::Refuse => return Err(refused()),
                 Break::LoseAnswer => return Ok(Effect::Unanswered),
-                Break::Late if name == "set_weight" => return Ok(Effect::Late),
-                Break::Ignore if matches!(name, "set_weight" | "switch") => {
+                Break::Late if matches!(name, "set_weight" | "weigh") => return Ok(Effect::Late),
+                Break::Ignore
+                    if matches!(name, "set_weight" | "switch" | "weigh" | "join" | "leave") =>
+                {
                     return Ok(Effect::None);
                 }
                 Break::Ignore | Break::Late => {}
@@ -425,6 +448,12 @@ impl Sim {
                     let now = self.now.get();
                     self.edit_container(host, |container| container.started = now);
                 }
+                Break::Fall => self.edit(host, |host| {
+                    if let Some(bridge) = &mut host.bridge {
+                        bridge.is_dead = true;
+                        bridge.is_unnoticed = true;
+                    }
+                }),
                 Break::Flap => self.edit_container(host, |container| container.restarts += 1),
                 Break::Die => self.edit_container(host, |container| {
                     container.is_dead = true;
@@ -432,20 +461,29 @@ impl Sim {
                 }),
             }
         }
+        self.barred(name, host)
+    }
+
+    /// What was broken for good before.
+    fn barred(&self, name: &str, host: &str) -> Result<Effect, SimError> {
         let is_severed = self.hosts.borrow().get(host).is_some_and(|h| h.is_severed);
-        let is_balancer = matches!(name, "pool" | "set_weight" | "health");
+        let is_balancer = BALANCER.contains(&name);
         let is_remote = !is_balancer && name != "append";
         if is_severed && is_remote {
-            return Err(transient());
+            return Err(SimError { retry: Retry::SOON });
         }
         if self.is_closed.get() && is_balancer {
-            return Err(transient());
+            return Err(SimError { retry: Retry::SOON });
         }
         if self.is_revoked.get() && is_balancer {
-            return Err(refused());
+            return Err(SimError {
+                retry: Retry::Never,
+            });
         }
         if self.is_full.get() && matches!(name, "append" | "write_debt") {
-            return Err(refused());
+            return Err(SimError {
+                retry: Retry::Never,
+            });
         }
         Ok(Effect::Full)
     }
@@ -459,20 +497,38 @@ impl Sim {
             .into_iter()
             .partition(|(at, _, _)| *at <= now);
         self.late.replace(rest);
-        let due: Vec<(Duration, HostName, u8)> = due;
-        for (_, host, weight) in due {
-            self.apply(&host, weight);
+        let due: Vec<(Duration, Member, u8)> = due;
+        for (_, member, weight) in due {
+            self.apply(&member, weight);
         }
     }
 
-    fn apply(&self, host: &str, weight: u8) {
-        if let Some(applied) = self.weights.borrow_mut().get_mut(host) {
+    fn apply(&self, member: &Member, weight: u8) {
+        let host = member.server.as_str();
+        let is_bridge = *member == bridge_member(host);
+        let weights = if is_bridge {
+            &self.bridges
+        } else {
+            &self.weights
+        };
+        let mut lowered = false;
+        if let Some(applied) = weights.borrow_mut().get_mut(host) {
+            lowered = weight < *applied;
             *applied = weight;
             let now = self.now.get();
-            self.weighed.borrow_mut().insert(host.to_owned(), now);
+            self.weighed.borrow_mut().insert(member.to_string(), now);
+        }
+        if lowered {
+            self.watch_sum(member);
         }
         let drained = self.now.get() + self.rollout.borrow().drain_quiet * 4 / 5;
-        self.edit(host, |host| host.drained_at = drained);
+        self.edit(host, |host| {
+            if is_bridge {
+                host.bridge_drained_at = drained;
+            } else {
+                host.drained_at = drained;
+            }
+        });
     }
 
     fn meddle(&self, host: &str, foreign: u8) {
@@ -481,6 +537,11 @@ impl Sim {
             && *weight != foreign
         {
             *weight = foreign;
+            let is_start_first = self.rollout.borrow().order == config::Order::StartFirst;
+            if is_start_first && !self.has_open_run() {
+                self.is_other.set(true);
+                return;
+            }
             // While ours is on its way or owed, a zero cannot be told from it.
             if foreign == 0 && self.is_taken(host) {
                 return;
@@ -549,18 +610,25 @@ impl Sim {
                     (&c.reference, c.restarts, c.is_dead, age)
                 });
                 let drains = it.drained_at.saturating_sub(now);
-                (container, it.images.len(), drains, it.is_severed)
+                let bridge = it.bridge.as_ref();
+                let bridge = bridge.map(|c| {
+                    let age = now.saturating_sub(c.started).as_secs().min(4);
+                    (&c.reference, c.is_dead, age)
+                });
+                (container, it.images.len(), drains, it.is_severed, bridge)
             })
             .collect();
         let late = self.late.borrow();
         let late: Vec<_> = late
             .iter()
-            .map(|(at, host, weight)| (at.saturating_sub(now), host, weight))
+            .map(|(at, member, weight)| (at.saturating_sub(now), member.to_string(), weight))
             .collect();
         let journal = self.written.get();
         let debt = format!("{:?}", self.debt.borrow());
         let weights = self.weights.borrow();
-        model::number_of((name, host, hosts, late, journal, debt, &*weights))
+        let bridges = self.bridges.borrow();
+        let weights = (&*weights, &*bridges);
+        model::number_of((name, host, hosts, late, journal, debt, weights))
     }
 
     /// Begins anew after a crash, with the faults that are still to come.
@@ -725,6 +793,7 @@ impl Sim {
             environment: "production".into(),
             rollout: self.rollout.borrow().clone(),
             has_probe: self.has_probe.get(),
+            has_bridge: self.has_bridge.get(),
             versions: vec![release("v1"), release("v2"), release("v3")],
         }
     }
@@ -736,6 +805,10 @@ impl Sim {
         rollout.drain_quiet = Duration::from_secs(1);
         rollout.min_healthy_time = Duration::from_secs(2);
         rollout.healthy_deadline = Duration::from_mins(1);
+        rollout.bake_time = Duration::from_secs(2);
+        if rollout.order == config::Order::StopFirst {
+            rollout.min_capacity = Percent::new(66);
+        }
     }
 
     fn until_killed<T>(&self, work: impl Future<Output = T>) -> Option<T> {
@@ -759,6 +832,9 @@ impl Sim {
             .collect()
     }
 }
+
+/// The calls of the balancer.
+const BALANCER: [&str; 6] = ["pool", "set_weight", "health", "weigh", "join", "leave"];
 
 /// How much of a call happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -807,6 +883,13 @@ pub(super) fn member(host: &str) -> Member {
     }
 }
 
+pub(super) fn bridge_member(host: &str) -> Member {
+    Member {
+        port: 3132,
+        ..member(host)
+    }
+}
+
 pub(super) struct SimDebts(Rc<Sim>);
 
 impl Debts for SimDebts {
@@ -851,9 +934,14 @@ impl Balancer for SimBalancer {
                 weight(w),
             )
         });
+        let bridges = self.0.bridges.borrow().clone();
+        let bridges = bridges.into_iter();
+        let bridges = bridges.map(|(h, w)| (bridge_member(&h), weight(w)));
+        let seconds = hosts.clone().filter(|_| self.0.has_bridge.get());
         let pool = Pool {
             own: hosts.map(|host| (host.clone(), member(host))).collect(),
-            weights: own.chain(others).collect(),
+            bridges: seconds.map(|it| (it.clone(), bridge_member(it))).collect(),
+            weights: own.chain(others).chain(bridges).collect(),
             health: BTreeMap::new(),
         };
         self.0.answer(effect, pool).await
@@ -862,22 +950,48 @@ impl Balancer for SimBalancer {
     async fn health(&self, members: &[Member]) -> Result<BTreeMap<Member, Health>, SimError> {
         let effect = self.0.call("health", "").await?;
         let members = members.iter().filter(|_| self.0.has_check.get());
-        let health = members.map(|it| (it.clone(), self.0.checked(&it.server)));
+        let health = members.map(|it| (it.clone(), self.0.checked(it)));
         self.0.answer(effect, health.collect()).await
     }
 
     async fn set_weight(&self, member: &Member, weight: Weight) -> Result<(), SimError> {
         let host = member.server.as_str();
-        let effect = self.0.call("set_weight", host).await?;
-        if effect != Effect::None {
+        let is_bridge = *member == bridge_member(host);
+        let name = if is_bridge { "weigh" } else { "set_weight" };
+        let effect = self.0.call(name, host).await?;
+        if effect != Effect::None && is_bridge {
+            self.0.watch_bridge(host, weight.value());
+        } else if effect != Effect::None {
             self.0.watch(host, weight.value());
         }
         if effect == Effect::Late {
             let at = self.0.now.get() + self.0.rollout.borrow().propagation;
-            let late = (at, host.to_owned(), weight.value());
+            let late = (at, member.clone(), weight.value());
             self.0.late.borrow_mut().push(late);
         } else if effect != Effect::None {
-            self.0.apply(host, weight.value());
+            self.0.apply(member, weight.value());
+        }
+        self.0.answer(effect, ()).await
+    }
+
+    async fn join(&self, member: &Member) -> Result<(), SimError> {
+        let host = member.server.as_str();
+        let effect = self.0.call("join", host).await?;
+        if effect != Effect::None {
+            let mut bridges = self.0.bridges.borrow_mut();
+            bridges.entry(host.to_owned()).or_default();
+        }
+        self.0.answer(effect, ()).await
+    }
+
+    async fn leave(&self, member: &Member) -> Result<(), SimError> {
+        let host = member.server.as_str();
+        let effect = self.0.call("leave", host).await?;
+        if effect != Effect::None {
+            let weight = self.0.bridges.borrow_mut().remove(host);
+            self.0.rule(weight.is_none_or(|weight| weight == 0), || {
+                format!("the second port of {host} leaves with weight {weight:?}")
+            });
         }
         self.0.answer(effect, ()).await
     }
@@ -885,7 +999,9 @@ impl Balancer for SimBalancer {
 
 impl Sim {
     /// What the balancer's own check says of a machine.
-    fn checked(&self, server: &str) -> Health {
+    fn checked(&self, member: &Member) -> Health {
+        let server = member.server.as_str();
+        let is_bridge = *member == bridge_member(server);
         if !self.originals.contains_key(server) {
             let is_ill = self.ill.borrow().contains(server);
             return if is_ill {
@@ -894,18 +1010,33 @@ impl Sim {
                 Health::Healthy
             };
         }
-        let runs = self.runs(server).unwrap_or_default();
-        let since = self.weighed.borrow().get(server).copied();
+        let runs = if is_bridge {
+            self.bridge_runs(server)
+        } else {
+            self.runs(server)
+        };
+        let runs = runs.unwrap_or_default();
+        let weights = if is_bridge {
+            &self.bridges
+        } else {
+            &self.weights
+        };
+        let is_serving = if is_bridge {
+            self.is_bridge_serving(server)
+        } else {
+            self.is_serving(server)
+        };
+        let since = self.weighed.borrow().get(&member.to_string()).copied();
         let since = self.now.get().saturating_sub(since.unwrap_or_default());
         // Who is at weight 0, or was a moment ago, counts as healthy.
         let is_felt = since >= self.rollout.borrow().propagation;
-        if !is_felt || self.weights.borrow().get(server) == Some(&0) {
+        if !is_felt || weights.borrow().get(server) == Some(&0) {
             return Health::Healthy;
         }
         let is_restored = self.hosts.borrow()[server].switches > 1;
         let is_rejected =
             self.rejects.borrow().contains(&runs) || (is_restored && self.rejects_restored.get());
-        if !self.is_serving(server) || is_rejected {
+        if !is_serving || is_rejected {
             Health::Unhealthy
         } else if since < Duration::from_secs(self.admits_after.get()) {
             Health::Starting
@@ -962,7 +1093,8 @@ impl Sim {
         });
         if weight == 0 && self.is_serving(host) {
             let is_awaited = |other: &&HostName| {
-                *other != host && self.is_serving(other) && self.checked(other) == Health::Starting
+                let health = self.checked(&member(other));
+                *other != host && self.is_serving(other) && health == Health::Starting
             };
             let awaited = self.originals.keys().find(is_awaited).cloned();
             self.rule(awaited.is_none() || !self.has_check.get(), || {
@@ -970,6 +1102,81 @@ impl Sim {
             });
             self.watch_floor(host);
         }
+    }
+
+    /// The rules at every write of a second port's weight.
+    fn watch_bridge(&self, host: &str, weight: u8) {
+        let wanted = if weight == 0 {
+            Step::Retire
+        } else {
+            Step::Share
+        };
+        let is_journaled = self.last_intent(host) == Some(wanted) || self.is_unwritten.get();
+        self.rule(is_journaled, || {
+            format!("I18: the second port of {host} gets weight {weight} without an intent")
+        });
+        self.rule(weight == 0 || self.has_second(host), || {
+            format!("I14: the second port of {host} gets weight {weight}, and nothing runs there")
+        });
+        let original = self.originals[host];
+        self.rule(weight <= original, || {
+            format!("the second port of {host} gets weight {weight}, and the host had {original}")
+        });
+    }
+
+    fn has_second(&self, host: &str) -> bool {
+        self.hosts.borrow()[host].bridge.is_some()
+    }
+
+    pub(super) fn is_bridge_serving(&self, host: &str) -> bool {
+        let hosts = self.hosts.borrow();
+        let host = &hosts[host];
+        host.bridge.as_ref().is_some_and(|container| {
+            let shown = self.shown(container, host.manner);
+            shown.is_running && matches!(shown.health, Health::Healthy | Health::None)
+        })
+    }
+
+    /// What the second instance of a host runs.
+    fn bridge_runs(&self, host: &str) -> Option<String> {
+        let hosts = self.hosts.borrow();
+        let container = hosts[host].bridge.as_ref()?;
+        container.reference.rsplit(':').next().map(str::to_owned)
+    }
+
+    /// What is there of a second instance.
+    pub(super) fn seconds(&self) -> Vec<String> {
+        let hosts = self.originals.keys();
+        let left = hosts.filter(|it| {
+            self.bridges.borrow().contains_key(*it) || self.hosts.borrow()[*it].bridge.is_some()
+        });
+        left.cloned().collect()
+    }
+
+    /// With start-first the sum of the weights does not fall, but for hosts that serve nothing.
+    fn watch_sum(&self, lowered: &Member) {
+        let is_start_first = self.rollout.borrow().order == config::Order::StartFirst;
+        if !is_start_first || !self.foreign.borrow().is_empty() {
+            return;
+        }
+        let host = lowered.server.as_str();
+        if !self.seems_serving(host) {
+            return;
+        }
+        let sum = |weights: &BTreeMap<HostName, u8>| weights.values().map(|w| u32::from(*w)).sum();
+        let (own, seconds): (u32, u32) = (sum(&self.weights.borrow()), sum(&self.bridges.borrow()));
+        let dead = self
+            .originals
+            .iter()
+            .filter(|(it, _)| !self.seems_serving(it));
+        let dead: u32 = dead.map(|(_, w)| u32::from(*w)).sum();
+        let total: u32 = sum(&self.originals);
+        self.rule(own + seconds + dead >= total, || {
+            format!(
+                "{lowered} is lowered, and the sum falls to {} of {total}",
+                own + seconds
+            )
+        });
     }
 
     /// True when somebody moves a weight at this very call.
@@ -1004,8 +1211,19 @@ impl Sim {
             .map(|(_, _, w)| u32::from(*w))
             .sum();
         let left: u32 = others.map(|(_, w)| u32::from(*w)).sum::<u32>() + strangers;
+        let second = self.bridges.borrow().get(host).copied();
+        let is_fallen = |host: &SimHost| host.bridge.as_ref().is_some_and(|it| it.is_unnoticed);
+        let is_unnoticed = is_fallen(&self.hosts.borrow()[host]);
+        let second = second.filter(|_| self.is_bridge_serving(host) || is_unnoticed);
+        let left = left + u32::from(second.unwrap_or_default());
         let total: u32 = self.originals.values().map(|w| u32::from(*w)).sum::<u32>() + strangers;
-        self.rule(left * 100 >= total * 66, || {
+        let own = u32::from(self.originals[host]);
+        let percent = self.rollout.borrow().min_capacity;
+        let is_kept = match percent.map(Percent::value) {
+            Some(percent) => left * 100 >= total * u32::from(percent),
+            None => left > 0 && left + own >= total,
+        };
+        self.rule(is_kept || self.rollout.borrow().allow_downtime, || {
             format!("I1: without {host} only {left} of {total} serve")
         });
     }
@@ -1023,6 +1241,10 @@ impl Remote for SimRemote {
             container: host
                 .container
                 .as_ref()
+                .map(|container| self.0.shown(container, host.manner_here())),
+            bridge: host
+                .bridge
+                .as_ref()
                 .map(|container| self.0.shown(container, host.manner)),
             leftovers: host.leftovers,
             compose: "docker-compose 1.29.2".into(),
@@ -1031,6 +1253,11 @@ impl Remote for SimRemote {
         };
         self.0
             .edit_container(&self.1, |container| container.is_unnoticed = false);
+        self.0.edit(&self.1, |host| {
+            if let Some(bridge) = &mut host.bridge {
+                bridge.is_unnoticed = false;
+            }
+        });
         self.0.answer(effect, survey).await
     }
 
@@ -1044,18 +1271,21 @@ impl Remote for SimRemote {
         self.0.answer(effect, ()).await
     }
 
-    async fn connections(&self, _container: &str) -> Result<u64, SimError> {
+    async fn connections(&self, container: &str) -> Result<u64, SimError> {
         let effect = self.0.call("connections", &self.1).await?;
         let hosts = self.0.hosts.borrow().clone();
-        let left = hosts
-            .get(&self.1)
-            .unwrap()
-            .drained_at
-            .saturating_sub(self.0.now.get());
+        let host = &hosts[&self.1];
+        let is_second = host.bridge.as_ref().is_some_and(|it| it.id == container);
+        let drained_at = if is_second {
+            host.bridge_drained_at
+        } else {
+            host.drained_at
+        };
+        let left = drained_at.saturating_sub(self.0.now.get());
         self.0.answer(effect, left.as_secs().min(3)).await
     }
 
-    async fn probe(&self, container: &str) -> Result<(), SimError> {
+    async fn probe(&self, slot: Slot, container: &str) -> Result<(), SimError> {
         let effect = self.0.call("probe", &self.1).await?;
         let hosts = self.0.hosts.borrow().clone();
         let is_deaf =
@@ -1063,19 +1293,26 @@ impl Remote for SimRemote {
         let is_probe = |call: &&String| call.starts_with("probe ");
         let asked = self.0.calls.borrow().iter().filter(is_probe).count();
         let has_gone_deaf = self.0.deafens_after.get().is_some_and(|it| asked > it);
-        if has_gone_deaf || hosts[&self.1].container.as_ref().is_some_and(is_deaf) {
+        let asked = match slot {
+            Slot::Own => hosts[&self.1].container.as_ref(),
+            Slot::Bridge => hosts[&self.1].bridge.as_ref(),
+        };
+        if has_gone_deaf || asked.is_some_and(is_deaf) {
             return Err(SimError { retry: Retry::SOON });
         }
         self.0.answer(effect, ()).await
     }
 
-    async fn last_words(&self) -> Result<Vec<String>, SimError> {
+    async fn last_words(&self, _slot: Slot) -> Result<Vec<String>, SimError> {
         let effect = self.0.call("last words", &self.1).await?;
         let words = vec!["log: cannot open the database".to_owned()];
         self.0.answer(effect, words).await
     }
 
-    async fn switch(&self, attempt: &str, reference: &str) -> Result<(), SimError> {
+    async fn switch(&self, slot: Slot, attempt: &str, reference: &str) -> Result<(), SimError> {
+        if slot == Slot::Bridge {
+            return self.start_bridge(attempt, reference).await;
+        }
         let effect = self.0.call("switch", &self.1).await?;
         let is_drained = !self.0.has_balancer.get()
             || self
@@ -1117,11 +1354,48 @@ impl Remote for SimRemote {
         self.0.answer(effect, ()).await
     }
 
+    async fn clear(&self) -> Result<(), SimError> {
+        let effect = self.0.call("clear", &self.1).await?;
+        let weight = self.0.bridges.borrow().get(&self.1).copied();
+        self.0.rule(weight.unwrap_or_default() == 0, || {
+            format!("the second instance of {} goes while it serves", self.1)
+        });
+        self.0.edit(&self.1, |host| host.bridge = None);
+        self.0.answer(effect, ()).await
+    }
+
     async fn change(&self, limit: Duration) -> Result<(), SimError> {
         let effect = self.0.call("change", &self.1).await?;
         self.0
             .now
             .set(self.0.now.get() + limit.min(Duration::from_secs(1)));
+        self.0.answer(effect, ()).await
+    }
+}
+
+impl SimRemote {
+    async fn start_bridge(&self, attempt: &str, reference: &str) -> Result<(), SimError> {
+        let effect = self.0.call("start bridge", &self.1).await?;
+        let is_journaled =
+            self.0.last_intent(&self.1) == Some(Step::Bridge) || self.0.is_unwritten.get();
+        self.0.rule(is_journaled, || {
+            format!(
+                "I18: a second instance starts on {} without an intent",
+                self.1
+            )
+        });
+        let started = self.0.now.get() + Duration::from_secs(1);
+        let is_known = self.0.hosts.borrow()[&self.1]
+            .attempts
+            .contains(&format!("second {attempt}"));
+        if effect != Effect::None && !is_known {
+            let container = self.0.container(reference, started);
+            self.0.edit(&self.1, |host| {
+                host.attempts.push(format!("second {attempt}"));
+                host.bridge = Some(container);
+            });
+        }
+        self.0.now.set(started);
         self.0.answer(effect, ()).await
     }
 }
@@ -1142,7 +1416,12 @@ impl Journal for SimJournal {
         let effect = self.0.call("append", "").await?;
         self.0.is_unwritten.set(effect == Effect::None);
         if effect != Effect::None {
+            let is_start_first = self.0.rollout.borrow().order == config::Order::StartFirst;
             if matches!(event, Event::Opened { .. }) {
+                // What somebody set before is what this run finds, and gives back.
+                if is_start_first && !self.0.foreign.borrow().is_empty() {
+                    self.0.is_other.set(true);
+                }
                 self.0.remember();
             }
             if self.0.states.borrow().is_some() {

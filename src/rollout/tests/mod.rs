@@ -9,6 +9,7 @@ mod kit;
 mod model;
 mod retry;
 mod scenes;
+mod start_first;
 mod table;
 mod truth;
 mod verdict;

@@ -17,12 +17,13 @@ use super::{
     faults::lies,
     kit::{Break, Manner, Sim},
     scenes::log,
+    start_first::start_first,
 };
 use crate::rollout::journal::Outcome;
 
 /// What goes wrong: an error, an answer that is lost, one that is applied late, a crash before and
 /// after, a stranger who moves a weight, a host that dies.
-const FAULTS: [Break; 8] = [
+const FAULTS: [Break; 9] = [
     Break::Busy,
     Break::Refuse,
     Break::LoseAnswer,
@@ -31,6 +32,7 @@ const FAULTS: [Break; 8] = [
     Break::CrashAfter,
     Break::Stranger,
     Break::Die,
+    Break::Fall,
 ];
 
 /// What comes after a crash, or beside: who recovers, and who deploys. The lease puts them in an
@@ -45,6 +47,7 @@ const AFTER: [After; 2] = [After::Recover, After::Deploy];
 
 #[derive(Debug, Clone)]
 struct Path {
+    is_start_first: bool,
     is_bad: bool,
     after: After,
     faults: Vec<(usize, Break)>,
@@ -69,8 +72,23 @@ fn three(is_bad: bool) -> Rc<Sim> {
     sim
 }
 
+fn two(is_bad: bool) -> Rc<Sim> {
+    let sim = start_first(&["app-1", "app-2"]);
+    sim.be_brisk();
+    if is_bad {
+        sim.edit("app-2", |host| {
+            host.manner_in_place = Some(("v2", Manner::ExitsAfter(2)));
+        });
+    }
+    sim
+}
+
 fn walk(path: &Path) -> Met {
-    let sim = three(path.is_bad);
+    let sim = if path.is_start_first {
+        two(path.is_bad)
+    } else {
+        three(path.is_bad)
+    };
     sim.states.replace(Some(Vec::new()));
     sim.faults.borrow_mut().clone_from(&path.faults);
     let _ = sim.roll_out("v2");
@@ -98,6 +116,9 @@ fn walk(path: &Path) -> Met {
 /// What is not right at the end: each healthy host has its weight again, and nothing is owed to one.
 fn ill(sim: &Rc<Sim>) -> Vec<String> {
     let mut ill = Vec::new();
+    if sim.is_other.get() {
+        return ill;
+    }
     let told = sim.told.borrow();
     let is_stuck = matches!(&*told, Some((Outcome::Stuck, _)));
     for (host, original) in &sim.originals {
@@ -109,6 +130,13 @@ fn ill(sim: &Rc<Sim>) -> Vec<String> {
         }
         if !is_serving && weight == 0 && sim.debt.borrow().is_empty() && !is_foreign {
             ill.push(format!("{host} is at 0, and nobody knows that it is owed"));
+        }
+    }
+    for host in sim.seconds() {
+        if sim.open_runs().is_empty() && sim.is_serving(&host) {
+            ill.push(format!(
+                "the second instance of {host} is left, and no run is open"
+            ));
         }
     }
     if sim.open_runs().is_empty() && is_stuck {
@@ -152,8 +180,9 @@ impl Search {
         found.tried.insert((state, u8::try_from(fault).unwrap()))
     }
 
-    fn from(&self, is_bad: bool, after: After, part: usize) {
+    fn from(&self, (is_start_first, is_bad): (bool, bool), after: After, part: usize) {
         let mut path = Path {
+            is_start_first,
             is_bad,
             after,
             faults: Vec::new(),
@@ -196,8 +225,10 @@ fn no_two_faults_lose_a_weight_or_make_the_last_word_a_lie() {
         for part in 0..PARTS {
             let search = &search;
             scope.spawn(move || {
-                for (is_bad, after) in [false, true].into_iter().zip(AFTER) {
-                    search.from(is_bad, after, part);
+                for is_start_first in [false, true] {
+                    for (is_bad, after) in [false, true].into_iter().zip(AFTER) {
+                        search.from((is_start_first, is_bad), after, part);
+                    }
                 }
             });
         }

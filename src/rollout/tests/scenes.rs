@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::kit::{Break, Manner, Sim, release};
+use crate::config::Percent;
 use crate::rollout::{
     engine::Error,
     journal::{Event, Outcome},
@@ -318,6 +319,7 @@ fn recovery_waits_until_a_switch_under_way_has_ended() {
 #[test]
 fn capacity_is_counted_in_weight() {
     let sim = Sim::new(&[("app-1", 100), ("app-2", 10), ("app-3", 10)]);
+    sim.rollout.borrow_mut().min_capacity = Percent::new(66);
     assert_eq!(
         refused(&sim),
         "without app-1 the pool would serve with a weight of 20 of 120, and min-capacity = \"66%\" does not allow that"

@@ -84,6 +84,7 @@ fn check_owed(is_owed: bool, marks: &[&str], seen: (u8, Option<Container>), expe
     let (number, container) = seen;
     let survey = Survey {
         container,
+        bridge: None,
         leftovers: Vec::new(),
         compose: String::new(),
         free_bytes: 0,

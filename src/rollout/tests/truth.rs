@@ -46,7 +46,7 @@ fn a_weight_that_somebody_took_is_never_called_done() {
             let _ = sim.roll_out("v2").unwrap();
             let what = format!("{name}: {host} is taken out at call {at}");
             assert_eq!(lies(sim), [""; 0], "{what}\n{}", log(sim));
-            assert_eq!(*sim.violations.borrow(), [""; 0], "{what}");
+            assert_eq!(*sim.violations.borrow(), [""; 0], "{what}\n{}", log(sim));
         });
     }
 }

@@ -50,6 +50,7 @@ impl Last {
         let host = || "app-1".to_owned();
         let survey = Survey {
             container: Some(container(self.version, self.health)),
+            bridge: None,
             leftovers: Vec::new(),
             compose: String::new(),
             free_bytes: 0,
@@ -187,6 +188,7 @@ fn a_host_that_could_not_be_looked_at_may_serve_and_is_not_taken_out_for_nothing
     let names = ["app-1", "app-2", "app-3"].map(str::to_owned);
     let survey = |health| Survey {
         container: Some(container("v1", health)),
+        bridge: None,
         leftovers: Vec::new(),
         compose: String::new(),
         free_bytes: 0,
@@ -212,7 +214,8 @@ fn a_host_that_could_not_be_looked_at_may_serve_and_is_not_taken_out_for_nothing
     };
     let originals = names.map(|name| (name, weight(100))).into();
     let floor = Floor {
-        percent: Percent::new(66).unwrap(),
+        percent: Percent::new(66),
+        allows_downtime: false,
         originals: &originals,
     };
     let refused = floor.allows(&fleet, "app-2").unwrap_err();

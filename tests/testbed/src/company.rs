@@ -69,6 +69,16 @@ impl Company {
         })
     }
 
+    /// Lets hosts serve from a second port while they change, or stop first again.
+    pub fn start_first(&self, is_so: bool) -> Result<()> {
+        self.installation.edit_environment(|file| {
+            let order = if is_so { "start-first" } else { "stop-first" };
+            file["rollout"]["order"] = toml_edit::value(order);
+            let port = i64::from(application::SECOND_PORT);
+            file["compose"]["bridge-port"] = toml_edit::value(port);
+        })
+    }
+
     /// A runner that loses no time between attempts.
     pub fn runner(&self) -> Result<Runner> {
         Ok(self.installation.runner()?.pace(QUICK_PACE))
@@ -194,7 +204,8 @@ fn site(infrastructure: &Infrastructure) -> Result<Site> {
 }
 
 /// The waits of an environment whose application is quick and whose balancer is on this machine.
-const QUICK: [(&str, &str); 7] = [
+const QUICK: [(&str, &str); 8] = [
+    ("bake-time", "1s"),
     ("admission-timeout", "10s"),
     ("min-free-disk", "100MB"),
     ("propagation", "500ms"),

@@ -195,6 +195,67 @@ fn a_write_names_one_backend_and_always_its_weight() {
     }
 }
 
+#[track_caller]
+fn sent(request: &str) -> Vec<(String, String)> {
+    let line = request.lines().next().unwrap();
+    let query = line
+        .strip_prefix("POST /?")
+        .and_then(|line| line.strip_suffix(" HTTP/1.1"))
+        .unwrap();
+    let sent = url::form_urlencoded::parse(query.as_bytes());
+    sent.into_owned().collect()
+}
+
+#[test]
+fn a_second_port_comes_in_without_weight_as_the_backend_that_its_machine_has() {
+    let scene = Scene::new([ok(&pool_body(100, 50, 0)), ok("{}")]);
+    let second = member("i-app-1", 3132);
+    scene.run(async |clb| clb.join(&second).await).unwrap();
+    let requests = scene.requests();
+    assert!(requests[1].contains("x-acs-action: AddVServerGroupBackendServers"));
+    let entry =
+        r#"[{"Description":"web","Port":"3132","ServerId":"i-app-1","Type":"ecs","Weight":"0"}]"#;
+    assert_eq!(sent(&requests[1])[0].1, entry);
+}
+
+#[test]
+fn what_is_in_or_out_of_the_group_already_is_not_asked_for() {
+    let scene = Scene::new([ok(&pool_body(100, 50, 0))]);
+    scene
+        .run(async |clb| {
+            clb.join(&member("i-app-1", 9999)).await?;
+            clb.leave(&member("i-app-2", 9999)).await
+        })
+        .unwrap();
+    assert_eq!(scene.requests().len(), 2, "it was only looked");
+    let error = scene.run(async |clb| clb.join(&member("i-other", 3132)).await);
+    let error = error.unwrap_err().to_string();
+    assert!(
+        error.contains("i-other:3132 is not behind the balancer"),
+        "{error}"
+    );
+}
+
+#[test]
+fn one_read_serves_one_write() {
+    let scene = Scene::new([ok(&pool_body(100, 50, 0))]);
+    scene
+        .run(async |clb| {
+            clb.pool().await?;
+            clb.set_weight(&member("i-app-1", 3131), weight_of(10))
+                .await?;
+            clb.set_weight(&member("i-app-1", 3131), weight_of(20))
+                .await
+        })
+        .unwrap();
+    let actions: Vec<_> = scene
+        .requests()
+        .iter()
+        .map(|it| it.contains("SetVServer"))
+        .collect();
+    assert_eq!(actions, [false, true, false, true]);
+}
+
 #[test]
 fn the_last_backend_in_service_is_not_taken_out() {
     let scene = Scene::new([ok(&pool_body(100, 0, 0))]);

@@ -14,6 +14,9 @@ const IGNORE: &str = include_str!("../../app/.dockerignore");
 /// The port it listens on in its container and on every host.
 pub const PORT: u16 = 3131;
 
+/// A second port of every host that nothing listens at.
+pub const SECOND_PORT: u16 = 3132;
+
 /// One release of the service.
 #[derive(Debug, Clone)]
 pub struct Application {

@@ -32,8 +32,8 @@ pub use answer::Refusal;
 use cloud::Cloud;
 pub use cloud::{Call, Change};
 pub use fault::Fault;
-use haproxy::Haproxy;
 pub use haproxy::{Condition, Member};
+use haproxy::{Haproxy, Place};
 use signature::{Claim, Request};
 
 pub const REGION: &str = "cn-hangzhou";
@@ -75,16 +75,22 @@ struct World {
 }
 
 impl Balancer {
-    pub fn start(machine: &Machine, ip: IpAddr, members: Vec<Member>) -> Result<Self> {
+    /// `seconds` are places that may come into the group later.
+    pub fn start(
+        machine: &Machine,
+        ip: IpAddr,
+        members: Vec<Member>,
+        seconds: Vec<Member>,
+    ) -> Result<Self> {
         let address = SocketAddr::new(ip, free_port(ip)?);
-        let haproxy = Haproxy::start(machine, address, &members)?;
+        let haproxy = Haproxy::start(machine, address, &members, &seconds)?;
         let key = AccessKey {
             id: format!("LTAI5t{}", machine::random(9)?.to_uppercase()),
             secret: machine::random(15)?,
             token: None,
         };
         let world = Arc::new(World {
-            cloud: Mutex::new(Cloud::new(members)),
+            cloud: Mutex::new(Cloud::new(members, seconds)),
             keys: Mutex::new(vec![key.clone()]),
             socket: haproxy.socket().to_owned(),
         });
@@ -168,7 +174,7 @@ impl Balancer {
         let cloud = self.world.cloud();
         let weights = cloud.group.iter();
         weights
-            .filter_map(|(server_id, weight)| Some((cloud.name(server_id)?.to_owned(), *weight)))
+            .filter_map(|(place, weight)| Some((cloud.name(place)?.to_owned(), *weight)))
             .collect()
     }
 
@@ -182,9 +188,9 @@ impl Balancer {
         let mut cloud = self.world.cloud();
         let mut members = cloud.members.iter();
         let member = members.find(|member| member.name == name);
-        let server_id = member.context("no member of that name")?.server_id.clone();
-        cloud.group.insert(server_id.clone(), weight);
-        self.world.feel(&mut cloud, &server_id, weight)
+        let place = member.context("no member of that name")?.place();
+        cloud.group.insert(place.clone(), weight);
+        self.world.feel(&mut cloud, &place, weight)
     }
 }
 
@@ -297,7 +303,9 @@ impl World {
             _ => {}
         }
         if action != "DescribeHealthStatus" {
-            return action::perform(cloud, action, parameters, fault);
+            let answer = action::perform(cloud, action, parameters, fault);
+            self.let_move(cloud)?;
+            return answer;
         }
         let conditions = haproxy::conditions(&self.socket);
         let conditions =
@@ -305,17 +313,31 @@ impl World {
         action::health(cloud, parameters, &conditions)
     }
 
+    /// Whoever came into the group or left it is felt at once.
+    fn let_move(&self, cloud: &mut Cloud) -> Result<(), Refusal> {
+        for moved in cloud.take_moved() {
+            let done = haproxy::set_state(&self.socket, &moved.name, moved.weight);
+            done.map_err(|error| Refusal::new(500, "InternalError", &error.to_string()))?;
+            cloud.timeline.push(Change {
+                at: Timestamp::now(),
+                backend: moved.name,
+                weight: moved.weight.unwrap_or_default(),
+            });
+        }
+        Ok(())
+    }
+
     fn feel_due(&self, now: Instant) {
         let mut cloud = self.cloud();
-        for (server_id, weight) in cloud.take_due(now) {
+        for (place, weight) in cloud.take_due(now) {
             // A balancer that has ended is noticed by whoever asks for its conditions.
-            let _ = self.feel(&mut cloud, &server_id, weight);
+            let _ = self.feel(&mut cloud, &place, weight);
         }
     }
 
-    fn feel(&self, cloud: &mut Cloud, server_id: &str, weight: u32) -> Result<()> {
+    fn feel(&self, cloud: &mut Cloud, place: &Place, weight: u32) -> Result<()> {
         let backend = cloud
-            .name(server_id)
+            .name(place)
             .context("no member of that id")?
             .to_owned();
         haproxy::set_weight(&self.socket, &backend, weight)?;

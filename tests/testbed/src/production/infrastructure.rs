@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 
 use anyhow::{Result, anyhow};
 
-use crate::application::{Application, PORT};
+use crate::application::{Application, PORT, SECOND_PORT};
 use crate::balancer::{Balancer, Member};
 use crate::client::Client;
 use crate::docker_client::DockerClient;
-use crate::fleet::{Fleet, Setting};
+use crate::fleet::{Fleet, Host, Setting};
 use crate::image::{self, Images};
 use crate::machine::Machine;
 use crate::network::Network;
@@ -64,12 +64,16 @@ impl Infrastructure {
         tell("the first release on every host");
         fleet.deploy_by_hand(&registry)?;
         tell("the load balancer and its API");
-        let members = fleet.hosts.iter().map(|host| Member {
-            name: host.name.clone(),
-            server_id: host.server_id.clone(),
-            address: SocketAddr::new(host.ip, PORT),
-        });
-        let balancer = Balancer::start(&machine, network.gateway, members.collect())?;
+        let at = |port: u16, suffix: &str| -> Vec<Member> {
+            let member = |host: &Host| Member {
+                name: format!("{}{suffix}", host.name),
+                server_id: host.server_id.clone(),
+                address: SocketAddr::new(host.ip, port),
+            };
+            fleet.hosts.iter().map(member).collect()
+        };
+        let seconds = at(SECOND_PORT, &format!(":{SECOND_PORT}"));
+        let balancer = Balancer::start(&machine, network.gateway, at(PORT, ""), seconds)?;
         Ok(Self {
             balancer,
             fleet,

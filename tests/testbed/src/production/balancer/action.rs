@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::answer::Refusal;
 use super::cloud::{Cloud, Weights};
 use super::fault::Fault;
-use super::haproxy::{Condition, Member};
+use super::haproxy::{Condition, Member, Place};
 use super::{GROUP, LISTENER_PORT, LOAD_BALANCER, REGION};
 
 pub(super) type Parameters = BTreeMap<String, String>;
@@ -34,6 +34,8 @@ pub(super) fn perform(
         "DescribeVServerGroups" => groups(cloud, parameters),
         "DescribeVServerGroupAttribute" => group(cloud, parameters),
         "SetVServerGroupAttribute" => set_group(cloud, parameters, fault),
+        "AddVServerGroupBackendServers" => add(cloud, parameters),
+        "RemoveVServerGroupBackendServers" => remove(cloud, parameters),
         "SetBackendServers" => set_default_group(cloud, parameters, fault),
         _ => Err(unknown(action)),
     }
@@ -71,7 +73,7 @@ pub(super) fn health(
 fn load_balancer(cloud: &Cloud, parameters: &Parameters) -> Result<Value, Refusal> {
     check_load_balancer(parameters)?;
     let backends = cloud.members.iter().map(|member| {
-        let weight = cloud.default_group.get(&member.server_id);
+        let weight = cloud.default_group.get(&member.place());
         json!({
             "ServerId": member.server_id, "ServerIp": member.address.ip().to_string(),
             "Type": "ecs", "Weight": weight, "Description": "",
@@ -140,7 +142,7 @@ fn set_group(
     }
     let named: Vec<Member> = cloud.members.clone();
     let answered = named.iter().filter_map(|member| {
-        let weight = weights.get(&member.server_id)?;
+        let weight = weights.get(&member.place())?;
         let mut backend = backend(cloud, member);
         backend["Weight"] = (*weight).into();
         Some(backend)
@@ -151,6 +153,46 @@ fn set_group(
         "VServerGroupId": GROUP, "VServerGroupName": cloud.group_name,
         "BackendServers": {"BackendServer": answered},
     }))
+}
+
+/// Members are added with the weight that is named, and 100 without one.
+fn add(cloud: &mut Cloud, parameters: &Parameters) -> Result<Value, Refusal> {
+    check_group(parameters)?;
+    let places = places(parameters)?;
+    cloud.begin_write()?;
+    for (place, weight) in &places {
+        if !cloud.join(place, *weight) {
+            return Err(invalid_parameter(
+                "The specified BackendServers is invalid, or is there already.",
+            ));
+        }
+    }
+    group(cloud, parameters)
+}
+
+/// One that is not there is no error.
+fn remove(cloud: &mut Cloud, parameters: &Parameters) -> Result<Value, Refusal> {
+    check_group(parameters)?;
+    let places = places(parameters)?;
+    cloud.begin_write()?;
+    for (place, _) in &places {
+        cloud.leave(place);
+    }
+    group(cloud, parameters)
+}
+
+/// What a `BackendServers` parameter names, members or not.
+fn places(parameters: &Parameters) -> Result<Vec<(Place, u32)>, Refusal> {
+    let invalid = || invalid_parameter("The specified BackendServers is invalid.");
+    let text = require(parameters, "BackendServers")?;
+    let list: Vec<Value> = serde_json::from_str(text).map_err(|_| invalid())?;
+    let place = |element: &Value| {
+        let server_id = element["ServerId"].as_str().ok_or_else(invalid)?;
+        let port = number(&element["Port"]).and_then(|port| port.try_into().ok());
+        let port = port.ok_or_else(invalid)?;
+        Ok(((server_id.to_owned(), port), weight(&element["Weight"])?))
+    };
+    list.iter().map(place).collect()
 }
 
 /// Weights of the default group, which no listener uses: accepted, kept, and felt by nobody.
@@ -168,7 +210,7 @@ fn set_default_group(
     if fault != Some(&Fault::NeverApply) {
         cloud.default_group.extend(weights);
     }
-    let backends = cloud.default_group.iter().map(|(server_id, weight)| {
+    let backends = cloud.default_group.iter().map(|((server_id, _), weight)| {
         json!({"ServerId": server_id, "Weight": weight.to_string(), "Type": "ecs", "Description": ""})
     });
     let backends: Vec<Value> = backends.collect();
@@ -178,7 +220,7 @@ fn set_default_group(
 fn backend(cloud: &Cloud, member: &Member) -> Value {
     json!({
         "ServerId": member.server_id, "ServerIp": member.address.ip().to_string(),
-        "Port": member.address.port(), "Weight": cloud.group.get(&member.server_id), "Type": "ecs",
+        "Port": member.address.port(), "Weight": cloud.group.get(&member.place()), "Type": "ecs",
         "Description": member.name,
     })
 }
@@ -194,10 +236,13 @@ fn wished(cloud: &Cloud, text: &str, has_ports: bool) -> Result<Weights, Refusal
     let mut weights = Weights::new();
     for element in &list {
         let server_id = element["ServerId"].as_str().ok_or_else(invalid)?;
-        let found = cloud
-            .members
-            .iter()
-            .find(|member| member.server_id == server_id);
+        let of_server = || {
+            let members = cloud.members.iter();
+            members.filter(|member| member.server_id == server_id)
+        };
+        let port = number(&element["Port"]).filter(|_| has_ports);
+        let is_there = |member: &&Member| port == Some(u32::from(member.address.port()));
+        let found = of_server().find(is_there).or(of_server().next());
         let member = found.ok_or_else(|| {
             Refusal::new(
                 404,
@@ -210,7 +255,7 @@ fn wished(cloud: &Cloud, text: &str, has_ports: bool) -> Result<Weights, Refusal
                 "The specified BackendServers is invalid, as the Port is that of no member.",
             ));
         }
-        weights.insert(server_id.to_owned(), weight(&element["Weight"])?);
+        weights.insert(member.place(), weight(&element["Weight"])?);
     }
     Ok(weights)
 }

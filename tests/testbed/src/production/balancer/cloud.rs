@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::answer::Refusal;
 use super::fault::{Fault, configuring};
-use super::haproxy::Member;
+use super::haproxy::{Member, Place};
 
 /// One call that reached the API, refused ones too.
 #[derive(Debug, Clone)]
@@ -28,8 +28,15 @@ pub struct Change {
     pub weight: u32,
 }
 
-/// Members of a group by server id.
-pub(super) type Weights = BTreeMap<String, u32>;
+/// Members of a group.
+pub(super) type Weights = BTreeMap<Place, u32>;
+
+/// A member that came into the group with a weight, or left it.
+#[derive(Debug)]
+pub(super) struct Moved {
+    pub(super) name: String,
+    pub(super) weight: Option<u32>,
+}
 
 /// A weight that is to be felt from a moment on.
 #[derive(Debug)]
@@ -43,6 +50,9 @@ struct Due {
 #[derive(Debug)]
 pub(super) struct Cloud {
     pub(super) members: Vec<Member>,
+    /// Second ports of the members' servers that are not in the group.
+    pub(super) seconds: Vec<Member>,
+    moved: Vec<Moved>,
     pub(super) group_name: String,
     pub(super) group: Weights,
     pub(super) default_group: Weights,
@@ -57,13 +67,12 @@ pub(super) struct Cloud {
 }
 
 impl Cloud {
-    pub(super) fn new(members: Vec<Member>) -> Self {
-        let weights: Weights = members
-            .iter()
-            .map(|member| (member.server_id.clone(), 100))
-            .collect();
+    pub(super) fn new(members: Vec<Member>, seconds: Vec<Member>) -> Self {
+        let weights: Weights = members.iter().map(|member| (member.place(), 100)).collect();
         Self {
             members,
+            seconds,
+            moved: Vec::new(),
             group_name: "production".into(),
             group: weights.clone(),
             default_group: weights,
@@ -131,26 +140,56 @@ impl Cloud {
     }
 
     /// Weights whose moment has come, in the order they were accepted.
-    pub(super) fn take_due(&mut self, now: Instant) -> Vec<(String, u32)> {
+    pub(super) fn take_due(&mut self, now: Instant) -> Vec<(Place, u32)> {
         let (due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.due)
             .into_iter()
             .partition(|due| due.at <= now);
         self.due = later;
         let mut felt = Vec::new();
         for due in due {
+            // Who has left meanwhile has no weight any more.
+            let mut weights = due.weights;
+            weights.retain(|place, _| self.group.contains_key(place));
             if due.is_hidden {
-                self.group.extend(due.weights.clone());
+                self.group.extend(weights.clone());
             }
-            felt.extend(due.weights);
+            felt.extend(weights);
         }
         felt
     }
 
-    pub(super) fn name(&self, server_id: &str) -> Option<&str> {
-        let member = self
-            .members
-            .iter()
-            .find(|member| member.server_id == server_id)?;
+    pub(super) fn name(&self, place: &Place) -> Option<&str> {
+        let mut members = self.members.iter();
+        let member = members.find(|member| member.place() == *place)?;
         Some(&member.name)
+    }
+
+    /// Takes a second port into the group; false when it is none, or there already.
+    pub(super) fn join(&mut self, place: &Place, weight: u32) -> bool {
+        let at = self.seconds.iter().position(|it| it.place() == *place);
+        let Some(at) = at else { return false };
+        let member = self.seconds.remove(at);
+        let name = member.name.clone();
+        self.members.push(member);
+        self.group.insert(place.clone(), weight);
+        let weight = Some(weight);
+        self.moved.push(Moved { name, weight });
+        true
+    }
+
+    /// Takes a member out of the group; one that is not there is no error.
+    pub(super) fn leave(&mut self, place: &Place) {
+        let at = self.members.iter().position(|it| it.place() == *place);
+        let Some(at) = at else { return };
+        let member = self.members.remove(at);
+        let name = member.name.clone();
+        self.seconds.push(member);
+        self.group.remove(place);
+        self.moved.push(Moved { name, weight: None });
+    }
+
+    /// Who came or left since this was asked last.
+    pub(super) fn take_moved(&mut self) -> Vec<Moved> {
+        std::mem::take(&mut self.moved)
     }
 }

@@ -35,6 +35,16 @@ pub struct Condition {
     pub requests: u32,
 }
 
+impl Member {
+    /// What tells it from others in a group.
+    pub(super) fn place(&self) -> Place {
+        (self.server_id.clone(), self.address.port())
+    }
+}
+
+/// A server and its port.
+pub(super) type Place = (String, u16);
+
 #[derive(Debug)]
 pub(super) struct Haproxy {
     socket: PathBuf,
@@ -46,11 +56,12 @@ impl Haproxy {
         machine: &Machine,
         address: SocketAddr,
         members: &[Member],
+        seconds: &[Member],
     ) -> Result<Self> {
         let directory = machine.directory("balancer")?;
         let socket = directory.join("runtime.sock");
         let file = directory.join("haproxy.cfg");
-        fs::write(&file, configuration(&socket, address, members))?;
+        fs::write(&file, configuration(&socket, address, members, seconds))?;
         let log = directory.join("haproxy.log");
         let arguments = ["-db", "-f", &file.to_string_lossy()];
         let mut process = machine
@@ -82,6 +93,17 @@ pub(super) fn set_weight(socket: &Path, name: &str, weight: u32) -> Result<()> {
     );
 }
 
+/// Lets a member of the second ports in at a weight, or takes it out.
+pub(super) fn set_state(socket: &Path, name: &str, weight: Option<u32>) -> Result<()> {
+    set_weight(socket, name, weight.unwrap_or_default())?;
+    let state = if weight.is_some() { "ready" } else { "maint" };
+    let answer = ask(socket, &format!("set server pool/{name} state {state}"))?;
+    if answer.trim().is_empty() {
+        return Ok(());
+    }
+    bail!("HAProxy refuses {state} for {name}: {}", answer.trim());
+}
+
 pub(super) fn conditions(socket: &Path) -> Result<BTreeMap<String, Condition>> {
     let table = ask(socket, "show stat")?;
     let mut lines = table
@@ -108,6 +130,12 @@ pub(super) fn conditions(socket: &Path) -> Result<BTreeMap<String, Condition>> {
                 .and_then(|text| text.parse().ok())
                 .unwrap_or(0)
         };
+        if row
+            .get(status)
+            .is_some_and(|text| text.starts_with("MAINT"))
+        {
+            continue;
+        }
         let is_up = row.get(status).is_some_and(|text| text.starts_with("UP"));
         let condition = Condition {
             weight: number(weight),
@@ -133,7 +161,12 @@ fn ask(socket: &Path, command: &str) -> Result<String> {
 
 /// No retries and no redispatch: a request that a deploy would have failed must be seen to fail. Connections to
 /// hosts are closed after each answer, so that those that stay are requests and not a cache of idle ones.
-fn configuration(socket: &Path, address: SocketAddr, members: &[Member]) -> String {
+fn configuration(
+    socket: &Path,
+    address: SocketAddr,
+    members: &[Member],
+    seconds: &[Member],
+) -> String {
     let mut text = format!(
         "global\n  maxconn 2000\n  stats socket {} mode 600 level admin\n\
          defaults\n  mode http\n  option http-server-close\n  retries 0\n  timeout connect 2s\n  \
@@ -145,6 +178,9 @@ fn configuration(socket: &Path, address: SocketAddr, members: &[Member]) -> Stri
     );
     for member in members {
         let _ = writeln!(text, "  server {} {}", member.name, member.address);
+    }
+    for member in seconds {
+        let _ = writeln!(text, "  server {} {} disabled", member.name, member.address);
     }
     text
 }
