@@ -298,7 +298,11 @@ async fn open<'a, P: Ports>(
         is_new: true,
     });
     let Some(run) = Run::fold(&events) else {
-        let source = "it does not begin with its own opening".into();
+        let source = word!(
+            "it does not begin with its own opening",
+            "它没有以自己的开头开始"
+        )
+        .into();
         return Err(Error::Journal { source });
     };
     Ok(Work {

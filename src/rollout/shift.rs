@@ -41,9 +41,9 @@ impl Wanted {
 /// Why it is not there yet.
 #[derive(Debug, thiserror::Error)]
 enum ShiftError<E> {
-    #[error("it is accepted and not applied yet")]
+    #[error("{}", word!("it is accepted and not applied yet", "已被接受，尚未生效"))]
     NotApplied { rest: Duration },
-    #[error("it is not behind the balancer")]
+    #[error("{}", word!("it is not behind the balancer", "它不在负载均衡后面"))]
     NotMember,
     #[error(transparent)]
     Balancer(E),

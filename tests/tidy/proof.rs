@@ -292,3 +292,25 @@ fn printing_outside_its_rooms_is_refused() {
     ];
     check_rooms(rule::printing, "exit", "prints", &texts);
 }
+
+#[test]
+fn what_a_rollout_says_in_one_language_is_refused() {
+    let tree = tree(&[
+        ("lib.rs", "mod rollout; mod other;"),
+        ("other.rs", "fn f() { say(\"it is well\"); }"),
+        (
+            "rollout.rs",
+            "//! A head of words.\n/// Some more words.\nfn f() { say(\"it is well\"); \
+             both!(\"it is good {x}\", \"好\"); say(&format!(\"{x} is bad\")); \
+             say(\"dockmaster rollout recover\"); word!(\"so it is\", \"是\"); }\n\
+             #[cfg(test)] mod tests { fn f() { say(\"of a test\"); } }",
+        ),
+    ]);
+    check(
+        &rule::languages(&tree),
+        &[
+            "rollout says \"it is well\" in one language",
+            "rollout says \"{x} is bad\" in one language",
+        ],
+    );
+}

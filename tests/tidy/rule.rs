@@ -23,6 +23,7 @@ pub(crate) fn all(tree: &Tree, levels: &Levels) -> Found {
         environment(tree),
         job_variables(tree),
         printing(tree),
+        languages(tree),
     ]
     .into_iter()
     .flatten()
@@ -106,6 +107,63 @@ pub(crate) fn job_variables(tree: &Tree) -> Found {
         "names a variable of the job",
         |kind| matches!(kind, Kind::Word(word) if word.trim_start_matches(['b', 'c', 'r', '#']).starts_with("\"CUSTOM_ENV_")),
     )
+}
+
+/// Where people are told of rollouts.
+const SPOKEN: &[&str] = &[
+    "rollout",
+    "broker::history",
+    "broker::precedence",
+    "broker::rollback",
+    "broker::status",
+];
+
+/// What a rollout says stands in `both!` or `word!`, which take a second language.
+pub(crate) fn languages(tree: &Tree) -> Found {
+    let is_spoken = |name: &str| {
+        let mut spoken = SPOKEN.iter();
+        spoken.any(|it| name == *it || name.starts_with(&format!("{it}::")))
+    };
+    let modules = tree.modules.iter();
+    let modules = modules.filter(|(name, module)| !module.is_test && is_spoken(name));
+    let mut found = Found::new();
+    for (name, module) in modules {
+        let before = std::iter::once(None).chain(module.mentions.iter().map(Some));
+        for (before, mention) in before.zip(&module.mentions) {
+            if let Kind::Word(text) = &mention.kind
+                && !mention.is_test
+                && is_sentence(text)
+                && !before.is_some_and(is_translated)
+            {
+                found.insert(format!("{name} says {text} in one language"));
+            }
+        }
+    }
+    found
+}
+
+/// True for a text with two words of plain English side by side; a command is none.
+fn is_sentence(literal: &str) -> bool {
+    let is_word = |word: &str| word.len() > 1 && word.chars().all(|sign| sign.is_ascii_lowercase());
+    let text = literal.trim_matches('"');
+    let words: Vec<_> = text.split(' ').map(is_word).collect();
+    // What holds Chinese signs is the other half of a pair.
+    let is_chinese = |sign: char| ('\u{3000}'..='\u{9fff}').contains(&sign);
+    literal.starts_with('"')
+        && !text.contains(is_chinese)
+        && !text.starts_with("dockmaster ")
+        && words.windows(2).any(|pair| pair[0] && pair[1])
+}
+
+/// True where what follows has another language beside it, or is for readers of the source.
+fn is_translated(before: &Mention) -> bool {
+    match &before.kind {
+        Kind::Word(word) => matches!(word.as_str(), "both!" | "word!"),
+        Kind::Path { segments, .. } => {
+            matches!(segments.last().map(String::as_str), Some("doc" | "reason"))
+        }
+        Kind::Child { .. } => false,
+    }
 }
 
 /// Standard output and error are written where a process speaks to its caller: the program itself, the
