@@ -1,7 +1,12 @@
 //! `dockmaster rollout`: looks at an environment or repairs it, under the broker's identity: this
 //! process, root's, never opens a key.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    io::{self, Write as _},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+};
 
 use nix::unistd::Uid;
 
@@ -70,15 +75,30 @@ pub(crate) async fn report(
     let Some((html, json)) = pages else {
         return Ok(code);
     };
-    for (path, text) in [
-        (output.to_owned(), html),
-        (output.with_extension("json"), json),
-    ] {
-        fs::write(&path, text).map_err(|error| {
+    let beside = output.with_extension("json");
+    if beside == output {
+        return Err(Failure::system(format!(
+            "{} is where the JSON goes: name the page otherwise, such as report.html",
+            output.display()
+        )));
+    }
+    for (path, text) in [(output, html), (&beside, json)] {
+        write(path, &text).map_err(|error| {
             Failure::system(error).during(&format!("cannot write {}", path.display()))
         })?;
     }
     Ok(code)
+}
+
+/// Replaces what is there: nothing is written through a link that somebody put there for root.
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
+    let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+    file.write_all(text.as_bytes())?;
+    file.as_file()
+        .set_permissions(fs::Permissions::from_mode(0o644))?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
 }
 
 fn load(config: &Path) -> Result<Config, Failure> {

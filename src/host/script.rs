@@ -1,6 +1,7 @@
 //! The script that runs on a host, sent over SSH each time, and the lines it answers with.
 
 use super::compose::Compose;
+use crate::mask::masked;
 
 /// Its text; its head says what it understands.
 pub(super) const TEXT: &str = include_str!("script.sh");
@@ -145,7 +146,8 @@ fn answer(line: &str) -> Option<Answer> {
         "free-to-start" => Answer::Free,
         "ended" => Answer::Ended(rest.trim().parse().ok()?),
         "died" => Answer::Died,
-        "log" => Answer::Log(text),
+        // Compose quotes lines of the files that it reads.
+        "log" => Answer::Log(masked(&text)),
         _ => return None,
     })
 }

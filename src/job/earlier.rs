@@ -1,25 +1,28 @@
 //! What GitLab before 18.3, or a runner before 18.3, does not hand over as typed fields.
 //!
-//! GitLab puts its own variables before the author's, who can add one of the same name but take none away: the *first*
-//! of a name is the server's. gitlab-runner itself decides so whether a ref is protected (`Build.IsProtected`).
+//! An author can add a variable of a name that GitLab sets, but can take none away. gitlab-runner believes the *first* of
+//! a name, for GitLab puts its own before the author's; but a GitLab that expands variables in variables puts one before
+//! those that name it, and an author's may come first then. So a value counts only where all of its name agree.
 
 use super::Job;
 
 impl Job {
     /// Takes what has no typed field from the server's own variables.
     pub fn complete(&mut self) {
-        let first = |key: &str| {
-            let found = self.variables.iter().find(|variable| variable.key == key);
-            found.map(|variable| variable.value.as_str())
+        let agreed = |key: &str| {
+            let all = self.variables.iter().filter(|variable| variable.key == key);
+            let mut values = all.map(|variable| variable.value.as_str());
+            let first = values.next()?;
+            values.all(|value| value == first).then_some(first)
         };
-        let number = |key: &str| first(key).and_then(|text| text.parse().ok());
-        let protected = match first("CI_COMMIT_REF_PROTECTED") {
+        let number = |key: &str| agreed(key).and_then(|text| text.parse().ok());
+        let protected = match agreed("CI_COMMIT_REF_PROTECTED") {
             Some("true") => Some(true),
             Some("false") => Some(false),
             _ => None,
         };
         let (pipeline, user) = (number("CI_PIPELINE_ID"), number("GITLAB_USER_ID"));
-        let path = first("CI_PROJECT_PATH").unwrap_or_default().to_owned();
+        let path = agreed("CI_PROJECT_PATH").unwrap_or_default().to_owned();
 
         let (git, info) = (&mut self.git_info, &mut self.job_info);
         git.protected = git.protected.or(protected);
@@ -55,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn the_server_s_own_variable_is_the_first_of_its_name() {
+    fn what_the_author_contradicts_counts_for_nothing_wherever_it_stands() {
         let server = [
             ("CI_PIPELINE_ID", "77"),
             ("CI_PROJECT_PATH", "group/app"),
@@ -63,11 +66,17 @@ mod tests {
             ("GITLAB_USER_ID", "31"),
         ];
         let forged = [("CI_COMMIT_REF_PROTECTED", "true"), ("CI_PIPELINE_ID", "1")];
-        let job = completed(&json!({}), &[&server[..], &forged].concat());
-        assert!(!job.is_protected());
-        let info = &job.job_info;
-        assert_eq!((info.pipeline_id, info.user_id), (77, 31));
-        assert_eq!(info.project_full_path, "group/app");
+        for all in [
+            [&server[..], &forged].concat(),
+            [&forged, &server[..]].concat(),
+        ] {
+            let job = completed(&json!({}), &all);
+            assert_eq!(job.git_info.protected, None);
+            let info = &job.job_info;
+            assert_eq!((info.pipeline_id, info.user_id), (0, 31));
+            assert_eq!(info.project_full_path, "group/app");
+        }
+        assert_eq!(completed(&json!({}), &server).job_info.pipeline_id, 77);
         assert!(completed(&json!({}), &[("CI_COMMIT_REF_PROTECTED", "true")]).is_protected());
     }
 

@@ -76,7 +76,7 @@ pub enum Refusal {
         reference: String,
     },
     #[error(
-        "nobody says whether `{reference}` is protected, and `{environment}` is deployed from protected tags only: with `require-typed-protection` GitLab and gitlab-runner have to be 18.3 or newer; without it the job needs GitLab's own CI_COMMIT_REF_PROTECTED"
+        "nobody says whether `{reference}` is protected, and `{environment}` is deployed from protected tags only: with `require-typed-protection` GitLab and gitlab-runner have to be 18.3 or newer; without it the job needs GitLab's own CI_COMMIT_REF_PROTECTED, and no other of that name that says otherwise"
     )]
     UnknownProtection {
         environment: String,

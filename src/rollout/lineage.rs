@@ -35,6 +35,10 @@ pub(crate) struct Lineage<'a> {
     runs: Vec<&'a Run>,
 }
 
+const ALGORITHM: &str = "sha256:";
+/// So many digits of a digest name it: as many as `history` shows.
+const DIGITS: usize = 12;
+
 impl<'a> Lineage<'a> {
     /// From all runs that are kept, newest first.
     pub(crate) fn new(runs: Vec<&'a Run>) -> Self {
@@ -54,8 +58,10 @@ impl<'a> Lineage<'a> {
         let [rest @ .., top] = self.line.as_slice() else {
             return Err(Lost::Never);
         };
-        let is_top = |it: Option<&Container>| it.is_some_and(|it| it.runs(&top.release));
-        if !seen.iter().all(|it| is_top(*it)) {
+        let is_top = |it: &Container| it.runs(&top.release);
+        // A host without a container does not tell what the others are to go back from.
+        let mut known = seen.iter().flatten().peekable();
+        if known.peek().is_none() || !known.all(|it| is_top(it)) {
             return Ok(top);
         }
         let version = || top.release.version.clone();
@@ -66,10 +72,12 @@ impl<'a> Lineage<'a> {
 
     /// The run that brought out a release last, by its version or the beginning of its digest.
     pub(crate) fn named(&self, wanted: &str) -> Result<&'a Run, Lost> {
+        let digits = wanted.strip_prefix(ALGORITHM).unwrap_or(wanted);
         let is_wanted = |run: &&&Run| {
             let release = &run.release;
-            release.version == wanted
-                || (wanted.len() > "sha256:".len() && release.digest.starts_with(wanted))
+            let digest = release.digest.strip_prefix(ALGORITHM);
+            let is_its = |digest: &str| digits.len() >= DIGITS && digest.starts_with(digits);
+            release.version == wanted || digest.is_some_and(is_its)
         };
         let mut proven = self.runs.iter().filter(|run| run.is_proven());
         if let Some(run) = proven.find(is_wanted) {
@@ -125,7 +133,7 @@ mod tests {
     fn release(version: &str) -> Release {
         Release {
             image: "h/app".into(),
-            digest: format!("sha256:{version}"),
+            digest: format!("sha256:{}", version.repeat(8)),
             version: version.into(),
         }
     }
@@ -168,8 +176,8 @@ mod tests {
             })
             .collect();
         runs.reverse();
-        let seen = seen.map(container);
-        let seen: Vec<_> = seen.iter().map(Some).collect();
+        let seen = seen.map(|version| (version != "-").then(|| container(version)));
+        let seen: Vec<_> = seen.iter().map(Option::as_ref).collect();
         let found = Lineage::new(runs.iter().collect()).before(&seen);
         let found = found.map_or_else(|lost| lost.to_string(), |run| run.release.version.clone());
         assert!(found.contains(expect), "{found}");
@@ -192,6 +200,7 @@ mod tests {
         let runs = [run("v1", Outcome::Done)];
         let lineage = Lineage::new(runs.iter().collect());
         assert_eq!(lineage.before(&[None]).unwrap().release.version, "v1");
+        check("v1 v2", ["v2", "-"], "v1");
     }
 
     #[test]
@@ -214,7 +223,9 @@ mod tests {
             found.map_or_else(|lost| lost.to_string(), |run| run.release.version.clone())
         };
         assert_eq!(named("v1"), "v1");
-        assert_eq!(named("sha256:v2"), "v2");
+        assert_eq!(named("sha256:v2v2v2v2v2v2"), "v2");
+        assert_eq!(named("v2v2v2v2v2v2v2"), "v2");
+        assert!(named("v2v2").contains("never brought out"));
         assert_eq!(named("v9"), "`v9` was never brought out; there are: v2, v1");
         assert_eq!(
             named("sha256:"),
