@@ -32,7 +32,12 @@ reduced() {
         function inner(text) { sub(/\/.*/, "", text); sub(/.*:/, "", text); return text }
         function published(text) {
             if (text == "" || text ~ /-/) { refuse("ports " text); return }
-            if (inner(text) != target) { refuse("ports " text) } else { has_port = 1 }
+            if (inner(text) != target) { refuse("ports " text); return }
+            has_port = 1
+            sub(/\/.*/, "", text)
+            # What stands before both ports is the address.
+            if (sub(/:[^:]*$/, "", text) && sub(/:[^:]*$/, "", text)) { host = text }
+            address = (host == "") ? "" : host ":"
         }
         /^[^ ]/ {
             top = bare($1)
@@ -62,6 +67,13 @@ reduced() {
         part == "networks" && /^      [^ -]/ { join(bare($1)) }
         part == "networks" && /^    (  )?- / { join(bare($2)) }
         part == "networks" { has_networks = 1 }
+        part == "ports" && /^ +- / { host = "" }
+        part == "ports" && / host_ip:/ {
+            host = $0
+            sub(/.*host_ip: */, "", host)
+            gsub(/["\047]/, "", host)
+            if (host ~ /:/) { host = "[" host "]" }
+        }
         part == "ports" && /^ +- / && $2 !~ /^(mode|name|protocol|published|target|host_ip|app_protocol):$/ { published(bare($2)) }
         part == "ports" && / target:/ { sub(/.*target: */, ""); published(bare($0)); next }
         part == "volumes" { volumes[++count] = $0 }
@@ -78,7 +90,7 @@ reduced() {
             print "bridge   " service ":"
             print "bridge     image: \"" image "\""
             print "bridge     ports:"
-            print "bridge     - \"" port ":" target "\""
+            print "bridge     - \"" address port ":" target "\""
             for (i = 1; i <= all; i++) { print "bridge " lines[i] }
             told = 0
             for (n = 1; n <= net_count; n++) {

@@ -67,6 +67,32 @@ fn another_published_port_has_no_partner() {
 }
 
 #[test]
+fn the_second_instance_listens_at_the_address_of_the_first_one() {
+    let of_first = |published: &str| {
+        let print = FIRST.replace("    - 127.0.0.1:9131:9131/tcp\n", "");
+        let long = "    - published: 3131\n      target: 3131\n";
+        reduced(&print.replace(long, &format!("    - {published}\n"))).0
+    };
+    for (published, expect) in [
+        ("10.0.0.11:3131:3131/tcp", "\"10.0.0.11:3132:3131\""),
+        ("3131:3131", "\"3132:3131\""),
+        ("'[fd00::1]:3131:3131'", "\"[fd00::1]:3132:3131\""),
+    ] {
+        let file = of_first(published);
+        assert!(file.contains(expect), "{published}: {file}");
+    }
+    let entry = "        target: 3131\n";
+    for (address, expect) in [
+        ("10.0.0.11", "10.0.0.11:3132:3131"),
+        ("fd00::1", "[fd00::1]:3132:3131"),
+    ] {
+        let print = SECOND.replacen(entry, &format!("        host_ip: {address}\n{entry}"), 1);
+        let (file, _) = reduced(&print);
+        assert!(file.contains(expect), "{file}");
+    }
+}
+
+#[test]
 fn what_can_be_there_once_only_is_named() {
     let restart = "    restart: always\n";
     for (key, expect) in [
