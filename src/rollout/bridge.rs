@@ -42,6 +42,14 @@ impl<P: Ports> Work<'_, P> {
             // It is out, and what an earlier rollout left may serve for it; or somebody moved it.
             return Ok(());
         }
+        if is_serving(survey)
+            && self.is_owed(host)
+            && let (Some(member), Some(original)) = (self.member(host), self.original(host))
+        {
+            // It shows its weight, and a write of before may still take it.
+            self.intend(host, Step::Admit, way).await?;
+            self.owing.give_back(host, &member, original).await?;
+        }
         if fleet.has_bridge(host) && is_serving(survey) {
             // It may run anything.
             self.retire(host, way).await?;
@@ -128,11 +136,14 @@ impl<P: Ports> Work<'_, P> {
         Ok(())
     }
 
-    /// True when the first instance serves with its own weight, or with the one somebody gave it.
+    /// True when the first instance serves with its own weight, or with the one somebody gave it. What is
+    /// owed may still be taken by a write that is under way, whatever the balancer shows.
     fn is_whole(&self, fleet: &Fleet, host: &str) -> bool {
-        let is_out = fleet.weight(host).is_none_or(|it| it == Weight::ZERO);
-        let is_owed = self.member(host).is_some_and(|it| self.owing.is_owed(&it));
-        fleet.surveys.get(host).is_some_and(is_serving) && !(is_out && is_owed)
+        fleet.surveys.get(host).is_some_and(is_serving) && !self.is_owed(host)
+    }
+
+    fn is_owed(&self, host: &str) -> bool {
+        self.member(host).is_some_and(|it| self.owing.is_owed(&it))
     }
 
     /// Takes the second instance's weight, until it stays so while nobody is connected any more: a write

@@ -188,7 +188,13 @@ impl Search {
             faults: Vec::new(),
         };
         let calls = self.take(&path).len();
-        for at in (1..=calls).filter(|at| at % PARTS == part) {
+        // It takes four times the calls; a release build looks at all of them.
+        let step = if is_start_first && cfg!(debug_assertions) {
+            5
+        } else {
+            1
+        };
+        for at in (1..=calls).filter(|at| at % PARTS == part).step_by(step) {
             for fault in FAULTS {
                 path.faults = vec![(at, fault)];
                 let states = self.take(&path);

@@ -242,3 +242,29 @@ fn two_equal_hosts_deploy_and_no_more_than_one_is_out() {
     assert_ne!(report.outcome, Outcome::Done);
     assert_eq!(count(&sim, "set_weight app-2"), 0, "{}", log(&sim));
 }
+
+/// The second host does not take the release, so the first goes back.
+fn bad_in_place() -> Rc<Sim> {
+    let sim = start_first(&["app-1", "app-2"]);
+    sim.be_brisk();
+    sim.edit("app-2", |host| {
+        host.manner_in_place = Some(("v2", Manner::ExitsAfter(2)));
+    });
+    sim
+}
+
+#[test]
+fn a_late_write_of_before_takes_no_weight_that_nothing_carries() {
+    let sim = bad_in_place();
+    // Out, back, and out again on its way back: that one is applied after the balancer has refused.
+    let at = number(bad_in_place, "set_weight app-1", 3);
+    let faults = [(at, Break::Late), (at + 1, Break::Refuse)];
+    sim.faults.borrow_mut().extend(faults);
+    let report = sim.roll_out("v2").unwrap().unwrap();
+    assert_eq!(report.outcome, Outcome::Stuck, "{}", log(&sim));
+    sim.go_on();
+    let report = sim.roll_out("v3").unwrap().unwrap();
+    assert_eq!(*sim.violations.borrow(), [""; 0], "{}", log(&sim));
+    assert_eq!(report.outcome, Outcome::Done, "{}", log(&sim));
+    assert_eq!(sim.seconds(), [""; 0], "{}", log(&sim));
+}
