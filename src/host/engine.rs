@@ -59,7 +59,12 @@ impl Containers {
 
     /// The labels of the service's container, or of any where none is whole.
     pub(super) fn labels(&self) -> Option<&Labels> {
-        self.summary().or(self.0.first())?.labels.as_ref()
+        self.told()?.labels.as_ref()
+    }
+
+    /// The container that `labels` are of.
+    pub(super) fn told(&self) -> Option<&ContainerSummary> {
+        self.summary().or(self.0.first())
     }
 
     /// The names of half-made containers. One that runs where no whole one does is the service's: Compose

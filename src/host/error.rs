@@ -34,6 +34,11 @@ pub enum RemoteError {
     Deaf { host: String, why: String },
     #[error("{}", both!("{reference} has no HEALTHCHECK, nor has its service in the compose file on {host}, so nothing could say that it is healthy; add one to the Dockerfile, or a [probe] to the environment's file", "{reference} 没有 HEALTHCHECK，{host} 上 compose 文件里的服务也没有，因此无法判定是否健康；请在 Dockerfile 里加上，或在环境文件里写 [probe]"))]
     NoHealthCheck { host: String, reference: String },
+    #[error("{}", both!("{reference} brings the label {label}, which only Compose writes, on containers: the next rollout would take it for Compose's word; take it out of the Dockerfile, and build from an image that is no committed container", "{reference} 带有标签 {label}，而它只应由 Compose 写在容器上：下一次发布会把它当作 Compose 所写；请从 Dockerfile 中去掉它，也不要以 docker commit 得到的镜像为基础"))]
+    ForeignLabel {
+        reference: String,
+        label: &'static str,
+    },
     #[error("{}", both!("{host} does not have {reference} any more, and a rollback pulls nothing; go back to a release that every host has, or pull it there with: docker pull {reference}", "{host} 上已没有 {reference}，而回滚不会拉取镜像；请回滚到每台主机都有的版本，或在那里运行：docker pull {reference}"))]
     NotKept { host: String, reference: String },
     #[error("{}", both!("the registry has no image {reference}: {message}", "镜像仓库里没有 {reference}：{message}"))]
@@ -78,6 +83,7 @@ impl Fault for RemoteError {
             Self::Account(_)
             | Self::NotReady { .. }
             | Self::NoHealthCheck { .. }
+            | Self::ForeignLabel { .. }
             | Self::NotKept { .. }
             | Self::ImageMissing { .. }
             | Self::Compose { .. }
@@ -88,7 +94,7 @@ impl Fault for RemoteError {
     fn code(&self) -> Option<JobCode> {
         match self {
             Self::ImageMissing { .. } => Some(JobCode::ImageMissing),
-            Self::NoHealthCheck { .. } => Some(JobCode::Malformed),
+            Self::NoHealthCheck { .. } | Self::ForeignLabel { .. } => Some(JobCode::Malformed),
             Self::Ssh(_)
             | Self::Account(_)
             | Self::Engine { .. }
@@ -179,6 +185,14 @@ pub(super) fn not_ready(host: &str, why: &str, file: &str) -> RemoteError {
         "unwritable" => (
             both!("{file} cannot be written", "无法写入 {file}"),
             both!("give the SSH user the right to write {file}", "请让 SSH 用户可以写入 {file}"),
+        ),
+        "unwritten" => (
+            both!("nothing could be written in {file}", "无法在 {file} 写入"),
+            both!("free some space there (df -h, df -i), or give the SSH user the right to write there", "请在那里腾出空间（df -h、df -i），或让 SSH 用户可以写入"),
+        ),
+        "silent" => (
+            word!("its script did not say what Compose makes of the files", "主机上的脚本没有说出 Compose 如何理解这些文件").into(),
+            word!("look there for a full disk (df -h, df -i) and at /tmp", "请查看那里的磁盘是否已满（df -h、df -i）以及 /tmp").into(),
         ),
         other => (format!("{other} {file}"), word!("look at it", "请查看").into()),
     };

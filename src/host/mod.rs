@@ -12,6 +12,7 @@ mod engine;
 mod error;
 mod http;
 mod keep;
+mod label;
 mod pin;
 mod place;
 mod preflight;
@@ -222,6 +223,7 @@ impl port::Remote for Host {
                 "after the pull the engine does not know the image by that digest",
             ));
         }
+        self.check_labels(release).await?;
         self.keep(release).await?;
         self.check_health_check(release).await
     }

@@ -124,9 +124,8 @@ impl Host {
         }
         let found = self.service_containers().await?;
         let made_by = found.compose_version();
-        let labels = found.labels();
-        let project = match labels {
-            Some(labels) => self.project_of(labels, made_by.as_deref()).await?,
+        let project = match self.written_labels(&found).await? {
+            Some(labels) => self.project_of(&labels, made_by.as_deref()).await?,
             None => self.unmade(None, made_by.as_deref()).await?,
         };
         *self.project.borrow_mut() = Some(project.clone());

@@ -4,10 +4,10 @@
 use std::{collections::HashMap, fmt::Write};
 
 const NAME: &str = "com.docker.compose.project";
-const DIRECTORY: &str = "com.docker.compose.project.working_dir";
-const FILES: &str = "com.docker.compose.project.config_files";
-const ENV_FILES: &str = "com.docker.compose.project.environment_file";
-const HASH: &str = "com.docker.compose.config-hash";
+pub(super) const DIRECTORY: &str = "com.docker.compose.project.working_dir";
+pub(super) const FILES: &str = "com.docker.compose.project.config_files";
+pub(super) const ENV_FILES: &str = "com.docker.compose.project.environment_file";
+pub(super) const HASH: &str = "com.docker.compose.config-hash";
 
 /// What Compose looks for by itself, each generation in its own order.
 const BASES: [[&str; 4]; 2] = [

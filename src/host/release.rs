@@ -275,6 +275,9 @@ impl Host {
             &hashes,
         ];
         let answers = self.ask("try the compose files", &arguments, LOOK).await?;
+        if answers.is_empty() {
+            return Err(error::not_ready(&self.name, "silent", &project.directory));
+        }
         Ok(Tried::read(answers, &self.service))
     }
 }

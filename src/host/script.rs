@@ -199,6 +199,9 @@ fn before_file(rest: &str) -> Option<Before> {
 }
 
 #[cfg(test)]
+mod shell;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -35,6 +35,11 @@ memory() { printf '%s/.cache/dockmaster/.places/%s' "$HOME" "$1"; }
 
 plain() { printf '%s' "$1" | base64 -d; }
 
+# No room, or no right.
+no_room() { answer "refuse unwritten $1"; }
+
+has_room() { head -c 65536 /dev/zero 2>/dev/null >"$1/room" && rm -f "$1/room"; }
+
 sum() { if [ -e "$1" ]; then sha256sum <"$1" | cut -d ' ' -f 1; else echo -; fi; }
 
 # Compose reads it from here before it takes the file's place: what it says of other files is relative to it.
@@ -101,7 +106,7 @@ show() {
     lock=$(runs "$project")/lock
     last=$(ls -1td "$(runs "$project")"/*-*/before/facts 2>/dev/null | head -n 1)
     attempt=${last%/before/facts}
-    if [ -n "$last" ] && [ ! -e "$attempt/rc" ] && flock -sn "$lock" true; then
+    if [ -n "$last" ] && [ ! -s "$attempt/rc" ] && flock -sn "$lock" true; then
         sed -n "s/^image /dockmaster cut-off $(basename "$attempt") /p" "$last"
     fi
     # The oldest attempt of the run: what was there before it is what was there before the run.
@@ -122,21 +127,26 @@ show() {
     fi
 }
 
+lost() {
+    no_room "$(dirname "$1")"
+    exit 1
+}
+
 # Makes the files as they are to be, beside those that are there.
 copies() {
-    printf '%s\n' "$1" | while IFS=$tab read -r was way number path text; do
-        if [ -n "$path" ]; then rm -f "$(copy_of "$path")"; fi
-    done
+    drop_copies "$1"
     printf '%s\n' "$1" | while IFS=$tab read -r was way number path text; do
         if [ -z "$path" ]; then continue; fi
         copy=$(copy_of "$path")
         if [ "$(sum "$path")" != "$was" ]; then answer "refuse changed $path"; exit 1; fi
         if [ "$way" = remove ]; then continue; fi
         if [ ! -e "$copy" ]; then
-            if [ -e "$path" ]; then cp -p "$path" "$copy" || exit 1; else cp -p "$text" "$copy" || exit 1; fi
+            from=$path
+            if [ ! -e "$path" ]; then from=$text; fi
+            cp -p "$from" "$copy" || lost "$copy"
         fi
         case $way in
-        restore) cat "$text" >"$copy" || exit 1 ;;
+        restore) cat "$text" >"$copy" || lost "$copy" ;;
         line | insert)
             text=$text number=$number way=$way awk '
                 function ended(text) { return text ($0 ~ /\r$/ ? "\r" : "") }
@@ -145,7 +155,7 @@ copies() {
                     if (ENVIRON["way"] == "line") { next }
                 }
                 { print }
-            ' "$copy" >"$copy.new" && cat "$copy.new" >"$copy" && rm "$copy.new" || exit 1
+            ' "$copy" >"$copy.new" && cat "$copy.new" >"$copy" && rm "$copy.new" || lost "$copy"
             ;;
         esac
     done
@@ -153,7 +163,7 @@ copies() {
 
 drop_copies() {
     printf '%s\n' "$1" | while IFS=$tab read -r was way number path text; do
-        if [ -n "$path" ]; then rm -f "$(copy_of "$path")"; fi
+        if [ -n "$path" ]; then rm -f "$(copy_of "$path")" "$(copy_of "$path").new"; fi
     done
 }
 
@@ -202,35 +212,39 @@ hashes() {
     sh -c "$2" 2>/dev/null | told_hashes
 }
 
+# Why Compose failed, unless it had no room to print into.
+unreadable() {
+    if ! has_room "$1"; then no_room "$1"; return; fi
+    answer "unreadable"
+    tail -n 8 "$1/log" | sed 's/^/dockmaster log /'
+}
+
 try() {
     directory=$1 service=$2 edits=$(plain "$3") old=$4 new=$5 hashes=$6
     cd "$directory" || { answer "refuse no-project $directory"; return; }
-    desk=$(mktemp -d) || return
+    desk=$(mktemp -d) || { no_room "${TMPDIR:-/tmp}"; return; }
     trap 'rm -rf "$desk"; drop_copies "$edits"' EXIT
-    if ! sh -c "$old" >"$desk/old" 2>"$desk/log"; then
-        answer "unreadable"
-        tail -n 8 "$desk/log" | sed 's/^/dockmaster log /'
-        return
-    fi
+    trap 'exit 1' HUP INT TERM PIPE
+    if ! has_room "$desk"; then no_room "$desk"; return; fi
+    if ! sh -c "$old" >"$desk/old" 2>"$desk/log"; then unreadable "$desk"; return; fi
     # `The "TAG" variable is not set.`, with or without quotes, escaped or not.
     sed -nE 's/.*[Tt]he [\"]*([A-Za-z_][A-Za-z0-9_]*)[\"]* variable is not set.*/dockmaster unset \1/p' "$desk/log" | sort -u
     copies "$edits" || return
     sh -c "$hashes" 2>/dev/null | told_hashes
-    if ! sh -c "$new" >"$desk/new" 2>"$desk/log"; then
-        answer "unreadable"
-        tail -n 8 "$desk/log" | sed 's/^/dockmaster log /'
+    if ! sh -c "$new" >"$desk/new" 2>"$desk/log"; then unreadable "$desk"; return; fi
+    if ! { rest "$desk/old" "$service" >"$desk/old.rest" && rest "$desk/new" "$service" >"$desk/new.rest"; }; then
+        no_room "$desk"
         return
     fi
     facts "$desk/new" "$service"
-    rest "$desk/old" "$service" >"$desk/old.rest"
-    rest "$desk/new" "$service" >"$desk/new.rest"
     if ! cmp -s "$desk/old.rest" "$desk/new.rest"; then answer "other-changes"; fi
 }
 
 # Tells how an attempt ended, if it has.
 report() {
     run=$1
-    if [ -f "$run/rc" ]; then
+    # Empty where a full disk let nothing be written.
+    if [ -s "$run/rc" ]; then
         answer "ended $(cat "$run/rc")"
         tail -n 15 "$run/log" | sed 's/^/dockmaster log /'
         return 0
@@ -241,50 +255,71 @@ report() {
 await() {
     project=$1 attempt=$2 seconds=$3
     run=$(runs "$project")/$attempt
-    if ! mkdir -p "$(runs "$project")"; then answer "refuse unwritable $HOME/.cache"; return; fi
+    if ! { mkdir -p "$(runs "$project")" && true >>"$(runs "$project")/lock"; }; then
+        no_room "$HOME/.cache"
+        return
+    fi
     if ! flock -w "$seconds" "$(runs "$project")/lock" true; then answer "busy"; return; fi
     report "$run" || answer "free-to-start"
 }
 
-# Keeps what is there, then lets the copies take its place, each in one move.
+# Text, because the detached shell needs it too. `into COPY FILE` lets the copy take the file's place in one move;
+# where that would lose the file's owner, group or other names, it writes into the file that is there.
+into='
+    over() { cat "$1" 1<>"$2" && truncate -s "$(wc -c <"$1")" "$2" && sync "$2"; }
+    keeps_all() {
+        [ "$(stat -c "%u %g" "$1")" = "$(stat -c "%u %g" "$2")" ] && [ "$(stat -c %h "$2")" = 1 ]
+    }
+    into() {
+        if [ ! -w "$2" ] || keeps_all "$1" "$2"; then mv -f "$1" "$2"; else over "$1" "$2" && rm -f "$1"; fi
+    }
+'
+eval "$into"
+
+# Keeps what is there, then lets the copies take its place.
 write_files() {
     edits=$1 before=$2
-    printf '%s\n' "$edits" | cut -f 4 | awk 'NF && !seen[$0]++' >"$before/paths"
+    printf '%s\n' "$edits" | cut -f 4 | awk 'NF && !seen[$0]++' >"$before/paths" || return 1
     number=0
     while read -r path; do
         number=$((number + 1))
         copy=$(copy_of "$path")
-        printf '%s\t%s\t%s\t%s\n' "$(sum "$path")" "$(sum "$copy")" "$number" "$path" >>"$before/list"
+        printf '%s\t%s\t%s\t%s\n' "$(sum "$path")" "$(sum "$copy")" "$number" "$path" >>"$before/list" || return 1
         if [ -e "$path" ]; then cp -p "$path" "$before/$number" || return 1; fi
     done <"$before/paths"
     sync "$before"/* 2>/dev/null || sync
+    number=0
     while read -r path; do
-        copy=$(copy_of "$path")
-        if [ -e "$copy" ]; then
-            sync "$copy" && mv "$copy" "$(readlink -f "$path")" || return 1
-        else
+        number=$((number + 1))
+        copy=$(copy_of "$path") real=$(readlink -f "$path")
+        if [ ! -e "$copy" ]; then
             rm -f "$path" || return 1
+            continue
         fi
+        if sync "$copy" && into "$copy" "$real"; then continue; fi
+        # Half written at worst.
+        if [ -e "$before/$number" ] && ! cmp -s "$before/$number" "$real"; then over "$before/$number" "$real"; fi
+        return 1
     done <"$before/paths"
 }
 
-# A release that Compose could not start is not what a person's next `up` shall start: text, because the detached
-# shell runs it.
-put_back='
+# A release that Compose could not start is not what a person's next `up` shall start.
+put_back=$into'
     while IFS="	" read -r was is copy path; do
         now=-
         if [ -e "$path" ]; then now=$(sha256sum <"$path" | cut -d " " -f 1); fi
         if [ "$now" != "$is" ] || [ "$was" = "$is" ]; then continue; fi
         if [ "$was" = - ]; then rm -f "$path"; continue; fi
         real=$(readlink -f "$path")
-        cp -p "$run/before/$copy" "$real.dockmaster-back" && mv "$real.dockmaster-back" "$real"
+        cp -p "$run/before/$copy" "$real.dockmaster-back" && into "$real.dockmaster-back" "$real" ||
+            rm -f "$real.dockmaster-back"
     done <"$run/before/list"
 '
 
 mend() {
     run=$(runs "$1")/$2
     eval "$put_back"
-    echo 137 >"$run/rc"
+    echo 137 >"$run/rc.new" && mv "$run/rc.new" "$run/rc"
 }
 
 start() {
@@ -293,20 +328,27 @@ start() {
     service=$1 keep=$2 hashes=$3 memory=$4
     runs=$(runs "$project")
     run=$runs/$attempt
-    mkdir -p "$run/before" "$runs/kept" "$(dirname "$(memory "$key")")"
+    place_of=$(memory "$key")
+    if ! { mkdir -p "$run/before" "$runs/kept" "$(dirname "$place_of")" && true >>"$runs/lock"; }; then
+        no_room "$run"
+        return
+    fi
     exec 9>"$runs/lock"
     if ! flock -w "$seconds" 9; then answer "busy"; return; fi
     if report "$run"; then return; fi
     if ! [ -d "$directory" ]; then answer "refuse no-project $directory"; return; fi
-    : >"$run/before/list"
     if ! copies "$edits"; then drop_copies "$edits"; return; fi
-    plain "$place" >"$run/before/place"
-    plain "$facts" >"$run/before/facts"
-    plain "$memory" >"$(memory "$key").new" && mv "$(memory "$key").new" "$(memory "$key")"
+    if ! { true >"$run/before/list" && plain "$place" >"$run/before/place" && plain "$facts" >"$run/before/facts" &&
+        plain "$memory" >"$place_of.new" && mv "$place_of.new" "$place_of"; }; then
+        rm -f "$run/before/facts" "$place_of.new"
+        drop_copies "$edits"
+        no_room "$run"
+        return
+    fi
     if ! write_files "$edits" "$run/before"; then
         eval "$put_back"
         drop_copies "$edits"
-        answer "refuse unwritable $directory"
+        no_room "$directory"
         return
     fi
     # Of its own session, with no tie to this connection but the lock it inherits. Once Compose has ended well, what
@@ -318,8 +360,8 @@ start() {
             sh -c "$up" >"$run/log" 2>&1
             code=$?
             if [ $code -ne 0 ]; then eval "$put_back"; fi
-            echo $code >"$run/rc.new"
-            mv "$run/rc.new" "$run/rc"
+            echo $code >"$run/rc.new" &&
+                mv "$run/rc.new" "$run/rc"
             exec 9>&-
             if [ $code -eq 0 ]; then
                 hash=$(sh -c "$hashes" 2>/dev/null | sed -nE "s/^$service ([0-9a-f]{64})\$/\1/p")
@@ -332,7 +374,9 @@ start() {
     )
     exec 9>&-
     if ! flock -w "$seconds" "$runs/lock" true; then answer "busy"; return; fi
-    report "$run" || answer "died"
+    if ! report "$run"; then
+        if has_room "$run"; then answer "died"; else no_room "$run"; fi
+    fi
     ls -1dt "$runs"/*-*/ | tail -n +21 | while read -r old; do rm -rf "$old"; done
     ls -1t "$runs"/kept/*.yml 2>/dev/null | tail -n +7 | while read -r old; do rm -f "$old"; done
 }

@@ -1,7 +1,10 @@
 //! Projects as people keep them: several files, `.env`, variables, replicas; by both generations of
 //! Compose. Each test has a folder of its own on a host, beside the fleet's own service of the same name.
 
+use std::fs;
+
 use dockmaster::{
+    failure::{Class, Failure},
     host::{Host, RemoteError},
     rollout::port::{Container, Release, Remote, Slot, Survey},
 };
@@ -30,6 +33,8 @@ testbed::tests![
     a_half_made_container_that_serves_is_deployed_over,
     a_half_made_container_of_the_second_generation_is_deployed_over: [ComposePlugin],
     replicas_are_refused_before_anything_is_pulled,
+    an_image_that_speaks_as_compose_does_is_refused_and_not_believed,
+    a_file_keeps_its_owner_and_its_group,
 ];
 
 const FOLDER: &str = "/srv/shop";
@@ -499,4 +504,61 @@ fn replicas_are_refused_before_anything_is_pulled(fixture: &Fixture) {
     shop.refused(&["app-3", "2 containers of `app`", "scale"]);
     shop.types("COMPOSE up -d --scale app=1");
     run(shop.remote().pull(&fixture.new, &|_| ())).unwrap();
+}
+
+fn an_image_that_speaks_as_compose_does_is_refused_and_not_believed(fixture: &Fixture) {
+    let shop = Shop::new(fixture, "docker-compose");
+    let label = "com.docker.compose.project.environment_file";
+    let line = format!("LABEL {label}={FOLDER}/other.env\n");
+    // One that got there before anybody looked at labels.
+    let dockerfile = format!("FROM {}\n{line}", shop.first());
+    let build = "docker build -t speaks -";
+    shop.host
+        .exec_as_deploy(build, dockerfile.as_bytes())
+        .unwrap();
+    shop.write(
+        "docker-compose.yml",
+        "version: \"3.7\"\nservices:\n  app:\n    image: speaks\n",
+    );
+    shop.types("COMPOSE up -d");
+    let base = &fixture.infrastructure.images.application_base;
+    let directory = fixture.infrastructure.machine.directory("speaks").unwrap();
+    let dockerfile = format!("FROM {base}\nHEALTHCHECK CMD true\n{line}");
+    fs::write(directory.join("Dockerfile"), dockerfile).unwrap();
+    let release = fixture.push(&directory, "v1.0.6");
+    run(async {
+        let remote = shop.remote();
+        container(&remote).await;
+        let before = shop.files();
+        let error = remote.pull(&release, &|_| ()).await.unwrap_err();
+        assert_says(&error, &[&release.digest, label, "Dockerfile"]);
+        assert_eq!(Failure::from(error).class(), Class::Build);
+        assert_eq!(shop.files(), before);
+        shop.deploy(&shop.remote(), "run-1", &fixture.new).await;
+    });
+}
+
+fn a_file_keeps_its_owner_and_its_group(fixture: &Fixture) {
+    let shop = Shop::new(fixture, "docker-compose");
+    shop.write_base("docker-compose.yml", "");
+    shop.types("COMPOSE up -d");
+    let file = format!("{FOLDER}/docker-compose.yml");
+    let give = format!("chown root:deploy {file} && chmod 664 {file}");
+    shop.host.exec(&give).unwrap();
+    let stat = || {
+        let stat = format!("stat -c '%i %u %g %a %h' {file}");
+        shop.host.exec(&stat).unwrap()
+    };
+    run(async {
+        let remote = shop.remote();
+        let old = container(&remote).await;
+        let (before, files) = (stat(), shop.files());
+        shop.deploy(&remote, "run-1", &fixture.new).await;
+        assert_eq!(stat(), before);
+        assert!(shop.files().contains(&fixture.new.digest));
+        let undo = remote.switch(Slot::Own, "run-2", &old.reference).await;
+        undo.unwrap();
+        assert_eq!(stat(), before);
+        assert_eq!(shop.files(), files);
+    });
 }
