@@ -55,6 +55,13 @@ impl From<GroupError> for Failure {
     }
 }
 
+impl GroupError {
+    /// Whether somebody is still in the group.
+    pub(crate) fn is_in_use(&self) -> bool {
+        matches!(self, Self::Left { source, .. } if source.kind() == io::ErrorKind::ResourceBusy)
+    }
+}
+
 /// One job's group.
 #[derive(Debug, Clone)]
 pub(crate) struct Group {

@@ -20,7 +20,7 @@ use super::{
 use crate::docker::fault::optional;
 
 /// What runs on the host for it.
-const TEXT: &str = include_str!("bridge.sh");
+const TEXT: &str = concat!(include_str!("attempt.sh"), include_str!("bridge.sh"));
 const WHAT: &str = "look at the second instance";
 
 /// The project beside another: a name that nobody's folder has.

@@ -10,12 +10,7 @@
 #
 # CONFIG is the command line that prints project NAME's files as one, COMPOSE that of Compose itself, both quoted for a
 # shell. What it prints may hold secrets: nothing of it leaves the host, and the file that is made of it is ours alone.
-set -u
 umask 077
-
-answer() { printf 'dockmaster %s\n' "$*"; }
-
-runs() { printf '%s/.cache/dockmaster/%s' "$HOME" "$1"; }
 
 # The one service out of what Compose printed, which has two spaces a level in every generation: under the new image, at
 # the one port, with the networks and volumes that are there. Says on lines of its own what speaks against it.
@@ -32,7 +27,7 @@ reduced() {
         function inner(text) { sub(/\/.*/, "", text); sub(/.*:/, "", text); return text }
         function published(text) {
             if (text == "" || text ~ /-/) { refuse("ports " text); return }
-            if (inner(text) != target) { refuse("ports " text); return }
+            if (inner(text) != target || has_port) { refuse("ports " text); return }
             has_port = 1
             sub(/\/.*/, "", text)
             # What stands before both ports is the address.
@@ -144,23 +139,6 @@ listening() {
     '; then answer "listens $1"; fi
 }
 
-report() {
-    run=$1
-    if [ -f "$run/rc" ]; then
-        answer "ended $(cat "$run/rc")"
-        tail -n 15 "$run/log" | sed 's/^/dockmaster log /'
-        return 0
-    fi
-    return 1
-}
-
-await() {
-    owner=$1 attempt=$2 seconds=$3
-    if ! mkdir -p "$(runs "$owner")"; then answer "refuse unwritable $HOME/.cache"; return; fi
-    if ! flock -w "$seconds" "$(runs "$owner")/lock" true; then answer "busy"; return; fi
-    report "$(runs "$owner")/$attempt" || answer "free-to-start"
-}
-
 start() {
     directory=$1 service=$2 target=$3 port=$4 config=$5 name=$6 owner=$7 attempt=$8 seconds=$9
     shift 9
@@ -168,13 +146,20 @@ start() {
     runs=$(runs "$owner")
     run=$runs/$attempt
     file=$runs/docker-compose.yml
-    mkdir -p "$run"
+    if ! { mkdir -p "$run" && true >>"$runs/lock"; }; then
+        no_room "$run"
+        return
+    fi
     exec 9>"$runs/lock"
     if ! flock -w "$seconds" 9; then answer "busy"; return; fi
     if report "$run"; then return; fi
     made "$directory" "$config" "$service" "$target" "$port" "$name" "$image" >"$run/made"
+    if ! has_room "$run"; then no_room "$run"; return; fi
     if grep '^dockmaster bridge-refuse' "$run/made"; then return; fi
-    sed -n 's/^bridge //p' "$run/made" >"$file.new" && mv "$file.new" "$file"
+    if ! { sed -n 's/^bridge //p' "$run/made" >"$file.new" && mv "$file.new" "$file"; }; then
+        no_room "$runs"
+        return
+    fi
     rm "$run/made"
     # As script.sh does it: of its own session, with no tie to this connection but the lock it inherits.
     (
@@ -182,14 +167,13 @@ start() {
         setsid sh -c '
             run=$1 up=$2
             sh -c "$up" >"$run/log" 2>&1
-            echo $? >"$run/rc.new"
-            mv "$run/rc.new" "$run/rc"
+            echo $? >"$run/rc.new" &&
+                mv "$run/rc.new" "$run/rc"
         ' dockmaster-bridge "$run" "$compose -p $owner -f docker-compose.yml up -d --no-deps --no-build $pull $service" </dev/null >/dev/null 2>&1 &
         echo $! >"$run/pid"
     )
     exec 9>&-
-    if ! flock -w "$seconds" "$runs/lock" true; then answer "busy"; return; fi
-    report "$run" || answer "died"
+    told "$run" "$seconds"
 }
 
 drop() { rm -rf "$(runs "$1")"; }

@@ -4,7 +4,7 @@ use super::compose::Compose;
 use crate::mask::masked;
 
 /// Its text; its head says what it understands.
-pub(super) const TEXT: &str = include_str!("script.sh");
+pub(super) const TEXT: &str = concat!(include_str!("attempt.sh"), include_str!("script.sh"));
 
 /// One line of the script's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]

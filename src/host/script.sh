@@ -23,22 +23,12 @@
 #
 # An attempt's folder holds pid, log, rc (once it has ended), and in before/ the files that it changed. The lock
 # beside it is held by the detached command for as long as it runs, whoever watches.
-set -u
 umask 077
 tab=$(printf '\t')
-
-answer() { printf 'dockmaster %s\n' "$*"; }
-
-runs() { printf '%s/.cache/dockmaster/%s' "$HOME" "$1"; }
 
 memory() { printf '%s/.cache/dockmaster/.places/%s' "$HOME" "$1"; }
 
 plain() { printf '%s' "$1" | base64 -d; }
-
-# No room, or no right.
-no_room() { answer "refuse unwritten $1"; }
-
-has_room() { head -c 65536 /dev/zero 2>/dev/null >"$1/room" && rm -f "$1/room"; }
 
 sum() { if [ -e "$1" ]; then sha256sum <"$1" | cut -d ' ' -f 1; else echo -; fi; }
 
@@ -241,28 +231,6 @@ try() {
 }
 
 # Tells how an attempt ended, if it has.
-report() {
-    run=$1
-    # Empty where a full disk let nothing be written.
-    if [ -s "$run/rc" ]; then
-        answer "ended $(cat "$run/rc")"
-        tail -n 15 "$run/log" | sed 's/^/dockmaster log /'
-        return 0
-    fi
-    return 1
-}
-
-await() {
-    project=$1 attempt=$2 seconds=$3
-    run=$(runs "$project")/$attempt
-    if ! { mkdir -p "$(runs "$project")" && true >>"$(runs "$project")/lock"; }; then
-        no_room "$HOME/.cache"
-        return
-    fi
-    if ! flock -w "$seconds" "$(runs "$project")/lock" true; then answer "busy"; return; fi
-    report "$run" || answer "free-to-start"
-}
-
 # Text, because the detached shell needs it too. `into COPY FILE` lets the copy take the file's place in one move;
 # where that would lose the file's owner, group or other names, it writes into the file that is there.
 into='
@@ -373,10 +341,7 @@ start() {
         echo $! >"$run/pid"
     )
     exec 9>&-
-    if ! flock -w "$seconds" "$runs/lock" true; then answer "busy"; return; fi
-    if ! report "$run"; then
-        if has_room "$run"; then answer "died"; else no_room "$run"; fi
-    fi
+    told "$run" "$seconds" || return
     ls -1dt "$runs"/*-*/ | tail -n +21 | while read -r old; do rm -rf "$old"; done
     ls -1t "$runs"/kept/*.yml 2>/dev/null | tail -n +7 | while read -r old; do rm -f "$old"; done
 }

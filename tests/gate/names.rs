@@ -1,6 +1,7 @@
 //! Images of two jobs: project 66 on a branch, and project 42 on a protected tag.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use crate::fixture::{Job, Jobs, docker};
 
@@ -9,6 +10,7 @@ testbed::tests![
     a_job_meets_no_image_of_another_whatever_it_calls_it,
     labels_of_an_image_say_nothing_of_whose_it_is,
     gc_takes_what_a_dead_job_made_and_nothing_of_another_installation,
+    gc_passes_over_a_group_that_somebody_else_is_in,
     each_job_runs_its_own_image_of_a_name,
     two_jobs_push_one_name_and_each_its_own_image: [DockerRegistry],
     a_pulled_image_is_open_to_who_may_pull_it: [DockerRegistry],
@@ -168,6 +170,38 @@ fn gc_takes_what_a_dead_job_made_and_nothing_of_another_installation(jobs: &Jobs
     assert_eq!(is_there(&of_other), [true; 4]);
     other.gc();
     assert_eq!(is_there(&of_other), [false; 4]);
+}
+
+fn gc_passes_over_a_group_that_somebody_else_is_in(jobs: &Jobs) {
+    let job = jobs.open_apart("busy", 42);
+    let stranger = job.name("stranger");
+    // As a job's of a runner that is gone: no process has that number.
+    let group = format!("/dockmaster/{}.4194304-1", job.name("p42-j1"));
+    docker(&[
+        "run",
+        "-d",
+        "--name",
+        &stranger,
+        "--cgroup-parent",
+        &group,
+        "--network",
+        "none",
+        &job.base,
+        "sleep",
+        "1000",
+    ])
+    .good();
+    let is_there = || {
+        let mut trees = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup"].into_iter();
+        trees.any(|tree| Path::new(&format!("{tree}{group}")).exists())
+    };
+    assert!(is_there(), "{group}");
+    job.gc();
+    let running = docker(&["inspect", "-f", "{{.State.Running}}", &stranger]).good();
+    assert_eq!(running.stdout.trim(), "true");
+    docker(&["rm", "-f", &stranger]).good();
+    job.gc();
+    assert!(!is_there(), "{group}");
 }
 
 fn each_job_runs_its_own_image_of_a_name(jobs: &Jobs) {

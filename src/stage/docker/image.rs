@@ -256,13 +256,12 @@ fn pull_policies(lane: &DockerLane, wish: &Image) -> Result<Vec<PullPolicy>, Fai
         return Ok(lane.pull_policy.to_vec());
     }
     let allowed = lane.allowed_pull_policies();
-    let is_asked = |policy: &PullPolicy| asked.iter().any(|it| it == policy.name());
     let policies = asked.iter().filter_map(|name| {
         let mut known = allowed.iter();
         known.find(|policy| policy.name() == name).copied()
     });
     let policies: Vec<_> = policies.collect();
-    if allowed.iter().any(is_asked) {
+    if !policies.is_empty() {
         return Ok(policies);
     }
     let names: Vec<_> = allowed.iter().map(|policy| policy.name()).collect();
