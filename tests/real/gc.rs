@@ -1,6 +1,6 @@
 //! A runner that is killed with all its drivers: nobody calls cleanup, and `gc` finds everything.
 
-use std::process::Command;
+use std::{collections::BTreeSet, process::Command};
 
 use testbed::doomed::DoomedRunner;
 
@@ -18,7 +18,7 @@ docker network create net >/dev/null
 docker tag alpine:latest made:1
 docker tag alpine:latest $CI_REGISTRY/test/doomed:1
 docker push $CI_REGISTRY/test/doomed:1
-docker run -d -v data:/data -v $PWD:/here --network net alpine:latest sleep 1000 >/dev/null
+docker run -d -v data:/data -v /builds:/here --network net alpine:latest sleep 1000 >/dev/null
 echo begun
 sleep 1000
 ";
@@ -28,6 +28,7 @@ fn what_a_killed_runner_left_is_removed_by_gc(fixture: &Fixture) {
     let (company, _alone) = fixture.fleet();
     let installation = &company.installation;
     let id = testbed::spec::next_id();
+    let others = made();
     let mut runner = DoomedRunner::start(installation, id, SCRIPT).unwrap();
     runner.wait_for("begun").unwrap();
     runner.kill_everything().unwrap();
@@ -44,6 +45,7 @@ fn what_a_killed_runner_left_is_removed_by_gc(fixture: &Fixture) {
         robots.iter().any(|robot| robot.name.contains(&mark))
     };
     assert!(has_robot());
+    assert_ne!(made(), others);
     let swept = installation.command(&["gc"]).output().unwrap();
     let text = String::from_utf8_lossy(&[swept.stdout, swept.stderr].concat()).into_owned();
     assert!(swept.status.success(), "{text}");
@@ -51,12 +53,16 @@ fn what_a_killed_runner_left_is_removed_by_gc(fixture: &Fixture) {
     let left = runner.left(installation).unwrap();
     assert!(left.is_empty(), "{left:?}");
     assert!(!has_robot());
-    assert!(!images().contains("made:1"));
+    assert_eq!(made(), others);
 }
 
-fn images() -> String {
+/// The images of the whole machine that some job calls `made:1`, by their real names.
+fn made() -> BTreeSet<String> {
     let mut docker = Command::new("/usr/bin/docker");
     let format = ["images", "--format", "{{.Repository}}:{{.Tag}}"];
     let output = docker.args(format).output().unwrap();
-    String::from_utf8(output.stdout).unwrap()
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let made = text.lines().filter(|name| name.ends_with("/made:1"));
+    made.map(str::to_owned).collect()
 }

@@ -21,6 +21,7 @@
 //! ```
 
 mod need;
+mod watchdog;
 
 use std::{
     fmt,
@@ -103,6 +104,7 @@ fn trial<F: Send + Sync>(test: &'static Test<F>, fixture: &Arc<Fixture<F>>) -> T
         if let Some((need, reason)) = missing {
             return without(*need, reason, std::env::var_os("CI").is_some());
         }
+        let _watched = watchdog::watch(test.path);
         let fixture = fixture.get()?;
         (test.run)(&fixture);
         Ok(Completion::Completed)

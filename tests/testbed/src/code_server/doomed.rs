@@ -19,11 +19,13 @@ use serde_json::json;
 
 use crate::{command::DOCKER, installation::Installation};
 
-/// As the runner calls them. The last stage comes when the job is over, or is told to stop.
+/// As the runner calls them. The last stage comes when the job is over, or is told to stop; the end of the
+/// output tells who waits for a word that the job is over.
 const STAGES: &str = r#"
-"$@" prepare && [ ! -e "$STOP" ] && "$@" run "$SCRIPT" build_script
-until [ -e "$STOP" ]; do sleep 0.05; done
 exec 2>"$LOG"
+"$@" prepare && [ ! -e "$STOP" ] && "$@" run "$SCRIPT" build_script
+exec >/dev/null
+until [ -e "$STOP" ]; do sleep 0.05; done
 "$@" cleanup
 "#;
 
@@ -82,8 +84,9 @@ impl DoomedRunner {
             let count = output.read(&mut byte)?;
             ensure!(
                 count == 1,
-                "the job ended: {}",
-                String::from_utf8_lossy(&seen)
+                "the job ended: {}{}",
+                String::from_utf8_lossy(&seen),
+                self.log()
             );
             seen.extend(byte);
         }
@@ -126,10 +129,14 @@ impl DoomedRunner {
     /// Waits until the runner has called cleanup.
     fn clean(&mut self) -> Result<()> {
         let status = self.child.wait()?;
-        let log = fs::read_to_string(self.temporary.join("log")).unwrap_or_default();
-        ensure!(status.success(), "cleanup: {log}");
+        ensure!(status.success(), "cleanup: {}", self.log());
         fs::remove_dir_all(&self.temporary)?;
         Ok(())
+    }
+
+    /// What the driver wrote for the runner.
+    fn log(&self) -> String {
+        fs::read_to_string(self.temporary.join("log")).unwrap_or_default()
     }
 
     /// Whether its gate is open.
