@@ -209,6 +209,7 @@ mod tests {
     fn a_greeting_is_not_taken_for_an_answer() {
         let text = "Welcome to app-1!\ndockmaster time 17.5\ndockmaster free 12\n\
                     dockmaster log Recreating shop_app_1 ...\ndockmaster ended 1\n\
+                    dockmaster log line 3: DB_PASSWORD=s3cret\n\
                     dockmaster refuse foreign /srv/a b/x.yml\ndockmaster nonsense 1\n";
         assert_eq!(
             answers(text),
@@ -217,6 +218,7 @@ mod tests {
                 Answer::FreeKilobytes(12),
                 Answer::Log("Recreating shop_app_1 ...".into()),
                 Answer::Ended(1),
+                Answer::Log("line 3: DB_PASSWORD=[MASKED]".into()),
                 Answer::Refuse {
                     why: "foreign".into(),
                     file: "/srv/a b/x.yml".into()

@@ -5,12 +5,13 @@ use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use serde_json::json;
 use testbed::trial::plugin;
 
-use crate::fixture::{Client, Job, Jobs, docker};
+use crate::fixture::{Client, Job, Jobs, docker, runtime};
 
 testbed::tests![
     Jobs; [Root, Engine];
@@ -170,7 +171,7 @@ fn a_build_gives_no_name_of_others(jobs: &Jobs) {
     assert_eq!(left, "", "the name is left");
 }
 
-/// Docker's own client waits for ever for a session that begins after the refusal.
+/// Docker's own client waits for ever for a session that begins after the refusal: no engine answers a build before.
 fn a_refused_build_ends_its_session(jobs: &Jobs) {
     let job = branch(jobs);
     let refuse = |session: &str| {
@@ -180,26 +181,64 @@ fn a_refused_build_ends_its_session(jobs: &Jobs) {
         ));
         assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
     };
-    let open = |session: &str| {
+    let early = Serving::open(&job, "early");
+    refuse("early");
+    early.ends();
+    refuse("late");
+    Serving::open(&job, "late").ends();
+}
+
+/// A client's end of a session, which answers the engine's questions whether it is well.
+struct Serving(std::thread::JoinHandle<()>);
+
+impl Serving {
+    fn open(job: &Job, session: &str) -> Self {
         let mut stream = UnixStream::connect(job.socket()).unwrap();
-        let limit = Some(Duration::from_mins(1));
-        stream.set_read_timeout(limit).unwrap();
         let request = format!(
             "POST /session HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\
              X-Docker-Expose-Session-Uuid: {session}\r\n\r\n"
         );
         stream.write_all(request.as_bytes()).unwrap();
-        let mut head = [0; 12];
-        stream.read_exact(&mut head).unwrap();
-        assert_eq!(&head, b"HTTP/1.1 101");
-        stream
-    };
-    let ends = |mut stream: UnixStream| stream.read_to_end(&mut Vec::new()).unwrap();
-    let early = open("early");
-    refuse("early");
-    ends(early);
-    refuse("late");
-    ends(open("late"));
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.extend(byte);
+        }
+        let head = String::from_utf8_lossy(&head);
+        assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+        stream.set_nonblocking(true).unwrap();
+        Self(std::thread::spawn(move || {
+            runtime().block_on(async {
+                let stream = tokio::net::UnixStream::from_std(stream).unwrap();
+                // What ends the connection ends the session.
+                let Ok(mut connection) = h2::server::handshake(stream).await else {
+                    return;
+                };
+                while let Some(Ok((_, mut respond))) = connection.accept().await {
+                    let kind = HeaderValue::from_static("application/grpc");
+                    let mut head = hyper::Response::new(());
+                    head.headers_mut().insert(CONTENT_TYPE, kind);
+                    let mut body = respond.send_response(head, false).unwrap();
+                    // One message: SERVING.
+                    let well: &[u8] = &[0, 0, 0, 0, 2, 8, 1];
+                    body.send_data(well.into(), false).unwrap();
+                    let good = HeaderValue::from_static("0");
+                    let end = (HeaderName::from_static("grpc-status"), good);
+                    body.send_trailers([end].into_iter().collect()).unwrap();
+                }
+            });
+        }))
+    }
+
+    fn ends(self) {
+        let deadline = Instant::now() + Duration::from_mins(1);
+        while !self.0.is_finished() {
+            assert!(Instant::now() < deadline, "the session stays open");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.0.join().unwrap();
+    }
 }
 
 fn the_engine_fetches_nothing_for_a_dockerfile(jobs: &Jobs) {
