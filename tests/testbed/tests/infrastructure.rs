@@ -4,9 +4,12 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use testbed::application::Application;
 use testbed::background::wait_until;
-use testbed::balancer::{AccessKey, Fault, GROUP, LOAD_BALANCER, REGION};
+use testbed::balancer::{
+    AccessKey, DEFAULT_LOAD_BALANCER, Fault, GROUP, LOAD_BALANCER, Product, REGION, SERVER_GROUP,
+};
 use testbed::command::docker_lines;
 use testbed::docker_client::DockerClient;
 use testbed::image;
@@ -33,6 +36,8 @@ fn everything_boots_does_what_it_claims_and_is_gone_at_drop(_: &NoFixture) {
     a_weight_of_zero_stops_traffic_to_its_host_alone(&infrastructure);
     the_api_refuses_as_the_real_one_does(&infrastructure);
     faults_come_in_their_order_and_writes_are_felt_late(&infrastructure);
+    a_token_ends_and_calls_are_counted(&infrastructure);
+    each_product_shows_the_same_hosts(&infrastructure);
     tell("balancer");
     images_are_pushed_and_pulled_with_tokens_only(&infrastructure);
     base_images_do_what_their_names_promise(&infrastructure);
@@ -243,6 +248,102 @@ fn faults_come_in_their_order_and_writes_are_felt_late(infrastructure: &Infrastr
     );
     balancer.set_weight("app-2", 100).unwrap();
     balancer.set_window(Duration::from_millis(200));
+}
+
+fn a_token_ends_and_calls_are_counted(infrastructure: &Infrastructure) {
+    let balancer = &infrastructure.balancer;
+    let background = infrastructure.machine.background();
+    let code = |key: &AccessKey| {
+        let parameters = [("RegionId", REGION), ("VServerGroupId", GROUP)];
+        let action = "DescribeVServerGroupAttribute";
+        let (_, body) = balancer.call(background, key, action, &parameters).unwrap();
+        body["Code"].as_str().unwrap_or_default().to_owned()
+    };
+    let temporary = |id: &str, end: Timestamp| AccessKey {
+        id: id.into(),
+        token: Some("token".into()),
+        expires: Some(end),
+        ..balancer.key.clone()
+    };
+    let soon = Timestamp::now() + Duration::from_mins(15);
+    let alive = temporary("STS.alive", soon);
+    let ended = temporary("STS.ended", Timestamp::UNIX_EPOCH);
+    balancer.add_key(alive.clone());
+    balancer.add_key(ended.clone());
+    assert_eq!(code(&alive), "");
+    assert_eq!(code(&ended), "InvalidSecurityToken.Expired");
+    balancer.limit_rate(Some(1));
+    balancer.forget_calls();
+    assert_eq!(code(&alive), "");
+    assert_eq!(code(&balancer.key), "Throttling.User");
+    balancer.limit_rate(None);
+    assert_eq!(code(&alive), "");
+}
+
+/// A write of one is felt by all, for there is one pool behind them.
+fn each_product_shows_the_same_hosts(infrastructure: &Infrastructure) {
+    let balancer = &infrastructure.balancer;
+    let background = infrastructure.machine.background();
+    let ask = |product: Product, action: &str, parameters: &[(&str, &str)]| {
+        let region = [&[("RegionId", REGION)], parameters].concat();
+        let of = (product, action);
+        let answer = balancer.call_of(background, &balancer.key, of, &region);
+        answer.unwrap()
+    };
+    let host = &infrastructure.fleet.host("app-3").unwrap().server_id;
+    balancer.end_window();
+    let group = ("ServerGroupId", SERVER_GROUP);
+    for (product, weight, word) in [
+        (Product::Alb, "40", "Server"),
+        (Product::Nlb, "60", "server"),
+    ] {
+        let one = [
+            group,
+            ("Servers.1.ServerId", host),
+            ("Servers.1.ServerType", "Ecs"),
+            ("Servers.1.Port", "3131"),
+            ("Servers.1.Weight", weight),
+        ];
+        balancer.set_window(Duration::from_mins(1));
+        let (status, body) = ask(product, "UpdateServerGroupServersAttribute", &one);
+        assert!(status == 200 && body["JobId"].is_string(), "{body}");
+        let (_, body) = ask(product, "UpdateServerGroupServersAttribute", &one);
+        assert_eq!(body["Code"], format!("IncorrectStatus.{word}Group"));
+        let (_, body) = ask(product, "ListServerGroupServers", &[group]);
+        let servers = body["Servers"].as_array().unwrap();
+        let words: Vec<_> = servers
+            .iter()
+            .map(|it| it["Status"].as_str().unwrap())
+            .collect();
+        assert_eq!(words, ["Available", "Available", "Configuring"]);
+        balancer.set_weight("app-3", 100).unwrap();
+        balancer.end_window();
+    }
+    balancer.set_window(Duration::ZERO);
+    let (_, body) = ask(
+        Product::Alb,
+        "ListServerGroupServers",
+        &[group, ("MaxResults", "2")],
+    );
+    assert_eq!(
+        (&body["NextToken"], &body["TotalCount"]),
+        (&"2".into(), &3.into())
+    );
+    let default = ("LoadBalancerId", DEFAULT_LOAD_BALANCER);
+    let backend = format!(r#"[{{"ServerId":"{host}","Weight":"70"}}]"#);
+    let (status, body) = ask(
+        Product::Slb,
+        "SetBackendServers",
+        &[default, ("BackendServers", &backend)],
+    );
+    assert_eq!(status, 200, "{body}");
+    wait_for_weight(infrastructure, "app-3", 70);
+    balancer.set_weight("app-3", 100).unwrap();
+    balancer.set_window(Duration::from_millis(200));
+    balancer.fail_next("SetBackendServers", Fault::forbidden());
+    let (_, body) = ask(Product::Slb, "SetBackendServers", &[default]);
+    let action = &body["AccessDeniedDetail"]["AuthAction"];
+    assert_eq!(action, "slb:SetBackendServers");
 }
 
 fn images_are_pushed_and_pulled_with_tokens_only(infrastructure: &Infrastructure) {

@@ -6,8 +6,12 @@ mod answer;
 mod caller;
 mod cloud;
 mod fault;
+mod gateway;
 mod haproxy;
+mod product;
+mod server_group;
 mod signature;
+mod slb;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -28,22 +32,29 @@ use serde_json::Value;
 use crate::background::Background;
 use crate::machine::{self, Machine};
 use crate::serve::{Reply, Server, free_port};
+use action::Act;
 pub use answer::Refusal;
 use cloud::Cloud;
 pub use cloud::{Call, Change};
 pub use fault::Fault;
 pub use haproxy::{Condition, Member};
 use haproxy::{Haproxy, Place};
+pub use product::Product;
 use signature::{Claim, Request};
 
 pub const REGION: &str = "cn-hangzhou";
 pub const LOAD_BALANCER: &str = "lb-bp1testbed0001";
 pub const GROUP: &str = "rsp-bp1testbed0001";
 
+/// A load balancer in front of the same hosts whose listener uses its default group.
+pub const DEFAULT_LOAD_BALANCER: &str = "lb-bp1testbed0002";
+
+/// What the Application and the Network Load Balancer, which are in front of the same hosts, too, have.
+pub const SERVER_GROUP: &str = "sgp-testbed0001";
+const LISTENER: &str = "lsn-testbed0001";
+
 /// The port that the API says its listener has; HAProxy's own is `Balancer::address`.
 pub const LISTENER_PORT: u16 = 80;
-
-const VERSION: &str = "2014-05-15";
 
 /// An access key.
 #[derive(Debug, Clone)]
@@ -52,6 +63,8 @@ pub struct AccessKey {
     pub secret: String,
     /// A temporary key's; a request must carry it.
     pub token: Option<String>,
+    /// When the token ends.
+    pub expires: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -88,6 +101,7 @@ impl Balancer {
             id: format!("LTAI5t{}", machine::random(9)?.to_uppercase()),
             secret: machine::random(15)?,
             token: None,
+            expires: None,
         };
         let world = Arc::new(World {
             cloud: Mutex::new(Cloud::new(members, seconds)),
@@ -114,6 +128,17 @@ impl Balancer {
         action: &str,
         parameters: &[(&str, &str)],
     ) -> Result<(u16, Value)> {
+        self.call_of(background, key, (Product::Slb, action), parameters)
+    }
+
+    /// As `call`, at whichever product.
+    pub fn call_of(
+        &self,
+        background: &Background,
+        key: &AccessKey,
+        (product, action): (Product, &str),
+        parameters: &[(&str, &str)],
+    ) -> Result<(u16, Value)> {
         let pairs = parameters
             .iter()
             .map(|(name, value)| ((*name).into(), (*value).into()));
@@ -121,7 +146,7 @@ impl Balancer {
         background.call(caller::call(
             address,
             key.clone(),
-            action.into(),
+            (product, action.into()),
             pairs.collect(),
         ))?
     }
@@ -153,6 +178,16 @@ impl Balancer {
     /// How long a write is being carried out: felt at its end, and until then other writes get a 409.
     pub fn set_window(&self, window: Duration) {
         self.world.cloud().window = window;
+    }
+
+    /// What is being carried out is done: another write is taken.
+    pub fn end_window(&self) {
+        self.world.cloud().end_window();
+    }
+
+    /// How many calls of one action an account may make in a minute from now on; `None`: as many as it wants.
+    pub fn limit_rate(&self, most: Option<usize>) {
+        self.world.cloud().rate = most.map(|most| (most, Timestamp::now()));
     }
 
     /// All calls so far, refused ones too.
@@ -231,86 +266,70 @@ impl World {
     fn carry_out(&self, request: &Request) -> (Response<Full<Bytes>>, Option<Fault>) {
         let parameters: BTreeMap<String, String> = request.parameters().into_iter().collect();
         let claim = request.claim();
-        let action = claim
-            .as_ref()
-            .map_or_else(|_| String::new(), |claim| claim.action.clone());
+        let (action, version) = claim.as_ref().map_or_else(
+            |_| (String::new(), String::new()),
+            |claim| (claim.action.clone(), claim.version.clone()),
+        );
+        let product = Product::of(&version).unwrap_or(Product::Slb);
         let mut cloud = self.cloud();
         let mut fault = None;
         let result = claim
             .and_then(|claim| self.admit(&mut cloud, request, &claim))
             .and_then(|()| {
                 fault = cloud.next_fault(&action);
-                self.perform(&mut cloud, &action, &parameters, fault.as_ref())
+                let act = Act {
+                    product,
+                    action: &action,
+                    parameters: &parameters,
+                    fault: fault.as_ref(),
+                };
+                self.perform(&mut cloud, act)
             });
         let code = match (&result, &fault) {
             (_, Some(Fault::CutBefore)) => "cut".into(),
             (Ok(_), _) => String::new(),
             (Err(refusal), _) => refusal.code.clone(),
         };
+        let answer = answer::shape(result, (product, &action));
         cloud.calls.push(Call {
             at: Timestamp::now(),
             action,
             parameters,
             code,
         });
-        (answer::shape(result), fault)
+        (answer, fault)
     }
 
     /// The gateway's checks, before any action is looked at.
     fn admit(&self, cloud: &mut Cloud, request: &Request, claim: &Claim) -> Result<(), Refusal> {
         let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(key) = keys.iter().find(|key| key.id == claim.key_id) else {
-            let message = "Specified access key is not found.";
-            return Err(Refusal::new(404, "InvalidAccessKeyId.NotFound", message));
-        };
-        if key.token.is_some() && claim.token.is_none() {
-            return Err(Refusal::new(
-                400,
-                "MissingSecurityToken",
-                "SecurityToken is mandatory for this action.",
-            ));
-        }
-        if key.token != claim.token {
-            let message = "Specified SecurityToken is not match with AccessKey.";
-            return Err(Refusal::new(
-                400,
-                "InvalidSecurityToken.MismatchWithAccessKey",
-                message,
-            ));
-        }
-        request.verify(claim, &key.secret, Timestamp::now())?;
+        gateway::admit(&keys, request, claim)?;
         if !cloud.use_nonce(&claim.key_id, &claim.nonce) {
             let message = "Specified signature nonce was used already.";
             return Err(Refusal::new(400, "SignatureNonceUsed", message));
         }
-        if claim.version != VERSION {
-            let message = "Specified parameter Version is not valid.";
-            return Err(Refusal::new(400, "InvalidVersion", message));
+        if cloud.is_exhausted(&claim.action) {
+            let message = "Request was denied due to user flow control.";
+            return Err(Refusal::new(400, "Throttling.User", message));
         }
         Ok(())
     }
 
-    fn perform(
-        &self,
-        cloud: &mut Cloud,
-        action: &str,
-        parameters: &BTreeMap<String, String>,
-        fault: Option<&Fault>,
-    ) -> Result<Value, Refusal> {
-        match fault {
+    fn perform(&self, cloud: &mut Cloud, act: Act<'_>) -> Result<Value, Refusal> {
+        match act.fault {
             Some(Fault::Refuse(refusal)) => return Err(refusal.clone()),
             Some(Fault::CutBefore) => return Ok(Value::Null),
             _ => {}
         }
-        if action != "DescribeHealthStatus" {
-            let answer = action::perform(cloud, action, parameters, fault);
-            self.let_move(cloud)?;
-            return answer;
-        }
-        let conditions = haproxy::conditions(&self.socket);
-        let conditions =
-            conditions.map_err(|error| Refusal::new(500, "InternalError", &error.to_string()))?;
-        action::health(cloud, parameters, &conditions)
+        let conditions = if act.is_about_health() {
+            let conditions = haproxy::conditions(&self.socket);
+            conditions.map_err(|error| Refusal::new(500, "InternalError", &error.to_string()))?
+        } else {
+            BTreeMap::new()
+        };
+        let answer = action::perform(cloud, act, &conditions);
+        self.let_move(cloud)?;
+        answer
     }
 
     /// Whoever came into the group or left it is felt at once.

@@ -8,6 +8,7 @@ use hyper::Response;
 use hyper::header::HeaderValue;
 use serde_json::{Value, json};
 
+use super::product::Product;
 use crate::machine;
 use crate::serve;
 
@@ -39,28 +40,29 @@ impl Refusal {
     }
 }
 
-/// Adds the request's id to a good answer, or shapes a refusal.
-pub(super) fn shape(answer: Result<Value, Refusal>) -> Response<Full<Bytes>> {
+/// Adds the request's id to a good answer, or shapes a refusal; `of` is whose action it was.
+pub(super) fn shape(answer: Result<Value, Refusal>, of: (Product, &str)) -> Response<Full<Bytes>> {
     let id = request_id();
     match answer {
         Ok(mut body) => {
             body["RequestId"] = id.into();
             serve::json(200, &body)
         }
-        Err(refusal) => refuse(&refusal, &id),
+        Err(refusal) => refuse(&refusal, &id, of),
     }
 }
 
-fn refuse(refusal: &Refusal, id: &str) -> Response<Full<Bytes>> {
+fn refuse(refusal: &Refusal, id: &str, of: (Product, &str)) -> Response<Full<Bytes>> {
+    let (product, action) = of;
     let code = &refusal.code;
     let help = format!("https://api.aliyun.com/troubleshoot?q={code}&product=Slb&requestId={id}");
     let mut body = json!({
-        "RequestId": id, "HostId": "slb.aliyuncs.com", "Code": code,
+        "RequestId": id, "HostId": product.host(), "Code": code,
         "Message": refusal.message, "Recommend": help,
     });
     if refusal.status == 403 {
         body["AccessDeniedDetail"] = json!({
-            "AuthAction": "slb:SetVServerGroupAttribute", "AuthPrincipalType": "SubUser",
+            "AuthAction": format!("{}:{action}", product.word()), "AuthPrincipalType": "SubUser",
             "AuthPrincipalOwnerId": "1234567890", "AuthPrincipalDisplayName": "2345678901",
             "PolicyType": "AccountLevelIdentityBasedPolicy", "NoPermissionType": "ImplicitDeny",
             "EncodedDiagnosticMessage": "AQFAKE",

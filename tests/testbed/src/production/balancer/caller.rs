@@ -12,20 +12,21 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::net::TcpStream;
 
+use super::AccessKey;
+use super::product::Product;
 use super::signature::{Request, canonical};
-use super::{AccessKey, VERSION};
 use crate::machine::{hexadecimal, random};
 
 /// Signs and sends one call; the answer is the status and the body, whatever they are.
 pub(super) async fn call(
     address: SocketAddr,
     key: AccessKey,
-    action: String,
+    (product, action): (Product, String),
     parameters: BTreeMap<String, String>,
 ) -> Result<(u16, Value)> {
-    let request = sign(address, &key, &action, parameters)?;
+    let request = sign(address, &key, (product, &action), parameters)?;
     let target = format!("/?{}", canonical(&request.query));
-    let mut wire = hyper::Request::post(target);
+    let mut wire = hyper::Request::post(target).header("content-length", "0");
     for (name, value) in &request.headers {
         wire = wire.header(name, value);
     }
@@ -45,7 +46,7 @@ pub(super) async fn call(
 fn sign(
     address: SocketAddr,
     key: &AccessKey,
-    action: &str,
+    (product, action): (Product, &str),
     parameters: BTreeMap<String, String>,
 ) -> Result<Request> {
     let date = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
@@ -58,7 +59,7 @@ fn sign(
         ),
         ("x-acs-date".to_owned(), date),
         ("x-acs-signature-nonce".to_owned(), random(16)?),
-        ("x-acs-version".to_owned(), VERSION.to_owned()),
+        ("x-acs-version".to_owned(), product.version().to_owned()),
     ];
     if let Some(token) = &key.token {
         headers.insert(4, ("x-acs-security-token".to_owned(), token.clone()));

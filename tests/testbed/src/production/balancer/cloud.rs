@@ -1,4 +1,4 @@
-//! What the API believes: one load balancer with one listener, its server group, and a default group that no
+//! What the API believes: one pool of members, which each product shows in its own words, and a default group that no
 //! listener uses. No sockets here; weights reach the real balancer through what `take_due` returns.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::answer::Refusal;
-use super::fault::{Fault, configuring};
+use super::fault::Fault;
 use super::haproxy::{Member, Place};
 
 /// One call that reached the API, refused ones too.
@@ -38,6 +38,26 @@ pub(super) struct Moved {
     pub(super) weight: Option<u32>,
 }
 
+/// How far the change of a member is, where a product tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Available,
+    Adding,
+    Configuring,
+    Removing,
+}
+
+impl State {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Available => "Available",
+            Self::Adding => "Adding",
+            Self::Configuring => "Configuring",
+            Self::Removing => "Removing",
+        }
+    }
+}
+
 /// A weight that is to be felt from a moment on.
 #[derive(Debug)]
 struct Due {
@@ -56,9 +76,14 @@ pub(super) struct Cloud {
     pub(super) group_name: String,
     pub(super) group: Weights,
     pub(super) default_group: Weights,
+    descriptions: BTreeMap<Place, String>,
+    /// What is being changed, and until when that can be seen.
+    settling: BTreeMap<Place, (State, Instant)>,
     pub(super) calls: Vec<Call>,
     pub(super) timeline: Vec<Change>,
     pub(super) window: Duration,
+    /// Calls of one action in a minute, and since when they are counted.
+    pub(super) rate: Option<(usize, Timestamp)>,
     configuring_until: Instant,
     due: Vec<Due>,
     nonces: HashSet<(String, String)>,
@@ -76,9 +101,12 @@ impl Cloud {
             group_name: "production".into(),
             group: weights.clone(),
             default_group: weights,
+            descriptions: BTreeMap::new(),
+            settling: BTreeMap::new(),
             calls: Vec::new(),
             timeline: Vec::new(),
             window: Duration::from_millis(200),
+            rate: None,
             configuring_until: Instant::now(),
             due: Vec::new(),
             nonces: HashSet::new(),
@@ -113,10 +141,33 @@ impl Cloud {
         queued.or_else(|| self.always.get(action).cloned())
     }
 
+    /// Whether an account has made all the calls of an action that it may make in a minute.
+    pub(super) fn is_exhausted(&self, action: &str) -> bool {
+        let Some((most, since)) = self.rate else {
+            return false;
+        };
+        let since = since.as_second().max(Timestamp::now().as_second() - 60);
+        let calls = self.calls.iter().rev();
+        let recent = calls.take_while(|call| call.at.as_second() >= since);
+        let counts = |call: &&Call| call.action == action && !call.code.starts_with("Throttling");
+        recent.filter(counts).count() >= most
+    }
+
+    pub(super) fn is_configuring(&self) -> bool {
+        Instant::now() < self.configuring_until
+    }
+
+    /// What is under way has been made; what was to be felt then is forgotten.
+    pub(super) fn end_window(&mut self) {
+        self.configuring_until = Instant::now();
+        self.settling.clear();
+        self.due.clear();
+    }
+
     /// A second write to the same load balancer is refused while the first is being carried out.
-    pub(super) fn begin_write(&mut self) -> Result<(), Refusal> {
-        if Instant::now() < self.configuring_until {
-            return Err(configuring());
+    pub(super) fn begin_write(&mut self, busy: Refusal) -> Result<(), Refusal> {
+        if self.is_configuring() {
+            return Err(busy);
         }
         self.configuring_until = Instant::now() + self.window;
         Ok(())
@@ -137,6 +188,52 @@ impl Cloud {
             weights,
             is_hidden,
         });
+    }
+
+    /// From now until a change is made members are seen to be changed.
+    pub(super) fn settle<'a>(
+        &mut self,
+        places: impl IntoIterator<Item = &'a Place>,
+        state: State,
+        fault: Option<&Fault>,
+    ) {
+        let until = match fault {
+            Some(Fault::NeverApply) => return,
+            Some(Fault::ApplyLate(delay)) => Instant::now() + *delay,
+            _ => self.configuring_until,
+        };
+        let settling = places.into_iter().map(|it| (it.clone(), (state, until)));
+        self.settling.extend(settling);
+    }
+
+    /// Members as a product shows that tells how far their changes are; who leaves is there until then.
+    pub(super) fn seen(&self) -> impl Iterator<Item = (&Member, u32, State)> {
+        let now = Instant::now();
+        let all = self.members.iter().chain(&self.seconds);
+        all.filter_map(move |member| {
+            let place = member.place();
+            let settling = self.settling.get(&place).filter(|(_, until)| now < *until);
+            let state = settling.map_or(State::Available, |(state, _)| *state);
+            match self.group.get(&place) {
+                Some(weight) => Some((member, *weight, state)),
+                None => (state == State::Removing).then_some((member, 0, state)),
+            }
+        })
+    }
+
+    /// A member's description; its name where nobody wrote one.
+    pub(super) fn description<'a>(&'a self, member: &'a Member) -> &'a str {
+        let written = self.descriptions.get(&member.place());
+        // A second port's name has a colon, which no description may have.
+        let name = member.name.split(':').next().unwrap_or_default();
+        written.map_or(name, String::as_str)
+    }
+
+    /// Keeps a description where one came; whether one left out clears it is not documented.
+    pub(super) fn describe(&mut self, place: &Place, description: Option<&str>) {
+        if let Some(text) = description {
+            self.descriptions.insert(place.clone(), text.to_owned());
+        }
     }
 
     /// Weights whose moment has come, in the order they were accepted.

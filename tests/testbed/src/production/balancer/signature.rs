@@ -201,7 +201,7 @@ impl Request {
         format!("{}&%2F&{}", self.method, encode(&canonical(&pairs)))
     }
 
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
         find(&self.headers, name)
     }
 
