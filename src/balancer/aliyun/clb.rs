@@ -7,14 +7,16 @@
 use std::{cell::RefCell, collections::BTreeMap};
 
 use tokio::sync::Mutex;
-use url::Url;
 
 use self::{
     backend::{Backend, Description, entry, names},
     health::{Rows, is_unchecked},
     wire::parsed,
 };
-use super::call::Api;
+use super::{
+    call::{Api, Ask, Product},
+    region,
+};
 use crate::{
     balancer::error::BalancerError,
     config::{self, Environment},
@@ -25,27 +27,18 @@ mod backend;
 mod health;
 mod wire;
 
-const VERSION: &str = "2014-05-15";
+const PRODUCT: Product = Product {
+    name: "slb",
+    version: "2014-05-15",
+    rights: "slb:DescribeVServerGroupAttribute, slb:SetVServerGroupAttribute and \
+             slb:DescribeHealthStatus on this load balancer, with start-first also \
+             slb:AddVServerGroupBackendServers and slb:RemoveVServerGroupBackendServers on it \
+             and on the hosts' instances",
+};
 const DESCRIBE: &str = "DescribeVServerGroupAttribute";
 const JOIN: &str = "AddVServerGroupBackendServers";
 const LEAVE: &str = "RemoveVServerGroupBackendServers";
 const SET: &str = "SetVServerGroupAttribute";
-
-/// Regions that are served at the central address.
-const CENTRAL: [&str; 12] = [
-    "cn-qingdao",
-    "cn-beijing",
-    "cn-hangzhou",
-    "cn-shanghai",
-    "cn-shenzhen",
-    "cn-hongkong",
-    "ap-southeast-1",
-    "us-east-1",
-    "us-west-1",
-    "cn-shanghai-finance-1",
-    "cn-shenzhen-finance-1",
-    "cn-north-2-gov-1",
-];
 
 /// One `VServer` group.
 pub(in crate::balancer) struct Clb {
@@ -77,7 +70,7 @@ impl Clb {
             return Err(BalancerError::settings(environment, why));
         }
         let endpoint = config.endpoint.clone();
-        let endpoint = endpoint.or_else(|| endpoint_of(&config.region));
+        let endpoint = endpoint.or_else(|| region::endpoint(PRODUCT.name, &config.region));
         let endpoint = endpoint.ok_or_else(|| {
             let why = format!("balancer.region `{}` is not a region", config.region);
             BalancerError::settings(environment, why)
@@ -85,7 +78,7 @@ impl Clb {
         let account = config.account.clone().unwrap_or_default();
         let hosts = environment.hosts.iter();
         Ok(Self {
-            api: Api::open(endpoint, VERSION, account)?,
+            api: Api::open(endpoint, PRODUCT, account)?,
             region: config.region.clone(),
             group: config.id.clone(),
             port: config.port,
@@ -105,7 +98,12 @@ impl Clb {
             ("RegionId", self.region.as_str()),
             ("VServerGroupId", self.group.as_str()),
         ];
-        let body = self.api.call(DESCRIBE, &query).await?;
+        let ask = Ask {
+            action: DESCRIBE,
+            query: &query,
+            ..Ask::default()
+        };
+        let body = self.api.call(ask).await?;
         parsed(DESCRIBE, &body)
     }
 
@@ -163,7 +161,12 @@ impl Clb {
             ("RegionId", &self.region),
             ("VServerGroupId", &self.group),
         ];
-        self.api.call(action, &query).await.map(drop)
+        let ask = Ask {
+            action,
+            query: &query,
+            ..Ask::default()
+        };
+        self.api.call(ask).await.map(drop)
     }
 
     /// What the environment calls a member.
@@ -253,7 +256,12 @@ impl Balancer for Clb {
             ("LoadBalancerId", first.balancer.as_str()),
             ("RegionId", &self.region),
         ];
-        match self.api.call(health::ACTION, &query).await {
+        let ask = Ask {
+            action: health::ACTION,
+            query: &query,
+            ..Ask::default()
+        };
+        match self.api.call(ask).await {
             Ok(body) => Ok(Rows::parse(&body)?.of(members)),
             // So it says where no listener has a check.
             Err(BalancerError::Refused { answer, .. }) if is_unchecked(&answer) => {
@@ -277,16 +285,6 @@ fn missing(config: &config::Balancer, hosts: &[config::HostEntry]) -> Vec<String
     let hosts = hosts.iter().filter(|host| host.server_id.is_empty());
     let hosts = hosts.map(|host| format!("hosts.server-id of `{}`", host.name));
     own.chain(hosts).collect()
-}
-
-/// The public address of a region's API.
-fn endpoint_of(region: &str) -> Option<Url> {
-    let host = if CENTRAL.contains(&region) {
-        "slb.aliyuncs.com".to_owned()
-    } else {
-        format!("slb.{region}.aliyuncs.com")
-    };
-    Url::parse(&format!("https://{host}/")).ok()
 }
 
 #[cfg(test)]

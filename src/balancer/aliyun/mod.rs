@@ -5,6 +5,7 @@ mod call;
 mod clb;
 mod credential;
 mod refusal;
+mod region;
 mod sign;
 
 pub(super) use clb::Clb;

@@ -86,9 +86,16 @@ pub(super) fn entry(backend: &Backend, port: u16, weight: Weight) -> String {
         weight: weight.to_string(),
         server_ip: backend.address(),
         kind: present(backend.kind.as_ref()),
-        description: present(backend.description.as_ref()),
+        description: present(backend.description.as_ref()).filter(|text| is_writable(text)),
     };
     serde_json::json!([entry]).to_string()
+}
+
+/// True for a description that may be sent back: what was read may be older than the rule, and a
+/// weight must not wait for that.
+fn is_writable(description: &str) -> bool {
+    let is_allowed = |it: char| it.is_alphanumeric() || "-/._".contains(it);
+    description.chars().count() <= 80 && description.chars().all(is_allowed)
 }
 
 fn present(text: Option<&String>) -> Option<&str> {

@@ -1,4 +1,4 @@
-use std::{cell::RefCell, fs, os::unix::fs::PermissionsExt, rc::Rc, time::Duration};
+use std::{cell::RefCell, fs, os::unix::fs::PermissionsExt, path::Path, rc::Rc, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -9,7 +9,7 @@ use super::*;
 use crate::rollout::port::{Fault, Retry};
 
 /// An environment with two hosts; `endpoint` and `account` are where a test has them.
-fn environment(endpoint: &str, account: &std::path::Path) -> Environment {
+fn environment(endpoint: &str, account: &Path) -> Environment {
     let mut text =
         include_str!("../../../../runner-config/environments/production.toml").to_owned();
     for (from, to) in [
@@ -33,11 +33,16 @@ fn environment(endpoint: &str, account: &std::path::Path) -> Environment {
     environment
 }
 
+const ACCOUNT: &str =
+    r#"{"access-key-id":"id","access-key-secret":"secret","security-token":"token"}"#;
+
 /// What the API does next.
 #[derive(Clone)]
 enum Reply {
     /// Status, extra header lines, body.
     Answer(u16, &'static str, String),
+    /// The account has another token by now, and the old one is refused.
+    Renewed(String),
     /// The connection is cut.
     Cut,
     /// Nothing, for ever.
@@ -45,8 +50,9 @@ enum Reply {
 }
 
 /// Serves one reply a connection, repeating the last, and records the requests.
-async fn serve(listener: TcpListener, replies: Vec<Reply>, seen: Rc<RefCell<Vec<String>>>) {
+async fn serve(listener: TcpListener, account: &Path, scene: &Scene) {
     let mut next = 0;
+    let Scene { replies, seen } = scene;
     loop {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut request = String::new();
@@ -59,10 +65,16 @@ async fn serve(listener: TcpListener, replies: Vec<Reply>, seen: Rc<RefCell<Vec<
         seen.borrow_mut().push(request);
         let reply = &replies[next.min(replies.len() - 1)];
         next += 1;
-        if matches!(reply, Reply::Silence) {
-            std::future::pending::<()>().await;
-        }
-        if let Reply::Answer(status, headers, body) = reply {
+        let answer = match reply {
+            Reply::Answer(status, headers, body) => Some((*status, *headers, body)),
+            Reply::Renewed(body) => {
+                fs::write(account, ACCOUNT.replace("\"token\"", "\"fresh\"")).unwrap();
+                Some((400, "", body))
+            }
+            Reply::Cut => None,
+            Reply::Silence => std::future::pending().await,
+        };
+        if let Some((status, headers, body)) = answer {
             let head = format!(
                 "HTTP/1.1 {status} x\r\nconnection: close\r\n{headers}content-length: {}\r\n\r\n",
                 body.len()
@@ -90,16 +102,14 @@ impl Scene {
     #[tokio::main(flavor = "current_thread")]
     async fn run<T>(&self, act: impl AsyncFnOnce(&mut Clb) -> T) -> T {
         let account = tempfile::NamedTempFile::new().unwrap();
-        let text =
-            r#"{"access-key-id":"id","access-key-secret":"secret","security-token":"token"}"#;
-        fs::write(account.path(), text).unwrap();
+        fs::write(account.path(), ACCOUNT).unwrap();
         fs::set_permissions(account.path(), fs::Permissions::from_mode(0o600)).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let mut clb = Clb::open(&environment(&endpoint, account.path())).unwrap();
         tokio::select! {
             outcome = act(&mut clb) => outcome,
-            () = serve(listener, self.replies.clone(), self.seen.clone()) => unreachable!(),
+            () = serve(listener, account.path(), self) => unreachable!(),
         }
     }
 
@@ -346,7 +356,7 @@ fn a_security_token_that_was_replaced_is_used_at_once() {
 
 #[test]
 fn all_missing_keys_are_named_at_once() {
-    let mut environment = environment("http://127.0.0.1:1", std::path::Path::new("/nowhere"));
+    let mut environment = environment("http://127.0.0.1:1", Path::new("/nowhere"));
     environment.balancer.id.clear();
     environment.balancer.account = None;
     environment.hosts[1].server_id.clear();
@@ -366,15 +376,68 @@ fn a_weight_above_100_is_not_believed() {
 }
 
 #[test]
-fn regions_have_their_documented_address() {
-    let address = |region| endpoint_of(region).map(String::from);
-    assert_eq!(
-        address("cn-hangzhou").as_deref(),
-        Some("https://slb.aliyuncs.com/")
-    );
-    assert_eq!(
-        address("cn-chengdu").as_deref(),
-        Some("https://slb.cn-chengdu.aliyuncs.com/")
-    );
-    assert_eq!(address("not a region"), None);
+fn a_post_says_how_long_it_is() {
+    let scene = Scene::new([ok(&pool_body(1, 1, 1))]);
+    scene.run(async |clb| clb.pool().await).unwrap();
+    let request = scene.requests().remove(0).to_lowercase();
+    assert!(request.contains("\r\ncontent-length: 0\r\n"), "{request}");
+    assert!(!request.contains("transfer-encoding"), "{request}");
+}
+
+#[test]
+fn a_description_that_may_not_be_written_is_left_out() {
+    for (description, is_sent) in [
+        ("web_1", true),
+        ("生产", true),
+        ("a b", false),
+        ("&lt;web&gt;", false),
+        (&"w".repeat(81), false),
+    ] {
+        let body = pool_body(100, 50, 0).replace(r#""web""#, &format!(r#""{description}""#));
+        let scene = Scene::new([ok(&body), ok("{}")]);
+        let write =
+            async |clb: &mut Clb| clb.set_weight(&member("i-app-1", 3131), Weight::ZERO).await;
+        scene.run(write).unwrap();
+        let entry = sent(&scene.requests()[1]).remove(0).1;
+        assert_eq!(entry.contains("Description"), is_sent, "{entry}");
+    }
+}
+
+#[test]
+fn a_nonce_that_was_used_is_replaced_at_once_also_after_a_busy_answer() {
+    let scene = Scene::new([
+        refusal(409, "BackendServer.configuring"),
+        refusal(400, "SignatureNonceUsed"),
+        ok(&pool_body(1, 1, 1)),
+    ]);
+    scene.run(async |clb| {
+        clb.pool().await.unwrap_err();
+        clb.pool().await.unwrap();
+    });
+    assert_eq!(scene.requests().len(), 3);
+    let scene = Scene::new([refusal(400, "SignatureNonceUsed")]);
+    let error = scene.run(async |clb| clb.pool().await).unwrap_err();
+    assert_eq!(error.retry(), Retry::SOON, "{error}");
+    assert_eq!(scene.requests().len(), 2, "once more, and no oftener");
+}
+
+#[test]
+fn a_token_that_was_renewed_meanwhile_is_used_at_once_also_after_a_busy_answer() {
+    let scene = Scene::new([
+        refusal(409, "BackendServer.configuring"),
+        Reply::Renewed(error_body("InvalidSecurityToken.Expired")),
+        ok(&pool_body(1, 1, 1)),
+    ]);
+    scene.run(async |clb| {
+        clb.pool().await.unwrap_err();
+        clb.pool().await.unwrap();
+    });
+    let requests = scene.requests();
+    assert!(requests[1].contains("x-acs-security-token: token"));
+    assert!(requests[2].contains("x-acs-security-token: fresh"));
+    // One that nobody renewed is a person's turn.
+    let scene = Scene::new([refusal(400, "InvalidSecurityToken.Expired")]);
+    let error = scene.run(async |clb| clb.pool().await).unwrap_err();
+    assert_eq!(error.retry(), Retry::Never, "{error}");
+    assert_eq!(scene.requests().len(), 1, "{error}");
 }
