@@ -1,7 +1,9 @@
 //! Which of the images that were pushed for a commit is the release: never one that only came last.
 
 use crate::{
+    config::RefKind,
     failure::{Failure, JobCode},
+    policy::Grant,
     store::ledger::Record,
 };
 
@@ -22,15 +24,74 @@ impl From<Ambiguous> for Failure {
     }
 }
 
-/// The image whose tag is the git tag; else the only one. `pushed` are in the order of time.
+/// How pipelines tag the image of a ref, the surest name first.
+#[derive(Debug)]
+pub(super) struct Names {
+    /// What an author is told to use.
+    usual: String,
+    all: Vec<String>,
+}
+
+impl Names {
+    pub(super) fn of(grant: &Grant) -> Self {
+        match grant.kind() {
+            RefKind::Tag => Self::of_tag(grant.reference()),
+            RefKind::Branch => Self::of_branch(grant.reference(), grant.commit()),
+        }
+    }
+
+    /// Whole, without its v, as GitLab's slug.
+    fn of_tag(git_tag: &str) -> Self {
+        let bare = git_tag.strip_prefix('v').unwrap_or(git_tag);
+        Self {
+            usual: git_tag.into(),
+            all: vec![git_tag.into(), bare.into(), slug(git_tag)],
+        }
+    }
+
+    /// By the commit, whole or short, alone or behind the branch; then by the branch alone: all that is asked about
+    /// was pushed for this commit, whatever else is called so before or after.
+    fn of_branch(branch: &str, commit: &str) -> Self {
+        let short = commit.get(..SHORT).unwrap_or(commit);
+        let slug = slug(branch);
+        Self {
+            usual: short.into(),
+            all: vec![
+                commit.into(),
+                short.into(),
+                format!("{slug}-{commit}"),
+                format!("{slug}-{short}"),
+                branch.into(),
+                slug,
+            ],
+        }
+    }
+}
+
+/// As `CI_COMMIT_SHORT_SHA`.
+const SHORT: usize = 8;
+
+/// As `CI_COMMIT_REF_SLUG`.
+fn slug(reference: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let slug: String = reference
+        .to_lowercase()
+        .chars()
+        .map(plain)
+        .take(63)
+        .collect();
+    slug.trim_matches('-').into()
+}
+
+/// The image whose tag is a name of the ref; else the only one. `pushed` are in the order of time.
 pub(super) fn choose<'a>(
     pushed: &'a [Record],
-    git_tag: &str,
+    names: &Names,
 ) -> Result<Option<&'a Record>, Ambiguous> {
-    for name in names(git_tag) {
-        let named = pushed.iter().rfind(|record| record.tag == name);
-        if named.is_some() {
-            return Ok(named);
+    for name in names.all.iter().filter(|name| !name.is_empty()) {
+        let found = pushed.iter().rfind(|record| record.tag == *name);
+        if found.is_some() {
+            return Ok(found);
         }
     }
     let newest = newest_of_each_tag(pushed);
@@ -47,17 +108,9 @@ pub(super) fn choose<'a>(
         format!("{}:{} ({short})", record.image, record.tag)
     });
     Err(Ambiguous {
-        tag: git_tag.into(),
+        tag: names.usual.clone(),
         images: images.collect::<Vec<_>>().join(", "),
     })
-}
-
-/// A git tag as pipelines write it behind an image: whole, without its v, as GitLab's slug.
-fn names(git_tag: &str) -> [String; 3] {
-    let bare = git_tag.strip_prefix('v').unwrap_or(git_tag);
-    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
-    let slug: String = git_tag.to_lowercase().chars().map(plain).take(63).collect();
-    [git_tag.into(), bare.into(), slug.trim_matches('-').into()]
 }
 
 /// A tag that was pushed again means what it was pushed as last.
@@ -93,8 +146,13 @@ mod tests {
 
     #[track_caller]
     fn check(pushed: &[(&str, &str)], expect: Result<Option<&str>, &str>) {
+        check_named(&Names::of_tag("v2.2.0"), pushed, expect);
+    }
+
+    #[track_caller]
+    fn check_named(names: &Names, pushed: &[(&str, &str)], expect: Result<Option<&str>, &str>) {
         let pushed: Vec<_> = pushed.iter().map(|(tag, it)| record(tag, it)).collect();
-        match (choose(&pushed, "v2.2.0"), expect) {
+        match (choose(&pushed, names), expect) {
             (Ok(found), Ok(expect)) => {
                 let found = found.map(|record| record.digest.trim_start_matches("sha256:"));
                 assert_eq!(found, expect);
@@ -119,6 +177,28 @@ mod tests {
         check(&[("latest", "a")], Ok(Some("a")));
         check(&[("latest", "a"), ("1234abcd", "a")], Ok(Some("a")));
         check(&[("latest", "a"), ("latest", "b")], Ok(Some("b")));
+    }
+
+    #[test]
+    fn of_a_branch_the_image_is_named_by_commit_or_branch() {
+        let commit = "2b6202bd58b44c83de153e847af7aa646f7f055e";
+        let names = Names::of_branch("release/2.x", commit);
+        let check = |pushed: &[_], expect| check_named(&names, pushed, expect);
+        check(&[("2b6202bd", "a"), ("latest", "b")], Ok(Some("a")));
+        check(&[("debug", "b"), (commit, "a")], Ok(Some("a")));
+        check(&[("release-2-x", "a"), ("latest", "b")], Ok(Some("a")));
+        check(&[("release-2-x-2b6202bd", "a"), ("x", "b")], Ok(Some("a")));
+        // A commit names one image; a branch's name may have been given to another one on the way.
+        check(&[("2b6202bd", "a"), ("release-2-x", "b")], Ok(Some("a")));
+        check(&[("latest", "a"), ("77", "a")], Ok(Some("a")));
+        check(
+            &[("latest", "a"), ("debug", "b")],
+            Err("none of them is tagged 2b6202bd"),
+        );
+        check(
+            &[("2b6202b", "a"), ("v2.2.0", "b")],
+            Err("h/app:v2.2.0 (b)"),
+        );
     }
 
     #[test]

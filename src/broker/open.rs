@@ -299,8 +299,9 @@ fn release(config: &Config, grant: &Grant) -> Result<Release, Failure> {
         commit: grant.commit(),
         image,
         pipeline: grant.pipeline_id(),
+        reference: grant.reference(),
     })?;
-    let chosen = image::choose(&pushed, grant.git_tag())?;
+    let chosen = image::choose(&pushed, &image::Names::of(grant))?;
     let record = chosen.ok_or_else(|| {
         let commit = grant.commit().get(..8).unwrap_or(grant.commit());
         let text = both!(
@@ -317,8 +318,8 @@ fn release(config: &Config, grant: &Grant) -> Result<Release, Failure> {
     Ok(Release {
         image: record.image.clone(),
         digest: record.digest.clone(),
-        // One image may have many tags; people know the release by this one.
-        version: grant.git_tag().to_owned(),
+        // One image may have many tags; people know the release by this name.
+        version: grant.version().to_owned(),
     })
 }
 

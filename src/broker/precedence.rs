@@ -73,8 +73,8 @@ impl Candidate<'_> {
             ),
         };
         let hint = both!(
-            "to bring it out on purpose, set the variable {ROLLBACK} to the tag, where environments/{name}.toml says policy.rollbacks = \"by-variable\"",
-            "确实要发布它时：environments/{name}.toml 里写 policy.rollbacks = \"by-variable\"，并把变量 {ROLLBACK} 设为该 tag"
+            "to bring it out on purpose, set the variable {ROLLBACK} to {version}, where environments/{name}.toml says policy.rollbacks = \"by-variable\"",
+            "确实要发布它时：environments/{name}.toml 里写 policy.rollbacks = \"by-variable\"，并把变量 {ROLLBACK} 设为 {version}"
         );
         let hint = match bar.taken_back {
             None => hint,

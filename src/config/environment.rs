@@ -8,7 +8,10 @@ use std::{
 
 use serde::Deserialize;
 
-use super::value::{self, Bytes, Percent, SshTarget};
+use super::{
+    refs::Refs,
+    value::{self, Bytes, Percent, SshTarget},
+};
 
 /// One deploy target.
 #[derive(Debug, Clone, Deserialize)]
@@ -48,14 +51,6 @@ pub enum Rollbacks {
     Refused,
     /// Where a variable names the tag: by hand, so that a retry of an old pipeline is none.
     ByVariable,
-}
-
-/// Which refs may deploy.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Refs {
-    #[default]
-    ProtectedTags,
 }
 
 /// What is deployed.

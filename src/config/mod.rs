@@ -8,6 +8,7 @@ mod lane;
 mod limit;
 mod network;
 mod read;
+mod refs;
 mod registry;
 #[cfg(test)]
 mod tests;
@@ -24,13 +25,14 @@ use serde::Deserialize;
 use crate::lang::Language;
 
 pub use environment::{
-    Balancer, Compose, Environment, HostEntry, Order, Policy, Probe, Refs, Release, Rollbacks,
-    Rollout, Ssh,
+    Balancer, Compose, Environment, HostEntry, Order, Policy, Probe, Release, Rollbacks, Rollout,
+    Ssh,
 };
 pub use error::ConfigError;
 pub use lane::{DeployLane, DockerApi, DockerLane, Lane, PullPolicies, PullPolicy, Tier};
 pub use limit::{Cpus, Set, Size, Ulimit};
 pub use network::Network;
+pub use refs::{RefKind, RefRule, Refs};
 pub use registry::{Pusher, Registry, Severity};
 pub use value::{Bytes, Percent, SshTarget};
 

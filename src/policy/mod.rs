@@ -2,11 +2,18 @@
 //!
 //! Pure. Everything that cannot be decided is refused, in one sentence that names what is wrong.
 
+mod reference;
+#[cfg(test)]
+mod tests;
+mod text;
+
 use crate::{
-    config::{DeployLane, Environment, Refs, Rollbacks},
+    config::{DeployLane, Environment, RefKind, Rollbacks},
     failure::{Failure, JobCode},
-    job::Job,
+    job::{GitInfo, Job},
 };
+pub(crate) use reference::RefRefusal;
+pub(crate) use text::printable;
 
 /// A yes: this job may deploy to this environment. Only `decide` makes one.
 #[derive(Debug, Clone)]
@@ -16,7 +23,9 @@ pub(crate) struct Grant {
     pipeline_id: i64,
     job_id: i64,
     commit: String,
-    git_tag: String,
+    kind: RefKind,
+    reference: String,
+    version: String,
     allows_rollback: bool,
 }
 
@@ -42,9 +51,19 @@ impl Grant {
         self.allows_rollback
     }
 
-    /// The tag that the job runs for.
-    pub(crate) fn git_tag(&self) -> &str {
-        &self.git_tag
+    /// Whether the job runs for a tag or for a branch.
+    pub(crate) fn kind(&self) -> RefKind {
+        self.kind
+    }
+
+    /// The tag or branch that the job runs for.
+    pub(crate) fn reference(&self) -> &str {
+        &self.reference
+    }
+
+    /// What people call the release: the tag, or the branch with the commit's first digits.
+    pub(crate) fn version(&self) -> &str {
+        &self.version
     }
 
     /// The commit that GitLab named.
@@ -62,26 +81,8 @@ pub enum Refusal {
         "project {project} may not deploy to `{environment}`: it is not in policy.projects of environments/{environment}.toml"
     )]
     Project { project: i64, environment: String },
-    #[error("`{environment}` is deployed from tags only, and `{reference}` is a {ref_type}")]
-    NotATag {
-        environment: String,
-        reference: String,
-        ref_type: String,
-    },
-    #[error(
-        "`{environment}` is deployed from protected tags only, and `{reference}` is not protected"
-    )]
-    Unprotected {
-        environment: String,
-        reference: String,
-    },
-    #[error(
-        "nobody says whether `{reference}` is protected, and `{environment}` is deployed from protected tags only: with `require-typed-protection` GitLab and gitlab-runner have to be 18.3 or newer; without it the job needs GitLab's own CI_COMMIT_REF_PROTECTED, and no other of that name that says otherwise"
-    )]
-    UnknownProtection {
-        environment: String,
-        reference: String,
-    },
+    #[error(transparent)]
+    Reference(#[from] RefRefusal),
     #[error("the job's variable {variable} contradicts what GitLab says of the job")]
     Contradiction { variable: &'static str },
     #[error("`{commit}` is not the id of a commit")]
@@ -101,7 +102,6 @@ pub(crate) fn decide(
     job: &Job,
 ) -> Result<Grant, Refusal> {
     let name = || environment.name.clone();
-    let reference = || printable(&job.git_info.reference);
     if !lane.environments.contains(&environment.name) {
         let known = lane.environments.join(", ");
         return Err(Refusal::Environment {
@@ -120,35 +120,8 @@ pub(crate) fn decide(
             environment: name(),
         });
     }
-    match environment.policy.refs {
-        Refs::ProtectedTags => {
-            if job.git_info.ref_type != "tag" {
-                let ref_type = printable(&job.git_info.ref_type);
-                return Err(Refusal::NotATag {
-                    environment: name(),
-                    reference: reference(),
-                    ref_type,
-                });
-            }
-            let (environment, reference) = (name(), reference());
-            match job.git_info.protected {
-                Some(true) => {}
-                Some(false) => {
-                    return Err(Refusal::Unprotected {
-                        environment,
-                        reference,
-                    });
-                }
-                None => {
-                    return Err(Refusal::UnknownProtection {
-                        environment,
-                        reference,
-                    });
-                }
-            }
-        }
-    }
-    if let Some(variable) = contradiction(job) {
+    let kind = reference::decide(environment, job)?;
+    if let Some(variable) = contradiction(kind, job) {
         return Err(Refusal::Contradiction { variable });
     }
     let is_hex = job.git_info.sha.chars().all(|c| c.is_ascii_hexdigit());
@@ -163,39 +136,57 @@ pub(crate) fn decide(
         pipeline_id: job.job_info.pipeline_id,
         job_id: job.id,
         commit: job.git_info.sha.clone(),
-        git_tag: reference(),
-        allows_rollback: allows_rollback(environment, job),
+        kind,
+        reference: printable(&job.git_info.reference),
+        version: version(kind, &job.git_info),
+        allows_rollback: allows_rollback(environment, job, &version(kind, &job.git_info)),
     })
 }
 
+/// So many digits of a commit tell it from others of its branch, as in GitLab's `CI_COMMIT_SHORT_SHA`.
+const DIGITS: usize = 8;
+
+/// A branch moves, so its name alone names no release.
+fn version(kind: RefKind, git: &GitInfo) -> String {
+    let reference = printable(&git.reference);
+    match kind {
+        RefKind::Tag => reference,
+        RefKind::Branch => {
+            let digits = git.sha.get(..DIGITS).unwrap_or(&git.sha);
+            format!("{reference}@{digits}")
+        }
+    }
+}
+
 /// The variables that are held against GitLab's typed fields.
-const COMPARED: [&str; 7] = [
+const COMPARED: [&str; 8] = [
     "CI_PROJECT_ID",
     "CI_PIPELINE_ID",
     "CI_JOB_ID",
     "CI_COMMIT_SHA",
     "CI_COMMIT_REF_NAME",
     "CI_COMMIT_TAG",
+    "CI_COMMIT_BRANCH",
     "CI_COMMIT_REF_PROTECTED",
 ];
 
-/// The variable that asks for a rollback, by naming the tag to go back to: one that stays set
+/// The variable that asks for a rollback, by naming the release to go back to: one that stays set
 /// allows no other.
 pub(crate) const ROLLBACK: &str = "DOCKMASTER_ALLOW_ROLLBACK";
 
 /// True for a variable that `decide` looks at.
 pub(crate) fn is_compared(name: &str) -> bool {
-    COMPARED.contains(&name) || name == ROLLBACK
+    COMPARED.contains(&name) || [ROLLBACK, reference::MERGE_REQUEST].contains(&name)
 }
 
 /// True where policy lets a variable ask for it, and the last one of that name does.
-fn allows_rollback(environment: &Environment, job: &Job) -> bool {
+fn allows_rollback(environment: &Environment, job: &Job, version: &str) -> bool {
     match environment.policy.rollbacks {
         Rollbacks::Refused => false,
         Rollbacks::ByVariable => {
             let mut variables = job.variables.iter().rev();
             let asked = variables.find(|variable| variable.key == ROLLBACK);
-            asked.is_some_and(|variable| variable.value == job.git_info.reference)
+            asked.is_some_and(|variable| variable.value == version)
         }
     }
 }
@@ -204,15 +195,22 @@ fn allows_rollback(environment: &Environment, job: &Job) -> bool {
 ///
 /// The job sees its variables, not the fields: a script that trusts a forged one would deploy
 /// something else than what was decided on. Every occurrence counts, for the last one wins.
-fn contradiction(job: &Job) -> Option<&'static str> {
+///
+/// GitLab sets one of the two names of a ref, so that the other one is no fact, and as good as empty.
+fn contradiction(kind: RefKind, job: &Job) -> Option<&'static str> {
     let git = &job.git_info;
+    let (tag, branch) = match kind {
+        RefKind::Tag => (git.reference.clone(), String::new()),
+        RefKind::Branch => (String::new(), git.reference.clone()),
+    };
     let facts = [
         job.job_info.project_id.to_string(),
         job.job_info.pipeline_id.to_string(),
         job.id.to_string(),
         git.sha.clone(),
         git.reference.clone(),
-        git.reference.clone(),
+        tag,
+        branch,
         job.is_protected().to_string(),
     ];
     COMPARED
@@ -225,14 +223,3 @@ fn contradiction(job: &Job) -> Option<&'static str> {
         })
         .map(|(name, _)| name)
 }
-
-/// The author's text without what could forge a line or a colour in the log.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .take(200)
-        .collect()
-}
-
-#[cfg(test)]
-mod tests;

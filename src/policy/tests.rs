@@ -74,6 +74,120 @@ fn a_branch_is_refused_even_when_it_is_named_like_a_tag() {
     );
 }
 
+/// What becomes of a job of a protected ref where the environment says so; its release, or why not.
+fn asked(refs: &str, (ref_type, reference): (&str, &str), change: impl FnOnce(&mut Job)) -> String {
+    let mut environment = environment();
+    environment.policy.refs = serde_json::from_str(refs).unwrap();
+    let mut job = job();
+    job.variables.clear();
+    job.git_info.reference = reference.into();
+    job.git_info.ref_type = ref_type.into();
+    change(&mut job);
+    match decide(&lane(), &environment, &job) {
+        Ok(grant) => grant.version().to_owned(),
+        Err(refusal) => refusal.to_string(),
+    }
+}
+
+#[track_caller]
+fn check_ref(refs: &str, job_ref: (&str, &str), expect: &str) {
+    let text = asked(refs, job_ref, |_| {});
+    assert!(text.contains(expect), "{refs} and {job_ref:?}: {text}");
+}
+
+#[test]
+fn each_environment_is_deployed_from_its_own_refs() {
+    let branches = r#""protected-branches""#;
+    check_ref(branches, ("branch", "main"), "main@2b6202bd");
+    check_ref(
+        branches,
+        ("tag", "v1.0.0"),
+        "from protected branches only, and `v1.0.0` is a tag",
+    );
+    let releases = r#"["branches:release/*"]"#;
+    check_ref(releases, ("branch", "release/2.x"), "release/2.x@2b6202bd");
+    check_ref(releases, ("branch", "main"), "none of them is `main`");
+    check_ref(releases, ("tag", "release/2.x"), "is a tag");
+    let several = r#"["tags:v*", "branches:main"]"#;
+    check_ref(several, ("tag", "v1.0.0"), "v1.0.0");
+    check_ref(several, ("branch", "main"), "main@2b6202bd");
+    check_ref(
+        several,
+        ("branch", "v1"),
+        "protected tags `v*` or protected branches `main` only, and none of them is `v1`",
+    );
+    check_ref(several, ("tag", "main"), "none of them is `main`");
+    check_ref(several, ("commit", "main"), "is a commit");
+}
+
+#[test]
+fn a_ref_that_a_pattern_names_must_be_protected_all_the_same() {
+    for refs in [
+        r#""protected-branches""#,
+        r#""branches:main""#,
+        r#""branches:*""#,
+    ] {
+        let check = |protected, expect: &str| {
+            let text = asked(refs, ("branch", "main"), |job| {
+                job.git_info.protected = protected;
+            });
+            assert!(text.contains(expect), "{refs}: {text}");
+        };
+        check(Some(false), "is not protected");
+        check(None, "nobody says whether `main` is protected");
+        check(Some(true), "main@2b6202bd");
+    }
+}
+
+#[test]
+fn what_a_merge_request_brings_is_no_branch() {
+    let branches = r#""protected-branches""#;
+    check_ref(
+        branches,
+        ("branch", "refs/merge-requests/7/head"),
+        "belongs to a merge request",
+    );
+    let text = asked(branches, ("branch", "main"), |job| {
+        job.variables.push(crate::job::Variable {
+            key: "CI_MERGE_REQUEST_IID".into(),
+            ..Default::default()
+        });
+    });
+    assert!(text.contains("belongs to a merge request"), "{text}");
+    assert!(is_compared("CI_MERGE_REQUEST_IID"));
+}
+
+#[test]
+fn a_job_of_a_branch_must_not_call_itself_a_tag_nor_the_other_way_round() {
+    let check = |job_ref, key: &str, value: &str, expect: &str| {
+        let refs = r#"["protected-tags", "protected-branches"]"#;
+        let text = asked(refs, job_ref, |job| {
+            job.variables.push(crate::job::Variable {
+                key: key.into(),
+                value: value.into(),
+                ..Default::default()
+            });
+        });
+        assert!(text.contains(expect), "{key}={value}: {text}");
+    };
+    let (branch, tag) = (("branch", "main"), ("tag", "v1"));
+    check(branch, "CI_COMMIT_TAG", "main", "CI_COMMIT_TAG contradicts");
+    check(
+        branch,
+        "CI_COMMIT_BRANCH",
+        "other",
+        "CI_COMMIT_BRANCH contradicts",
+    );
+    check(branch, "CI_COMMIT_BRANCH", "main", "main@2b6202bd");
+    check(branch, "CI_COMMIT_TAG", "", "main@2b6202bd");
+    check(
+        tag,
+        "CI_COMMIT_BRANCH",
+        "v1",
+        "CI_COMMIT_BRANCH contradicts",
+    );
+}
+
 #[test]
 fn protection_that_is_false_or_unknown_is_refused() {
     refused(
@@ -160,4 +274,24 @@ fn a_rollback_is_asked_for_by_naming_the_tag_where_policy_lets_one() {
     check(Rollbacks::ByVariable, &["v1.0.0"], true);
     check(Rollbacks::ByVariable, &["true"], false);
     check(Rollbacks::ByVariable, &["v1.0.0", "v0.9.0"], false);
+}
+
+#[test]
+fn a_rollback_on_a_branch_names_the_commit_too() {
+    let check = |value: &str, expect: bool| {
+        let mut environment = environment();
+        environment.policy.rollbacks = Rollbacks::ByVariable;
+        environment.policy.refs = serde_json::from_str(r#""protected-branches""#).unwrap();
+        let mut job = job();
+        job.git_info.reference = "main".into();
+        job.git_info.ref_type = "branch".into();
+        let variable = serde_json::json!([{"key": ROLLBACK, "value": value}]);
+        job.variables = serde_json::from_value(variable).unwrap();
+        let grant = decide(&lane(), &environment, &job).unwrap();
+        assert_eq!(grant.allows_rollback(), expect, "{value}");
+    };
+    // One that stays set allows no other commit of the branch.
+    check("main", false);
+    check("main@2b6202bd", true);
+    check("main@00000000", false);
 }

@@ -51,6 +51,8 @@ pub struct Wanted<'a> {
     pub image: &'a str,
     /// The deploy's own pipeline: its push is preferred.
     pub pipeline: i64,
+    /// Its tag or branch, whose pushes come next: another one at this commit may build another image.
+    pub reference: &'a str,
 }
 
 /// The ledger of every project.
@@ -73,21 +75,20 @@ impl Ledger {
     }
 
     /// What was pushed of a commit's image, in the order of time: by the own pipeline if it pushed any,
-    /// else by the newest. What an unprotected ref pushed does not count, for anybody may have had it
+    /// else by the newest of the own ref, else by the newest. What an unprotected ref pushed does not count, for anybody may have had it
     /// built.
     pub fn pushed(&self, wanted: Wanted<'_>) -> Result<Vec<Record>, StoreError> {
         let mut records: Vec<Record> = self.file(wanted.project).read()?;
         records.retain(|record| {
             record.is_protected && record.commit == wanted.commit && record.image == wanted.image
         });
-        let is_own = |record: &Record| record.pipeline == wanted.pipeline;
-        let newest = records.last().map(|record| record.pipeline);
-        let has_own = records.iter().any(is_own);
-        let pipeline = if has_own {
-            Some(wanted.pipeline)
-        } else {
-            newest
+        let newest = |is_meant: &dyn Fn(&Record) -> bool| {
+            let found = records.iter().rfind(|record| is_meant(record));
+            found.map(|record| record.pipeline)
         };
+        let pipeline = newest(&|record| record.pipeline == wanted.pipeline)
+            .or_else(|| newest(&|record| record.reference == wanted.reference))
+            .or_else(|| newest(&|_| true));
         records.retain(|record| Some(record.pipeline) == pipeline);
         Ok(records)
     }

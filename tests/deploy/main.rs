@@ -15,6 +15,7 @@ mod broker;
 mod checkout;
 mod earlier;
 mod folder;
+mod reference;
 mod sandbox;
 mod stop;
 
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         checkout::TESTS,
         earlier::TESTS,
         folder::TESTS,
+        reference::TESTS,
         sandbox::TESTS,
         stop::TESTS,
     ];

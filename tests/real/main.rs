@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod apart;
+mod branch;
 mod builds;
 mod docker_lane;
 mod firewall;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         builds::TESTS,
         firewall::TESTS,
         rollout::TESTS,
+        branch::TESTS,
         gc::TESTS,
         harbor::TESTS,
     ];

@@ -9,7 +9,7 @@ use super::context::Context;
 use crate::{
     balancer,
     config::DeployLane,
-    failure::Failure,
+    failure::{Failure, JobCode},
     policy::{self, Refusal},
     sandbox::Sandbox,
 };
@@ -33,22 +33,24 @@ impl<'a> Recipe<'a> {
     /// The environments that this job may deploy to: at least one, or a refusal.
     fn granted(&self) -> Result<Vec<String>, Failure> {
         let mut granted = Vec::new();
-        let mut refused: Option<Refusal> = None;
+        let mut refused: Vec<Refusal> = Vec::new();
         for name in &self.lane.environments {
             let environment = self.context.config.environment(name)?;
             // Wrong settings of its balancer are told before anything is made.
             balancer::open(&environment)?;
             match policy::decide(self.lane, &environment, &self.context.job) {
                 Ok(_) => granted.push(name.clone()),
-                Err(refusal) => refused = refused.or(Some(refusal)),
+                Err(refusal) => refused.push(refusal),
             }
         }
-        match refused {
-            Some(refusal) if granted.is_empty() => Err(refusal.into()),
-            None if granted.is_empty() => {
-                Err(Failure::system("this lane deploys to no environment"))
-            }
-            _ => Ok(granted),
+        if !granted.is_empty() {
+            return Ok(granted);
         }
+        // Which environment the author meant is not known yet.
+        let why: Vec<_> = refused.iter().map(ToString::to_string).collect();
+        if why.is_empty() {
+            return Err(Failure::system("this lane deploys to no environment"));
+        }
+        Err(Failure::build(JobCode::Refused, why.join("; ")))
     }
 }

@@ -24,6 +24,7 @@ const WANTED: Wanted<'static> = Wanted {
     commit: "a",
     image: "h/app",
     pipeline: 77,
+    reference: "v1",
 };
 
 #[track_caller]
@@ -44,6 +45,17 @@ fn the_pushes_of_the_own_pipeline_count_or_else_those_of_the_newest() {
     check(&[record(77, "a", true), record(77, "b", true)], Some("b"));
     check(&[record(77, "a", true), record(78, "b", true)], Some("a"));
     check(&[record(75, "a", true), record(76, "b", true)], Some("b"));
+}
+
+#[test]
+fn without_a_push_of_the_own_pipeline_those_of_the_own_ref_come_first() {
+    let on_branch = Record {
+        reference: "main".into(),
+        ..record(79, "c", true)
+    };
+    check(&[record(76, "a", true), on_branch.clone()], Some("a"));
+    check(&[record(77, "b", true), on_branch.clone()], Some("b"));
+    check(&[on_branch], Some("c"));
 }
 
 #[test]

@@ -179,6 +179,14 @@ impl Installation {
         })
     }
 
+    /// Which environments the deploy lane deploys to.
+    pub fn environments(&self, names: &[&str]) -> Result<()> {
+        self.edit(|config| {
+            let list: toml_edit::Array = names.iter().copied().collect();
+            config["lanes"]["deploy"]["environments"] = value(list);
+        })
+    }
+
     /// Changes the installed `environments/production.toml`.
     pub fn edit_environment(&self, change: impl FnOnce(&mut DocumentMut)) -> Result<()> {
         self.edit_file("etc/environments/production.toml", change)
