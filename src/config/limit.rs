@@ -92,7 +92,8 @@ impl Ulimit {
 }
 
 /// A value that may be written as a text or as a number.
-struct Word(String);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Word(pub String);
 
 impl<'de> Deserialize<'de> for Word {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -2,17 +2,23 @@
 //!
 //! A file that others can write is refused too: it may not be what the admin wrote.
 
+mod container;
+mod docker;
 mod environment;
 mod error;
 mod lane;
 mod limit;
+mod moved;
 mod network;
+mod pull;
 mod read;
 mod refs;
 mod registry;
 #[cfg(test)]
 mod tests;
 mod value;
+mod volume;
+mod word;
 
 use std::{
     collections::BTreeMap,
@@ -24,17 +30,23 @@ use serde::Deserialize;
 
 use crate::lang::Language;
 
+pub(crate) use container::USUAL_CAPABILITIES;
+pub use container::{Device, ExtraHost, Gpus, LogOptions, ServiceOfEveryJob, Sysctl, TmpfsOptions};
+pub use docker::{DockerApi, DockerLane};
 pub use environment::{
     Balancer, Compose, Environment, HostEntry, Order, Policy, Probe, Release, Rollbacks, Rollout,
     Ssh,
 };
 pub use error::ConfigError;
-pub use lane::{DeployLane, DockerApi, DockerLane, Lane, PullPolicies, PullPolicy, Tier};
-pub use limit::{Cpus, Set, Size, Ulimit};
+pub use lane::{DeployLane, Lane, Tier};
+pub use limit::{Cpus, Set, Size, Ulimit, Word};
 pub use network::Network;
+pub use pull::{PullPolicies, PullPolicy};
 pub use refs::{RefKind, RefRule, Refs};
 pub use registry::{Pusher, Registry, Severity};
 pub use value::{Bytes, Percent, SshTarget};
+pub(crate) use volume::free_target;
+pub use volume::{Source, Target};
 
 /// Where the configuration is looked for when `--config` does not say.
 pub const DEFAULT_PATH: &str = "/etc/dockmaster/config.toml";
@@ -71,10 +83,9 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let mut config: Self = read::trusted(path).map_err(|error| with_others(error, path))?;
         path.clone_into(&mut config.path);
-        let problems = config.registry.as_ref().map(Registry::problems);
-        match problems.filter(|problems| !problems.is_empty()) {
-            None => Ok(config),
-            Some(problems) => {
+        match config.problems() {
+            problems if problems.is_empty() => Ok(config),
+            problems => {
                 let (path, text) = (path.to_owned(), problems.join("\n"));
                 Err(with_others(
                     ConfigError::Malformed {
@@ -85,6 +96,44 @@ impl Config {
                 ))
             }
         }
+    }
+
+    /// What is wrong beyond a single key.
+    fn problems(&self) -> Vec<String> {
+        let registry = self
+            .registry
+            .as_ref()
+            .map(Registry::problems)
+            .unwrap_or_default();
+        let lanes = self.lanes.iter().filter_map(|(name, lane)| match lane {
+            Lane::Docker(lane) => Some((name, lane)),
+            Lane::Deploy(_) => None,
+        });
+        let own = self.closed();
+        let volumes = lanes.flat_map(|(name, lane)| volume::problems(name, lane, &own));
+        registry.into_iter().chain(volumes).collect()
+    }
+
+    /// What no job may see of this host because dockmaster itself lives by it.
+    fn closed(&self) -> Vec<PathBuf> {
+        let mut closed = vec![self.state_dir.clone(), self.run_dir.clone()];
+        closed.extend(self.path.parent().map(Path::to_owned));
+        for lane in self.lanes.values() {
+            if let Lane::Docker(lane) = lane {
+                closed.push(lane.engine().to_owned());
+                closed.extend(lane.docker_config.clone());
+            }
+        }
+        if let Some(registry) = &self.registry {
+            let accounts = [
+                &registry.pull_account,
+                &registry.account,
+                &registry.static_account,
+            ];
+            closed.extend(accounts.into_iter().flatten().cloned());
+        }
+        closed.extend(closed.clone().iter().map(|path| volume::real(path)));
+        closed
     }
 
     /// The lane of that name.

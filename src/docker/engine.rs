@@ -110,15 +110,15 @@ impl Engine {
         &self,
         name: &str,
         labels: HashMap<String, String>,
+        mtu: Option<u16>,
     ) -> Result<(), EngineError> {
+        let mut options = HashMap::from([(name::BRIDGE.to_owned(), name::bridge(name))]);
+        options.extend(mtu.map(|mtu| (name::MTU.to_owned(), mtu.to_string())));
         let request = NetworkCreateRequest {
             name: name.to_owned(),
             driver: Some("bridge".into()),
             labels: Some(labels),
-            options: Some(HashMap::from([(
-                name::BRIDGE.to_owned(),
-                name::bridge(name),
-            )])),
+            options: Some(options),
             ..NetworkCreateRequest::default()
         };
         let docker = self.docker.clone();

@@ -55,6 +55,12 @@ pub(crate) fn of_service(
         .collect()
 }
 
+/// Whether the job has switched something on, by a word that the runner takes for a yes.
+pub(crate) fn is_on(call: &Call, name: &str) -> bool {
+    let value = call.job_environ.get(name).map(String::as_str);
+    matches!(value, Some("1" | "t" | "T" | "true" | "TRUE" | "True"))
+}
+
 fn file_variables(lane: &DockerLane, job: &Job) -> BTreeMap<String, String> {
     let folder = lane.builds_dir.join(format!("{}.tmp", job.project_path()));
     job.variables

@@ -175,10 +175,11 @@ pub(super) fn create_error(name: String, source: BollardError) -> EngineError {
         BollardError::DockerResponseServerError {
             status_code: 409, ..
         } => EngineError::NameTaken { name },
+        // The runtime is the operator's choice.
         BollardError::DockerResponseServerError {
             status_code: 400,
             message,
-        } => EngineError::BadSetting { why: message },
+        } if !message.contains("untime") => EngineError::BadSetting { why: message },
         source => failed(format!("create the container {name}"))(source),
     }
 }
@@ -202,8 +203,9 @@ fn is_cannot_run(message: &str) -> bool {
         "permission denied",
         "exec format",
     ];
+    // The first process of a container that has an init is the host's.
     says(&["unable to find user", "unable to find group"])
-        || message.contains("exec") && says(&command)
+        || message.contains("exec") && says(&command) && !message.contains("docker-init")
 }
 
 #[cfg(test)]
@@ -223,6 +225,7 @@ mod tests {
         for message in [
             "no space left on device",
             "error mounting \"/run/x\": no such file or directory",
+            "exec: \"docker-init\": executable file not found in $PATH",
         ] {
             assert!(!is_cannot_run(message), "{message}");
         }

@@ -1,6 +1,6 @@
 //! Everything that speaks to a Docker Engine: for jobs, and for production hosts.
 //!
-//! `reference`, `glob`, `name`, `tenant`, `limit`, `spec`, `environ` and `convert` are pure; `fault` says what the engine's errors mean.
+//! `reference`, `glob`, `name`, `tenant`, `limit`, `setting`, `spec`, `volume`, `environ` and `convert` are pure; `fault` says what the engine's errors mean.
 
 pub(crate) mod auth;
 mod convert;
@@ -18,5 +18,7 @@ mod ping;
 pub(crate) mod process;
 pub(crate) mod pull;
 pub(crate) mod reference;
+pub(crate) mod setting;
 pub(crate) mod spec;
 pub(crate) mod tenant;
+pub(crate) mod volume;

@@ -43,6 +43,9 @@ pub(crate) const HELPER_IMAGE: &str = "dockmaster-helper";
 /// The engine's option for what a network's bridge is called.
 pub(crate) const BRIDGE: &str = "com.docker.network.bridge.name";
 
+/// And for how large its packets are.
+pub(crate) const MTU: &str = "com.docker.network.driver.mtu";
+
 /// The bridge of a job's network: the host's firewall knows it by its beginning. The kernel takes 15 letters.
 pub(crate) fn bridge(network: &str) -> String {
     let digest = Sha256::digest(network);
@@ -170,9 +173,12 @@ impl Names {
     /// The slot of the installation `mark` that a volume belongs to, by its name; none if it is no slot's.
     pub(crate) fn slot_of<'a>(volume: &'a str, mark: &str) -> Option<&'a str> {
         let slot = volume.strip_prefix("dockmaster-")?;
-        let slot = slot
-            .strip_suffix("-builds")
-            .or_else(|| slot.strip_suffix("-cache"))?;
+        let (slot, what) = slot.rsplit_once('-')?;
+        let is_digits =
+            |digits: &str| digits.len() == 8 && digits.bytes().all(|it| it.is_ascii_hexdigit());
+        if !matches!(what, "builds" | "cache") && !what.strip_prefix('v').is_some_and(is_digits) {
+            return None;
+        }
         let (project, rest) = slot.strip_prefix('p')?.split_once('-')?;
         let is_number = !project.is_empty() && project.bytes().all(|byte| byte.is_ascii_digit());
         (is_number && rest.contains(&format!("-{mark}-s"))).then_some(slot)
@@ -234,10 +240,14 @@ mod tests {
         let volume = Names::volume(&slot, "cache");
         assert_eq!(Names::slot_of(&volume, "0a1b2c3d"), Some(slot.as_str()));
         assert_eq!(Names::slot_of(&volume, "ffffffff"), None);
+        let volume = Names::volume(&slot, "v0a1b2c3d");
+        assert_eq!(Names::slot_of(&volume, "0a1b2c3d"), Some(slot.as_str()));
         for foreign in [
             "dockmaster-pg-data-cache",
             "dockmaster-p1-cache-x",
             "p1-a-s0-builds",
+            "dockmaster-p1-a-a-s0-v1",
+            "dockmaster-p1-a-a-s0-other",
         ] {
             assert_eq!(Names::slot_of(foreign, "a"), None, "{foreign}");
         }

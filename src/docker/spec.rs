@@ -6,6 +6,8 @@ use super::{
     environ,
     limit::Shape,
     name::{self, Names, Role},
+    setting::{self, Settings},
+    volume::Slot,
 };
 use crate::{
     call::Call,
@@ -34,6 +36,7 @@ pub(crate) struct Container {
     /// Keeps its output for a warning later on; the job's own output is only ever streamed.
     pub(crate) keeps_log: bool,
     pub(crate) held: Held,
+    pub(crate) settings: Settings,
 }
 
 /// What keeps a container within the job's share of the host.
@@ -50,6 +53,12 @@ pub(crate) enum Mount {
     Volume {
         name: String,
         target: String,
+    },
+    /// What the operator mounts.
+    Bind {
+        source: String,
+        target: String,
+        options: Vec<String>,
     },
     /// A socket of this job, made before the container starts.
     Socket {
@@ -119,30 +128,38 @@ pub(crate) fn signal_command(signal: &str) -> Vec<String> {
 pub(crate) fn helper(
     names: &Names,
     lane: &DockerLane,
-    slot: &str,
+    slot: &Slot,
     facts: &HelperFacts,
 ) -> Container {
     let mut labels = names.container_labels(Role::Helper);
-    labels.insert(name::SLOT.into(), slot.into());
+    labels.insert(name::SLOT.into(), slot.name.clone());
     labels.insert(name::IMAGE.into(), facts.job_image.clone());
     labels.insert(name::GROUP.into(), facts.group.clone());
-    let mounts = volumes(lane, slot);
-    let targets = [path(&lane.builds_dir), path(&lane.cache_dir)];
+    let kept = slot.kept().map(|(_, place)| place.to_owned());
+    let targets = [path(&lane.builds_dir), path(&lane.cache_dir)]
+        .into_iter()
+        .chain(kept);
+    let own_name = || format!("dockmaster-{}", slot.name);
     let idle = ["sh".into(), "-c".into(), IDLE.into(), "idle".into()];
     Container {
-        name: Names::helper(slot),
+        name: Names::helper(&slot.name),
         image: facts.image.clone(),
         entrypoint: Some(vec![]),
         command: Some(idle.into_iter().chain(targets).collect()),
         user: Some("0:0".into()),
-        hostname: Some(format!("dockmaster-{slot}")),
+        hostname: Some(
+            lane.hostname
+                .as_ref()
+                .map_or_else(own_name, |name| name.0.clone()),
+        ),
         labels,
-        mounts,
+        mounts: slot.mounts(lane),
         network: Network::Named {
             network: names.network(),
             aliases: vec!["build".into()],
         },
         held: held(lane, &facts.group),
+        settings: setting::of_helper(lane),
         ..Container::default()
     }
 }
@@ -171,12 +188,13 @@ pub(crate) fn held(lane: &DockerLane, group: &str) -> Held {
 pub(crate) fn build(names: &Names, lane: &DockerLane, job: &Job, call: &Call) -> Container {
     Container {
         name: names.container(Role::Build, 0),
-        entrypoint: job.image.entrypoint.clone(),
+        entrypoint: entrypoint(lane, &job.image),
         command: Some(shell_command()),
         environ: environ::of_job(lane, job, call),
-        user: user(&job.image, call),
+        user: lane.user.clone().or_else(|| user(&job.image, call)),
         labels: names.container_labels(Role::Build),
         has_stdin: true,
+        settings: setting::of_build(lane, call),
         ..Container::default()
     }
 }
@@ -201,18 +219,6 @@ pub(crate) fn service(
     }
 }
 
-/// The volumes of a slot at the places that the scripts name.
-pub(crate) fn volumes(lane: &DockerLane, slot: &str) -> Vec<Mount> {
-    let volume = |what: &str, target| Mount::Volume {
-        name: Names::volume(slot, what),
-        target,
-    };
-    vec![
-        volume("builds", path(&lane.builds_dir)),
-        volume("cache", path(&lane.cache_dir)),
-    ]
-}
-
 /// The names of a service: both that derive from its image, then its aliases.
 pub(crate) fn service_aliases(
     reference: &super::reference::Reference,
@@ -231,8 +237,14 @@ pub(crate) fn service_aliases(
     names
 }
 
+/// What the author starts an image with, where the operator lets them.
+pub(crate) fn entrypoint(lane: &DockerLane, image: &Image) -> Option<Vec<String>> {
+    let given = image.entrypoint.clone();
+    given.filter(|_| !lane.disable_entrypoint_overwrite)
+}
+
 /// Whom a container runs as, where the author says so: by a variable, too.
-fn user(image: &Image, call: &Call) -> Option<String> {
+pub(crate) fn user(image: &Image, call: &Call) -> Option<String> {
     let user = environ::expand(&image.executor_opts.docker.user, &call.job_environ);
     (!user.is_empty()).then_some(user)
 }

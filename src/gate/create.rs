@@ -33,6 +33,7 @@ impl Handler {
             return Err(Denied::forbidden(NO_PORTS));
         }
         creation.hold(&self.own.scope.ceiling);
+        creation.fill(&self.own.scope.usual);
         let making = Arc::clone(&self.making).read_owned().await;
         let made = tokio::spawn(async move {
             let warnings = creation.warnings.clone();

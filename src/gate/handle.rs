@@ -24,7 +24,7 @@ use super::route::{self, Route};
 use super::session::Folders;
 use super::table::{Act, Payload, Reader};
 use super::workspace::Binds;
-use crate::docker::name::{BRIDGE, bridge};
+use crate::docker::name::{BRIDGE, MTU, bridge};
 
 /// Serves the requests of one job.
 pub(super) struct Handler {
@@ -189,6 +189,10 @@ impl Handler {
             .filter_map(|it| it.get_mut("Options")?.as_object_mut())
         {
             options.remove(BRIDGE);
+            let usual = self.own.scope.usual.mtu.map(|mtu| json!(mtu.to_string()));
+            if usual.is_some() && options.get(MTU) == usual.as_ref() {
+                options.remove(MTU);
+            }
         }
         Ok(response.map(|_| full(found.to_string())))
     }
@@ -237,6 +241,11 @@ impl Handler {
             .inner(body["Name"].as_str().unwrap_or_default());
         // The host's firewall knows networks of jobs by it.
         body["Options"][BRIDGE] = json!(bridge(&name));
+        if let Some(mtu) = self.own.scope.usual.mtu
+            && body["Options"][MTU].is_null()
+        {
+            body["Options"][MTU] = json!(mtu.to_string());
+        }
         body["Name"] = json!(name);
         let _making = self.making.read().await;
         call.to("")?.json(&body).send(self.engine()).await

@@ -73,7 +73,7 @@ mod version;
 pub(crate) mod workspace;
 
 pub use classic::{Layers, Trimmed};
-pub use container::Ceiling;
+pub use container::{Ceiling, Usual};
 pub use daemon::DaemonError;
 pub use error::GateError;
 pub(crate) use folder::GateFolder;

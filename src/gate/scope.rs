@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use super::container::Ceiling;
+use super::container::{Ceiling, Usual};
 use super::names::Names;
 use super::push::Pushed;
 use super::registries::Registries;
@@ -48,6 +48,8 @@ pub struct Scope {
     pub build_group: Option<String>,
     /// The most that a container of the job gets.
     pub ceiling: Ceiling,
+    /// What the operator gives to all containers of the lane.
+    pub usual: Usual,
     /// Folders that the job and its containers share.
     pub workspaces: Vec<Workspace>,
     /// Where paths below a workspace are mounted for the daemon; a folder of root's, per job.

@@ -14,6 +14,7 @@ mod limit;
 mod parity;
 mod pipeline;
 mod rollout;
+mod setting;
 
 use std::process::ExitCode;
 
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         docker_lane::TESTS,
         parity::TESTS,
         limit::TESTS,
+        setting::TESTS,
         builds::TESTS,
         firewall::TESTS,
         rollout::TESTS,

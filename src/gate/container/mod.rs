@@ -9,6 +9,7 @@ pub(crate) mod link;
 pub(crate) mod mount;
 mod security;
 pub(crate) mod settings;
+mod usual;
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,7 @@ pub use ceiling::Ceiling;
 use fields::{CONFIG, ENDPOINT, HOST, LOG, LOG_OPTIONS};
 use mount::Mount;
 use security::security;
+pub use usual::Usual;
 
 /// A container that a job wants, as far as it may have it.
 #[derive(Debug, Clone, Default)]
@@ -115,6 +117,12 @@ impl Creation {
     pub(crate) fn hold(&mut self, ceiling: &Ceiling) {
         let lowered = ceiling::hold(ceiling, &mut self.host, &mut self.mounts);
         self.warnings.extend(lowered);
+    }
+
+    /// Gives it what all containers of the lane have; the client is told what it does not get.
+    pub(crate) fn fill(&mut self, usual: &Usual) {
+        let left_out = usual::fill(usual, &mut self.host);
+        self.warnings.extend(left_out);
     }
 
     /// The body for the engine.

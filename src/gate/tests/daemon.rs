@@ -21,7 +21,7 @@ use crate::gate::daemon::{Body, Broken, full};
 use crate::gate::own::Own;
 use crate::gate::query::Query;
 use crate::gate::{
-    Accounts, Ceiling, Errand, Gate, Login, Names, Pushed, Registries, Scope, Workspace,
+    Accounts, Ceiling, Errand, Gate, Login, Names, Pushed, Registries, Scope, Usual, Workspace,
 };
 use crate::store::host_secret;
 
@@ -81,6 +81,7 @@ impl Fixture {
             frontends: Vec::new(),
             subnets: vec!["10.213.0.0/16".parse().unwrap()],
             ceiling: Ceiling::default(),
+            usual: Usual::default(),
             cgroup_parent: Some("/jobs/7".to_owned()),
             build_group: None,
             workspaces: vec![Workspace {

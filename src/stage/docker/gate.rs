@@ -8,9 +8,9 @@ use super::{
 };
 use crate::{
     config::{Config, DockerApi, DockerLane},
-    docker::{engine::Object, name, spec::Mount},
+    docker::{engine::Object, name, spec::Mount, volume::Slot},
     failure::Failure,
-    gate::{Gate, GateFolder, Layers, Trimmed},
+    gate::{Gate, GateFolder, Layers, Trimmed, Workspace},
     store::host_secret,
 };
 
@@ -30,6 +30,12 @@ impl DockerJob<'_> {
         folder.make(self.engine.socket())?;
         let slot = helper.label(name::SLOT);
         let mut scope = job_scope(&self.context.config, self.lane, &self.context.job, slot)?;
+        let slot = Slot::new(self.lane, slot, &self.context.call.job_environ)?;
+        let kept = slot.kept().map(|(volume, path)| Workspace {
+            path: path.to_owned(),
+            volume: volume.to_owned(),
+        });
+        scope.workspaces.extend(kept);
         let group = helper.label(name::GROUP);
         scope.cgroup_parent = (!group.is_empty()).then(|| group.to_owned());
         let builds = self.hold_builds(helper).await?;

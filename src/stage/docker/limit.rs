@@ -8,10 +8,10 @@ use crate::{
     docker::{
         group::{self, Group},
         limit::{self, Limits},
-        name,
+        name, setting,
     },
     failure::Failure,
-    gate::Ceiling,
+    gate::{Ceiling, Usual},
     runner,
     sys::host::Host,
 };
@@ -88,6 +88,22 @@ pub(super) fn ceiling(lane: &DockerLane) -> Ceiling {
             .map(|(name, ulimit)| (name, (ulimit.soft, ulimit.hard)))
             .collect(),
         oom_score: shape.oom_score_adjust.into(),
+    }
+}
+
+/// What the containers that a job makes itself have of the lane's settings: where names lead, and what takes something
+/// away. No device, no volume and no capability is added.
+pub(super) fn usual(lane: &DockerLane) -> Usual {
+    let settings = setting::networked(lane);
+    Usual {
+        dns: settings.dns,
+        dns_search: settings.dns_search,
+        extra_hosts: settings.extra_hosts,
+        cap_drop: settings.cap_drop,
+        cap_add: setting::usual_added(lane),
+        security: settings.security,
+        runtime: lane.runtime.as_ref().map(|it| it.0.clone()),
+        mtu: lane.network_mtu,
     }
 }
 

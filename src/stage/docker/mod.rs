@@ -15,6 +15,7 @@ mod run;
 mod scan;
 mod scope;
 mod services;
+mod user;
 
 pub(crate) use builds::sweep_builds;
 pub(super) use cleanup::cleanup;

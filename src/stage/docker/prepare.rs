@@ -7,6 +7,7 @@ use super::{
     image::{self, Local},
     job::DockerJob,
     services::Share,
+    user,
 };
 use crate::{
     config::{DockerLane, Tier},
@@ -15,6 +16,7 @@ use crate::{
         name::Names,
         reference::Reference,
         spec::{self, HelperFacts},
+        volume::Slot,
     },
     failure::{Failure, JobCode},
     firewall::{Firewall, State},
@@ -30,6 +32,7 @@ pub(in crate::stage) async fn prepare(
     lane: &DockerLane,
 ) -> Result<(), Failure> {
     admit(lane, &context.lane_name, &context.job)?;
+    user::admit(lane, &context.job, &context.call)?;
     let reference = image::of_job(context, lane)?;
     let job = context
         .until_cancelled(DockerJob::open(context, lane))
@@ -81,13 +84,14 @@ impl DockerJob<'_> {
         self.hold_firewall().await?;
         let network = self.names.network();
         let labels = self.names.labels();
-        self.engine.create_network(&network, labels).await?;
+        let mtu = self.lane.network_mtu;
+        self.engine.create_network(&network, labels, mtu).await?;
         let (helper, slot) = self.take_slot(&facts).await?;
         let share = Share {
             group: &facts.group,
             slot: &slot,
         };
-        let start_helper = async { Ok(self.engine.start(&helper).await?) };
+        let start_helper = async { self.engine.start(&helper).await.map_err(lane_s) };
         let ((), services) = tokio::try_join!(start_helper, self.start_services(&share))?;
         let (name, seconds) = (reference.text(), began.elapsed().as_secs_f32());
         let id = short(&facts.job_image);
@@ -116,18 +120,29 @@ impl DockerJob<'_> {
     }
 
     /// Creates the helper in the first slot that no other job holds; its id, and the slot.
-    async fn take_slot(&self, facts: &HelperFacts) -> Result<(String, String), Failure> {
+    async fn take_slot(&self, facts: &HelperFacts) -> Result<(String, Slot), Failure> {
+        let variables = &self.context.call.job_environ;
         for number in 0..MOST_SLOTS {
-            let slot = self.names.slot(number);
+            let slot = Slot::new(self.lane, &self.names.slot(number), variables)?;
             let helper = spec::helper(&self.names, self.lane, &slot, facts);
             match self.engine.create(helper).await {
                 Err(EngineError::NameTaken { .. }) => {}
-                created => return Ok((created?, slot)),
+                created => return Ok((created.map_err(lane_s)?, slot)),
             }
         }
         let first = Names::helper(&self.names.slot(0));
         let what = format!("all {MOST_SLOTS} slots of {first} are taken");
         Err(Failure::system(what))
+    }
+}
+
+/// All of the helper is the lane's own wish.
+fn lane_s(error: EngineError) -> Failure {
+    match error {
+        EngineError::BadSetting { .. } | EngineError::CannotRun { .. } => Failure::system(error).hint(
+            "the lane asks for it: its volumes, `sysctls`, `security-opt`, `cap-drop`, `dns`, `extra-hosts`, `helper-image`",
+        ),
+        other => other.into(),
     }
 }
 

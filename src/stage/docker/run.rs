@@ -13,6 +13,7 @@ use crate::{
         name::{self, Role},
         process::{self, Session},
         spec::{self, Container, Network},
+        volume::Slot,
     },
     failure::Failure,
     job::Phase,
@@ -20,6 +21,9 @@ use crate::{
 
 /// How long the job's processes have between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// To an author whose `entrypoint:` is not the lane's wish.
+pub(super) const ENTRYPOINT_COUNTS_NOT: &str = "`entrypoint:` counts for nothing on this lane (disable-entrypoint-overwrite): the image's own is started";
 
 /// How the output of a phase ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -120,9 +124,13 @@ impl DockerJob<'_> {
     async fn create_build(&self) -> Result<String, Failure> {
         let helper = self.helper()?;
         let (job, call) = (&self.context.job, &self.context.call);
-        let mut mounts = spec::volumes(self.lane, helper.label(name::SLOT));
+        let slot = Slot::new(self.lane, helper.label(name::SLOT), &call.job_environ)?;
+        let mut mounts = slot.mounts(self.lane);
         mounts.extend(self.gate_mounts());
         let build = spec::build(&self.names, self.lane, job, call);
+        if job.image.entrypoint.is_some() && build.entrypoint.is_none() {
+            self.context.log.warn(ENTRYPOINT_COUNTS_NOT).await;
+        }
         let mut environ = build.environ;
         if self.lane.docker_api == DockerApi::Gate {
             let given = &call.job_environ;

@@ -62,6 +62,7 @@ pub fn job_scope(
         cgroup_parent: None,
         build_group: None,
         ceiling: super::limit::ceiling(lane),
+        usual: super::limit::usual(lane),
         workspaces: vec![
             workspace(&lane.builds_dir, "builds"),
             workspace(&lane.cache_dir, "cache"),

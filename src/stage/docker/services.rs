@@ -9,16 +9,20 @@ use super::{
     dind,
     image::{Local, allowed},
     job::DockerJob,
+    run::ENTRYPOINT_COUNTS_NOT,
 };
 use crate::{
+    config::ServiceOfEveryJob,
     docker::{
         engine::Endpoint,
         environ,
         reference::Reference,
+        setting,
         spec::{self, Container, Network},
+        volume::Slot,
     },
     failure::{Failure, JobCode},
-    job::Image,
+    job::{Image, Variable},
 };
 
 /// Time between two tries of a port.
@@ -30,6 +34,7 @@ const MOST_PORTS: usize = 20;
 struct Service<'a> {
     number: usize,
     wish: &'a Image,
+    is_lane_s: bool,
     reference: Reference,
     aliases: Vec<String>,
 }
@@ -38,13 +43,20 @@ struct Service<'a> {
 pub(super) struct Share<'a> {
     /// The job's group, as the engine names it.
     pub(super) group: &'a str,
-    pub(super) slot: &'a str,
+    pub(super) slot: &'a Slot,
+}
+
+/// A service that the job asks for, or the lane for every job.
+struct Wish {
+    image: Image,
+    is_lane_s: bool,
 }
 
 impl DockerJob<'_> {
     /// Starts all services of the job and waits for them; how many they are.
     pub(super) async fn start_services(&self, share: &Share<'_>) -> Result<usize, Failure> {
-        let services = self.name_services().await?;
+        let wishes = self.wishes()?;
+        let services = self.name_services(&wishes).await?;
         let start = |service| self.start_service(service, share);
         let started = try_join_all(services.iter().map(start)).await?;
         if !self.lane.wait_for_services.is_zero() {
@@ -54,14 +66,48 @@ impl DockerJob<'_> {
         Ok(services.len())
     }
 
+    /// The lane's services come first, as in GitLab's docker executor.
+    fn wishes(&self) -> Result<Vec<Wish>, Failure> {
+        let lane_s = self.lane.services_of_every_job.iter().map(|service| Wish {
+            image: of_lane(service),
+            is_lane_s: true,
+        });
+        let job_s = self.context.job.services.iter().map(|image| Wish {
+            image: image.clone(),
+            is_lane_s: false,
+        });
+        let all: Vec<Wish> = lane_s.chain(job_s).collect();
+        let limit = self
+            .lane
+            .services_limit
+            .and_then(|limit| usize::try_from(limit).ok());
+        match limit.filter(|limit| all.len() > *limit) {
+            None => Ok(all),
+            Some(limit) => {
+                let what = format!(
+                    "a job of this lane may have {limit} services (services-limit), and this one has {}",
+                    all.len()
+                );
+                Err(Failure::build(JobCode::Refused, what))
+            }
+        }
+    }
+
     /// Gives every service its names. Skips one that another service has already, with a warning.
-    async fn name_services(&self) -> Result<Vec<Service<'_>>, Failure> {
+    async fn name_services<'a>(&self, wishes: &'a [Wish]) -> Result<Vec<Service<'a>>, Failure> {
         if let Some(advice) = dind::advice(&self.context.job, self.lane.docker_api) {
             self.context.log.warn(&advice).await;
         }
         let mut taken = BTreeSet::new();
         let mut services = Vec::new();
-        for (number, wish) in self.context.job.services.iter().enumerate() {
+        for (
+            number,
+            Wish {
+                image: wish,
+                is_lane_s,
+            },
+        ) in wishes.iter().enumerate()
+        {
             if wish.name.is_empty() {
                 return Err(Failure::build(
                     JobCode::Malformed,
@@ -71,7 +117,13 @@ impl DockerJob<'_> {
             if dind::is_engine(&wish.name) {
                 continue;
             }
-            let reference = allowed(&wish.name, &self.lane.services, "services")?;
+            let reference = if *is_lane_s {
+                Reference::parse_or_id(&wish.name).map_err(|error| {
+                    Failure::system(error).during("reading services-of-every-job")
+                })?
+            } else {
+                allowed(&wish.name, &self.lane.services, "services")?
+            };
             let mut aliases = Vec::new();
             for alias in spec::service_aliases(&reference, wish) {
                 if taken.insert(alias.clone()) {
@@ -85,6 +137,7 @@ impl DockerJob<'_> {
             services.push(Service {
                 number,
                 wish,
+                is_lane_s: *is_lane_s,
                 reference,
                 aliases,
             });
@@ -102,14 +155,25 @@ impl DockerJob<'_> {
             .await?;
         let (job, call) = (&self.context.job, &self.context.call);
         let environ = environ::of_service(self.lane, job, call, service.wish);
+        let entrypoint = if service.is_lane_s {
+            service.wish.entrypoint.clone()
+        } else {
+            spec::entrypoint(self.lane, service.wish)
+        };
+        if service.wish.entrypoint.is_some() && entrypoint.is_none() {
+            let what = format!("{}: {ENTRYPOINT_COUNTS_NOT}", service.reference.text());
+            self.context.log.warn(&what).await;
+        }
         let container = Container {
             image,
             network: Network::Named {
                 network: self.names.network(),
                 aliases: service.aliases.clone(),
             },
-            mounts: spec::volumes(self.lane, share.slot),
+            entrypoint,
+            mounts: share.slot.mounts(self.lane),
             held: spec::held(self.lane, share.group),
+            settings: setting::of_service(self.lane, &service.reference, call),
             ..spec::service(&self.names, service.number, service.wish, environ, call)
         };
         let id = self.engine.create(container).await?;
@@ -148,6 +212,23 @@ impl DockerJob<'_> {
         let limit = self.lane.wait_for_services;
         let late = |_| Some(format!("no port was open after {limit:?}"));
         time::timeout(limit, first).await.unwrap_or_else(late)
+    }
+}
+
+/// A service of the lane's, as a job would write it.
+fn of_lane(service: &ServiceOfEveryJob) -> Image {
+    let variables = service.environment.iter().map(|variable| Variable {
+        key: variable.name.clone(),
+        value: variable.value.clone(),
+        ..Variable::default()
+    });
+    Image {
+        name: service.name.0.clone(),
+        alias: service.alias.0.clone(),
+        entrypoint: service.entrypoint.clone(),
+        command: service.command.clone(),
+        variables: variables.collect(),
+        ..Image::default()
     }
 }
 
