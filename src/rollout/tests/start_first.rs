@@ -1,6 +1,6 @@
 //! start-first: a second instance carries a host's weight while the first is replaced.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 use super::{
     guards::count,
@@ -267,4 +267,38 @@ fn a_late_write_of_before_takes_no_weight_that_nothing_carries() {
     assert_eq!(*sim.violations.borrow(), [""; 0], "{}", log(&sim));
     assert_eq!(report.outcome, Outcome::Done, "{}", log(&sim));
     assert_eq!(sim.seconds(), [""; 0], "{}", log(&sim));
+}
+
+#[test]
+fn what_an_earlier_rollout_left_goes_before_another_second_instance_starts() {
+    let sim = alone();
+    check(&sim, Outcome::Done);
+    sim.bridges.borrow_mut().insert("app-1".into(), 0);
+    let before = sim.calls.borrow().len();
+    sim.behave("v3", Manner::HealthyAfter(2));
+    let report = sim.roll_out("v3").unwrap().unwrap();
+    assert_eq!(report.outcome, Outcome::Done, "{}", log(&sim));
+    let calls = sim.calls.borrow();
+    let at = |call: &str| calls[before..].iter().position(|it| it == call);
+    assert!(at("leave app-1").unwrap() < at("start bridge app-1").unwrap());
+}
+
+/// Without waits: the whole weight follows the first share at once.
+fn hasty() -> Rc<Sim> {
+    let sim = start_first(&["app-1", "app-2"]);
+    {
+        let mut rollout = sim.rollout.borrow_mut();
+        rollout.bake_time = Duration::ZERO;
+        rollout.admission_timeout = Duration::ZERO;
+        rollout.min_healthy_time = Duration::ZERO;
+    }
+    sim
+}
+
+#[test]
+fn a_first_share_that_is_applied_late_takes_nothing_from_the_whole_one() {
+    let sim = hasty();
+    let at = number(hasty, "weigh app-1", 1);
+    sim.faults.borrow_mut().push((at, Break::Late));
+    check(&sim, Outcome::Done);
 }
