@@ -7,7 +7,12 @@ use std::{
     path::Path,
 };
 
-use super::protocol::{Answer, Ending, Pages, Request};
+use serde::Serialize;
+
+use super::{
+    objects,
+    protocol::{Answer, Ending, Handed, Pages, Request},
+};
 use crate::{
     failure::{Failure, JobCode},
     paint,
@@ -44,19 +49,21 @@ fn ask(
             .hint("try: give the job the tags of the runner that has that lane")
     })?;
     let lost = |error| Failure::system(error).during("cannot reach the broker");
-    let mut stream = UnixStream::connect(socket).map_err(lost)?;
+    let stream = UnixStream::connect(socket).map_err(lost)?;
     let request = Request::Deploy {
         environment: environment.map(str::to_owned),
     };
     // Said at once: the broker looks at every host before it has a line of its own.
     let _ = writeln!(out, "Asking the broker for a rollout …").and_then(|()| out.flush());
-    let mut line = serde_json::to_string(&request).map_err(Failure::system)?;
-    line.push('\n');
-    stream.write_all(line.as_bytes()).map_err(lost)?;
-    for line in BufReader::new(stream).lines() {
+    send(&stream, &request)?;
+    for line in BufReader::new(&stream).lines() {
         match serde_json::from_str(&line.map_err(lost)?).map_err(Failure::system)? {
             Answer::Log { log } => {
                 let _ = writeln!(out, "{log}").and_then(|()| out.flush());
+            }
+            Answer::Asked(asked) => {
+                let objects = objects::collect(folder, &asked.commit, &asked.paths)?;
+                send(&stream, &Handed { objects })?;
             }
             Answer::Report(pages) => {
                 let text = match keep(folder, &pages) {
@@ -70,6 +77,13 @@ fn ask(
         }
     }
     Err(Failure::system("the broker ended without a word"))
+}
+
+fn send(mut stream: &UnixStream, what: &impl Serialize) -> Result<(), Failure> {
+    let mut line = serde_json::to_string(what).map_err(Failure::system)?;
+    line.push('\n');
+    let sent = stream.write_all(line.as_bytes());
+    sent.map_err(|error| Failure::system(error).during("cannot reach the broker"))
 }
 
 /// Replaces what is there, a link of the repository's too: nothing is written through one.

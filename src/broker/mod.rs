@@ -5,9 +5,11 @@
 
 pub(crate) mod client;
 mod clock;
+mod commit;
 pub(crate) mod driver;
 mod history;
 mod image;
+mod objects;
 mod open;
 mod output;
 mod precedence;

@@ -23,13 +23,13 @@ use crate::{
         debt::Debt,
         engine::{self, Earlier, Order},
         journal::{Outcome, Owner},
-        port::{Cancel, Narrator, Ports, Release, Wish},
+        port::{Cancel, ComposeFile, Narrator, Ports, Release, Wish},
         report::Report,
         world::{Noted, Settings, Waited, World},
     },
     store::{
-        DebtFile, History, Holder, Lease, Ledger, Patience, RunFile, Runs, StoreError, Stories,
-        ledger::Wanted,
+        ComposeFiles, DebtFile, History, Holder, Lease, Ledger, Patience, RunFile, Runs,
+        StoreError, Stories, ledger::Wanted,
     },
 };
 
@@ -64,10 +64,11 @@ pub(super) struct Rollouts<'a> {
 impl serve::Rollouts for Rollouts<'_> {
     async fn deploy(
         &self,
-        grant: &Grant,
+        wanted: serve::Wanted<'_>,
         lines: &JobLines,
         wish: watch::Receiver<Wish>,
     ) -> Result<(), Failure> {
+        let serve::Wanted { grant, files } = wanted;
         let (config, environment) = (self.config, grant.environment());
         let release = release(config, grant)?;
         let owner = Owner {
@@ -79,6 +80,7 @@ impl serve::Rollouts for Rollouts<'_> {
         let output = Output::Job(lines.clone());
         let ends = (wish.clone(), Reach::Registry);
         let world = world(config, environment, output, ends)?;
+        let world = with_files(world, &release, &files);
         let patience = Patience {
             wait: environment.rollout.lease_wait,
             clock: &world.clock,
@@ -110,6 +112,7 @@ impl serve::Rollouts for Rollouts<'_> {
             owner,
             cause,
         };
+        ComposeFiles::new(&config.state_dir, &environment.name).keep(&order.run, &files)?;
         let report = engine::roll_out(&world, &settings, &order, &history.open).await;
         prune(config, &environment.name);
         // A run that never began has none.
@@ -220,7 +223,9 @@ pub(super) fn prune(config: &Config, environment: &str) {
     let pruned = runs.prune().and_then(|()| {
         let history = runs.history()?;
         let kept = history.past.iter().map(|past| past.run.id.as_str());
-        Stories::new(&config.state_dir, environment).prune(&kept.collect::<Vec<_>>())
+        let kept: Vec<_> = kept.collect();
+        ComposeFiles::new(&config.state_dir, environment).prune(&kept)?;
+        Stories::new(&config.state_dir, environment).prune(&kept)
     });
     if let Err(error) = pruned {
         tracing::warn!(%error, "old journals stay");
@@ -262,6 +267,20 @@ pub(super) fn world(
         narrator: Recorded::new(output, Stories::new(&config.state_dir, &environment.name)),
         cancel,
     })
+}
+
+/// The same, with these compose files for that release.
+pub(super) fn with_files(
+    world: World<Live>,
+    release: &Release,
+    files: &[ComposeFile],
+) -> World<Live> {
+    let with = |host: host::Host| host.with_files(host::Composed::new(release, files.to_vec()));
+    let hosts = world.hosts.into_iter();
+    World {
+        hosts: hosts.map(|(name, host)| (name, with(host))).collect(),
+        ..world
+    }
 }
 
 /// Says which journals are left out, and why that is harmless.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::commit::Object;
 use crate::failure::{Class, Failure, JobCode};
 
 /// The one thing that a job can ask for.
@@ -12,11 +13,27 @@ pub(super) enum Request {
     Deploy { environment: Option<String> },
 }
 
+/// What a job hands over when it is asked for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Handed {
+    pub(super) objects: Vec<Object>,
+}
+
+/// Git objects that a broker wants to have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Asked {
+    pub(super) commit: String,
+    /// Files of it.
+    pub(super) paths: Vec<String>,
+}
+
 /// What a broker answers: any number of lines, then the ending.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Answer {
     Log { log: String },
+    Asked(Asked),
     Report(Pages),
     Ending(Ending),
 }
@@ -90,6 +107,16 @@ mod tests {
         });
         let text = serde_json::to_string(&report).unwrap();
         assert_eq!(serde_json::from_str::<Answer>(&text).unwrap(), report);
+        let asked = Answer::Asked(Asked {
+            commit: "01".into(),
+            paths: vec!["deploy/docker-compose.yml".into()],
+        });
+        let text = serde_json::to_string(&asked).unwrap();
+        assert_eq!(
+            text,
+            r#"{"commit":"01","paths":["deploy/docker-compose.yml"]}"#
+        );
+        assert_eq!(serde_json::from_str::<Answer>(&text).unwrap(), asked);
         let ending = Answer::Ending(Ending::done());
         let text = serde_json::to_string(&ending).unwrap();
         assert_eq!(text, r#"{"is_host_fault":false,"code":0,"message":""}"#);

@@ -12,16 +12,16 @@ use super::{
 };
 use crate::lang::{both, word};
 use crate::{
-    config::Config,
+    config::{Config, Environment},
     failure::Failure,
     rollout::{
         engine::{self, Order},
         journal::{Cause, Owner, Run},
         lineage::Lineage,
-        port::Wish,
+        port::{ComposeFile, Narrator, Wish},
         world::{Glance, Settings},
     },
-    store::{History, Holder, Patience, Runs},
+    store::{ComposeFiles, History, Holder, Patience, Runs},
 };
 
 /// What somebody wants to go back to.
@@ -82,10 +82,33 @@ impl Rollback<'_> {
                 by: self.by.clone(),
             },
         };
+        let files = Self::files(config, &environment, &target.id)?;
+        if files.is_empty() && !environment.compose.file.is_empty() {
+            world.narrator.say(&both!(
+                "no compose files of {} are kept: those that hosts have stay, with its image",
+                "没有保存 {} 的 compose 文件：主机上的文件保持不变，只更换镜像",
+                order.release.version
+            ));
+        }
+        let kept = ComposeFiles::new(&config.state_dir, name);
+        kept.keep(&order.run, &files)?;
+        let world = open::with_files(world, &order.release, &files);
         let settings = Settings::new(&environment, history.versions);
         let report = engine::roll_out(&world, &settings, &order, &history.open).await;
         open::prune(config, name);
         open::told(&report?, &world.narrator)
+    }
+
+    /// The compose files that came with it, where hosts get them from releases.
+    fn files(
+        config: &Config,
+        environment: &Environment,
+        run: &str,
+    ) -> Result<Vec<ComposeFile>, Failure> {
+        if environment.compose.file.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(ComposeFiles::new(&config.state_dir, &environment.name).read(run)?)
     }
 
     /// The run that brought out what is wanted.

@@ -12,9 +12,10 @@ use tokio::{
 };
 
 use super::{
+    commit,
     driver::HOST_FAULT,
     output::JobLines,
-    protocol::{Answer, Ending, Request},
+    protocol::{Answer, Asked, Ending, Handed, Request},
     stream,
 };
 use crate::{
@@ -23,15 +24,25 @@ use crate::{
     job::Job,
     lang::both,
     policy::{self, Grant},
-    rollout::port::Wish,
+    rollout::port::{ComposeFile, Wish},
 };
 
 /// The longest request there is.
 const REQUEST_LIMIT: u64 = 4096;
 /// How long a job may take to say what it wants.
 const REQUEST_TIME: Duration = Duration::from_secs(10);
+/// How much a job may hand over, and how long that may take: a few files with the folders above them.
+const HANDED_LIMIT: u64 = 64 << 20;
+const HANDED_TIME: Duration = Duration::from_secs(30);
 /// How long a job that does not read may hold up the rollout.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What was granted, with what comes with it.
+pub(super) struct Wanted<'a> {
+    pub(super) grant: &'a Grant,
+    /// Compose files of the commit; none where the hosts' own are used.
+    pub(super) files: Vec<ComposeFile>,
+}
 
 /// Who carries rollouts out.
 pub(super) trait Rollouts {
@@ -39,7 +50,7 @@ pub(super) trait Rollouts {
     /// failure without words was told in the lines.
     async fn deploy(
         &self,
-        grant: &Grant,
+        wanted: Wanted<'_>,
         lines: &JobLines,
         wish: watch::Receiver<Wish>,
     ) -> Result<(), Failure>;
@@ -98,13 +109,26 @@ impl Service<'_> {
             () = stopped(wish.clone()) => Err(Failure::system("the job is being stopped")),
             request = read_request(&mut stream) => request,
         };
+        let grant = request.and_then(|Request::Deploy { environment }| self.decide(environment));
+        let granted = match grant {
+            Ok(grant) => select! {
+                () = stopped(wish.clone()) => Err(Failure::system("the job is being stopped")),
+                files = released_files(&mut stream, &grant) => files.map(|files| (grant, files)),
+            },
+            Err(failure) => Err(failure),
+        };
         let listener = Listener {
             stream: stream.into_inner(),
             is_gone: Cell::new(false),
         };
-        let grant = request.and_then(|Request::Deploy { environment }| self.decide(environment));
-        let result = match grant {
-            Ok(grant) => listener.follow(rollouts, &grant, wish).await,
+        let result = match granted {
+            Ok((grant, files)) => {
+                let wanted = Wanted {
+                    grant: &grant,
+                    files,
+                };
+                listener.follow(rollouts, wanted, wish).await
+            }
             Err(failure) => (listener, Err(failure)),
         };
         let (mut listener, result) = result;
@@ -156,6 +180,48 @@ pub(super) async fn stopped(mut wish: watch::Receiver<Wish>) {
     }
 }
 
+/// The compose files of the granted commit. The job hands git objects over, and nothing that it says
+/// chooses another content.
+async fn released_files(
+    stream: &mut BufReader<UnixStream>,
+    grant: &Grant,
+) -> Result<Vec<ComposeFile>, Failure> {
+    let environment = grant.environment();
+    let paths = &environment.compose.file;
+    if paths.is_empty() {
+        return Ok(Vec::new());
+    }
+    let asked = Answer::Asked(Asked {
+        commit: grant.commit().to_owned(),
+        paths: paths.clone(),
+    });
+    let mut line = serde_json::to_string(&asked).map_err(Failure::system)?;
+    line.push('\n');
+    let refused = |why: String| {
+        let text = format!("the released compose files were not handed over: {why}");
+        Failure::build(JobCode::Malformed, text)
+    };
+    let hand_over = async {
+        stream.write_all(line.as_bytes()).await?;
+        let mut handed = String::new();
+        let mut limited = stream.take(HANDED_LIMIT);
+        limited.read_line(&mut handed).await?;
+        Ok::<_, io::Error>(handed)
+    };
+    let handed = match time::timeout(HANDED_TIME, hand_over).await {
+        Ok(handed) => handed.map_err(|error| refused(error.to_string()))?,
+        Err(_) => return Err(refused("nothing came".into())),
+    };
+    let handed: Handed =
+        serde_json::from_str(&handed).map_err(|error| refused(error.to_string()))?;
+    let wanted = commit::Wanted {
+        commit: grant.commit(),
+        environment: &environment.name,
+        paths,
+    };
+    Ok(wanted.read(handed.objects)?)
+}
+
 async fn read_request(stream: &mut BufReader<UnixStream>) -> Result<Request, Failure> {
     let refused = |text: String| Failure::build(JobCode::Malformed, text);
     let mut line = String::new();
@@ -179,12 +245,12 @@ impl Listener {
     async fn follow(
         mut self,
         rollouts: &impl Rollouts,
-        grant: &Grant,
+        wanted: Wanted<'_>,
         wish: watch::Receiver<Wish>,
     ) -> (Self, Result<(), Failure>) {
         let (sender, mut lines) = mpsc::unbounded_channel();
         let job_lines = JobLines(sender);
-        let work = rollouts.deploy(grant, &job_lines, wish);
+        let work = rollouts.deploy(wanted, &job_lines, wish);
         tokio::pin!(work);
         let result = loop {
             select! {

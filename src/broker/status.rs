@@ -296,6 +296,7 @@ mod tests {
             compose: String::new(),
             free_bytes: 0,
             is_switching: false,
+            is_outdated: false,
         }
     }
 

@@ -76,6 +76,10 @@ pub struct Compose {
     /// The folder of docker-compose.yml on the hosts.
     pub directory: String,
     pub service: String,
+    /// Compose files of the repository that come with a release, in the order in which they are merged;
+    /// when absent the hosts' own are used.
+    #[serde(default, deserialize_with = "value::one_or_more")]
+    pub file: Vec<String>,
     /// The compose project; when absent the one that runs in that folder.
     pub project: Option<String>,
     /// The port inside the container, whose connections are watched while it drains.
@@ -206,6 +210,34 @@ impl Default for Rollout {
     }
 }
 
+impl Compose {
+    /// What a path in a repository cannot be, and names that would meet in one folder on a host.
+    fn file_problems(&self) -> Vec<String> {
+        let mut names = BTreeSet::new();
+        let mut problems = Vec::new();
+        for path in &self.file {
+            let is_part = |part: &str| !matches!(part, "" | "." | ".." | ".git");
+            if !path.split('/').all(is_part) || path.contains(['\\', ':', ',']) || has_control(path)
+            {
+                problems.push(format!(
+                    "compose.file `{}` is not a path in the repository, such as \"deploy/docker-compose.yml\"",
+                    path.escape_debug()
+                ));
+            }
+            if !names.insert(path.rsplit('/').next()) {
+                problems.push(format!(
+                    "compose.file names two files that are both called as `{path}` is: they lie in one folder on the hosts"
+                ));
+            }
+        }
+        problems
+    }
+}
+
+fn has_control(text: &str) -> bool {
+    text.contains(char::is_control)
+}
+
 impl Environment {
     /// The port of each host that the balancer sends requests to.
     pub fn host_port(&self) -> u16 {
@@ -257,6 +289,7 @@ impl Environment {
             }
         }
         problems.extend(self.bridge_problem());
+        problems.extend(self.compose.file_problems());
         if !self.compose.directory.starts_with('/') {
             problems.push("compose.directory is not an absolute path".into());
         }

@@ -198,3 +198,37 @@ fn start_first_needs_a_second_port_and_a_balancer() {
         Some("needs a balancer"),
     );
 }
+
+#[test]
+fn compose_files_are_paths_in_the_repository() {
+    let text = include_str!("../../runner-config/environments/production.toml");
+    let check = |value: &str, expect: Option<&str>| {
+        let key = format!("service = \"app\"\nfile = {value}");
+        let text = text.replace("service = \"app\"", &key);
+        let problems = match toml::from_str::<Environment>(&text) {
+            Ok(environment) => environment.problems().join("\n"),
+            Err(error) => error.to_string(),
+        };
+        match expect {
+            Some(part) => assert!(problems.contains(part), "{value}: {problems}"),
+            None => assert_eq!(problems, "", "{value}"),
+        }
+    };
+    check("\"deploy/docker-compose.yml\"", None);
+    check("[\"a.yml\", \"deploy/b.yml\"]", None);
+    for path in [
+        "/etc/a.yml",
+        "../a.yml",
+        "a//b.yml",
+        "",
+        ".git/config",
+        "a\\nb",
+    ] {
+        check(
+            &format!("\"{path}\""),
+            Some("is not a path in the repository"),
+        );
+    }
+    check("[\"a/x.yml\", \"b/x.yml\"]", Some("both called"));
+    check("1", Some("a text, or a list of texts"));
+}

@@ -11,8 +11,10 @@ use super::{
     Host, LOOK, RemoteError,
     compose::Compose,
     engine::{Containers, name},
-    project::project_of,
+    error,
+    project::{Project, project_of},
     replace::SWITCH,
+    said::Edits,
     script::{self, Answer},
     second::Bridge,
     ssh::Script,
@@ -20,7 +22,11 @@ use super::{
 use crate::docker::fault::optional;
 
 /// What runs on the host for it.
-const TEXT: &str = concat!(include_str!("attempt.sh"), include_str!("bridge.sh"));
+const TEXT: &str = concat!(
+    include_str!("attempt.sh"),
+    include_str!("files.sh"),
+    include_str!("bridge.sh")
+);
 const WHAT: &str = "look at the second instance";
 
 /// The project beside another: a name that nobody's folder has.
@@ -58,12 +64,24 @@ impl Host {
     }
 
     /// Finds before any weight moves that no second instance could run beside the first.
-    pub(super) async fn check_bridge(&self, say: &dyn Fn(&str)) -> Result<(), RemoteError> {
+    pub(super) async fn check_bridge(
+        &self,
+        reference: &str,
+        say: &dyn Fn(&str),
+    ) -> Result<(), RemoteError> {
         let Some(bridge) = self.bridge.as_ref().filter(|it| it.is_wanted) else {
             return Ok(());
         };
         let project = self.project().await?;
-        let config = self.needed_compose().await?.config(&project);
+        let (edits, used) = match self.composed_of(reference) {
+            Some(composed) => {
+                let plan = self.forward_composed(project.clone(), composed).await?;
+                let used = plan.edits.tried(&plan.used);
+                (plan.edits, used)
+            }
+            None => (Edits::default(), project.clone()),
+        };
+        let config = self.needed_compose().await?.config(&used);
         let (target, port) = (self.port.to_string(), bridge.port.to_string());
         let check = [
             "check",
@@ -73,8 +91,12 @@ impl Host {
             &port,
             &config,
             &project.name,
+            &edits.packed(),
         ];
         let answers = self.ask_beside(WHAT, &check, LOOK).await?;
+        if let Some(error) = self.refused(&answers) {
+            return Err(error);
+        }
         if let Some(error) = self.speaks_against(&answers) {
             return Err(error);
         }
@@ -84,6 +106,28 @@ impl Host {
             return Err(self.not_ready(why, advice));
         }
         self.judge_sisters(&answers, bridge, say)
+    }
+
+    fn refused(&self, answers: &[Answer]) -> Option<RemoteError> {
+        answers.iter().find_map(|answer| match answer {
+            Answer::Refuse { why, file } => Some(error::not_ready(&self.name, why, file)),
+            _ => None,
+        })
+    }
+
+    /// What a second instance is made of: the files as they are, or as the release's own make them, or as
+    /// they were before it on the way back.
+    async fn used_beside(
+        &self,
+        attempt: &str,
+        reference: &str,
+    ) -> Result<(Edits, Project), RemoteError> {
+        if self.composed.is_none() && !self.brings_files {
+            return Ok((Edits::default(), self.project().await?));
+        }
+        let plan = self.plan(attempt, reference, false).await?;
+        let used = plan.edits.tried(&plan.used);
+        Ok((plan.edits, used))
     }
 
     fn speaks_against(&self, answers: &[Answer]) -> Option<RemoteError> {
@@ -138,8 +182,8 @@ impl Host {
             return Err(self.not_ready(why, "set compose.bridge-port".into()));
         };
         let compose = self.needed_compose().await?;
-        let project = self.project().await?;
-        let owner = beside(&project.name);
+        let own = self.known_name().await?;
+        let owner = beside(own);
         let seconds = SWITCH.as_secs().to_string();
         let limit = SWITCH.saturating_mul(2) + LOOK;
         let what = "start a second instance";
@@ -149,6 +193,7 @@ impl Host {
         if let Some(result) = self.ended(&answers, &command) {
             return result;
         }
+        let (edits, project) = self.used_beside(attempt, reference).await?;
         let (target, port) = (self.port.to_string(), bridge.port.to_string());
         let start = [
             "start",
@@ -166,6 +211,7 @@ impl Host {
             })?,
             &compose.program(),
             compose.pull_words(),
+            &edits.packed(),
         ];
         let answers = self.ask_beside(what, &start, limit).await?;
         if let Some(error) = self.speaks_against(&answers) {

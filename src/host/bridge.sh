@@ -1,13 +1,14 @@
 # The second instance of a service, on the production host itself: read by `sh -s` as script.sh is, and answers as
 # that does.
 #
-#   check DIRECTORY SERVICE TARGET PORT CONFIG NAME
+#   check DIRECTORY SERVICE TARGET PORT CONFIG NAME EDITS
 #                                       could there be one? PORT is the host's, TARGET the container's
-#   start DIRECTORY SERVICE TARGET PORT CONFIG NAME OWNER ATTEMPT SECONDS IMAGE COMPOSE PULL
+#   start DIRECTORY SERVICE TARGET PORT CONFIG NAME OWNER ATTEMPT SECONDS IMAGE COMPOSE PULL EDITS
 #                                       makes project OWNER's file and runs it, detached
 #   await OWNER ATTEMPT SECONDS         waits for what is under way; tells how ATTEMPT ended
 #   drop OWNER                          removes what was written for it
 #
+# EDITS are changes that the files have not got yet, as script.sh takes them: CONFIG reads the copies that have them.
 # CONFIG is the command line that prints project NAME's files as one, COMPOSE that of Compose itself, both quoted for a
 # shell. What it prints may hold secrets: nothing of it leaves the host, and the file that is made of it is ours alone.
 umask 077
@@ -126,6 +127,10 @@ made() {
 }
 
 check() {
+    edits=$(plain "$7")
+    trap 'drop_copies "$edits"' EXIT
+    trap 'exit 1' HUP INT TERM PIPE
+    copies "$edits" || return
     made "$1" "$5" "$2" "$3" "$4" "$6" x | grep '^dockmaster '
     listening "$4"
 }
@@ -142,7 +147,7 @@ listening() {
 start() {
     directory=$1 service=$2 target=$3 port=$4 config=$5 name=$6 owner=$7 attempt=$8 seconds=$9
     shift 9
-    image=$1 compose=$2 pull=$3
+    image=$1 compose=$2 pull=$3 edits=$(plain "$4")
     runs=$(runs "$owner")
     run=$runs/$attempt
     file=$runs/docker-compose.yml
@@ -153,7 +158,10 @@ start() {
     exec 9>"$runs/lock"
     if ! flock -w "$seconds" 9; then answer "busy"; return; fi
     if report "$run"; then return; fi
-    made "$directory" "$config" "$service" "$target" "$port" "$name" "$image" >"$run/made"
+    if ! copies "$edits"; then drop_copies "$edits"; return; fi
+    # In a shell of its own: it goes to the project's folder.
+    (made "$directory" "$config" "$service" "$target" "$port" "$name" "$image" >"$run/made")
+    drop_copies "$edits"
     if ! has_room "$run"; then no_room "$run"; return; fi
     if grep '^dockmaster bridge-refuse' "$run/made"; then return; fi
     if ! { sed -n 's/^bridge //p' "$run/made" >"$file.new" && mv "$file.new" "$file"; }; then

@@ -6,7 +6,9 @@
 
 mod account;
 mod bridge;
+mod change;
 mod compose;
+mod composed;
 mod container;
 mod engine;
 mod error;
@@ -19,12 +21,14 @@ mod preflight;
 mod probe;
 mod project;
 mod release;
+mod released;
 mod replace;
 mod said;
 mod script;
 mod second;
 mod socket;
 pub mod ssh;
+mod swap;
 mod words;
 
 use std::{
@@ -44,6 +48,7 @@ use crate::{
 };
 use account::Account;
 use compose::Compose;
+pub use composed::Composed;
 pub use error::RemoteError;
 use http::Http;
 use project::Project;
@@ -80,6 +85,16 @@ pub struct Host {
     may_pull: bool,
     link: RefCell<Option<Rc<Link>>>,
     compose: OnceCell<Option<Compose>>,
+    /// The files that come with a release.
+    composed: Option<Composed>,
+    /// True where the environment says so.
+    brings_files: bool,
+    /// The first switch of a run, by its attempt's name.
+    first_attempt: RefCell<Option<String>>,
+    /// Whether it has others, while it runs that release: looked at once.
+    is_outdated: Cell<Option<bool>>,
+    /// Whether all other services run as those say, once Compose was asked.
+    has_held_others: Cell<bool>,
     /// Whether the files give the service a health check, once Compose was asked.
     has_composed_check: Cell<Option<bool>>,
     docker_root: OnceCell<String>,
@@ -120,6 +135,11 @@ impl Host {
             may_pull: true,
             link: RefCell::default(),
             compose: OnceCell::new(),
+            composed: None,
+            brings_files: !environment.compose.file.is_empty(),
+            first_attempt: RefCell::default(),
+            is_outdated: Cell::default(),
+            has_held_others: Cell::default(),
             has_composed_check: Cell::default(),
             docker_root: OnceCell::new(),
             surveyed: RefCell::default(),
@@ -134,6 +154,12 @@ impl Host {
             may_pull: false,
             ..self
         }
+    }
+
+    /// A host on which these files come with the release.
+    #[must_use]
+    pub fn with_files(self, composed: Option<Composed>) -> Self {
+        Self { composed, ..self }
     }
 
     /// Asks the script on the host; `what` is for messages.
@@ -186,6 +212,7 @@ impl port::Remote for Host {
             compose,
             free_bytes: 0,
             is_switching: false,
+            is_outdated: false,
         };
         for answer in answers {
             match answer {
@@ -199,6 +226,10 @@ impl port::Remote for Host {
             Some(id) => self.container(id).await?,
             None => None,
         };
+        survey.is_outdated = match &survey.container {
+            Some(container) => self.is_outdated(container).await?,
+            None => false,
+        };
         survey.bridge = match second.current().filter(|_| self.bridge.is_some()) {
             Some(id) => self.container(id).await?,
             None => None,
@@ -207,8 +238,8 @@ impl port::Remote for Host {
     }
 
     async fn pull(&self, release: &Release, say: &dyn Fn(&str)) -> Result<(), RemoteError> {
-        self.check_project(&release.reference()).await?;
-        self.check_bridge(say).await?;
+        self.check_project(&release.reference(), say).await?;
+        self.check_bridge(&release.reference(), say).await?;
         self.check_sight().await?;
         if !self.has(release).await? {
             if !self.may_pull {
@@ -243,6 +274,10 @@ impl port::Remote for Host {
 
     async fn clear(&self) -> Result<(), RemoteError> {
         self.clear_beside().await
+    }
+
+    async fn mend(&self) -> Result<(), RemoteError> {
+        self.mend_files().await
     }
 
     async fn switch(&self, slot: Slot, attempt: &str, reference: &str) -> Result<(), RemoteError> {

@@ -35,6 +35,30 @@ pub(super) fn pin(files: &[&str], service: &str, reference: &str) -> Option<(usi
     Some((file, line))
 }
 
+/// What the file that `pin` would change says now of the image.
+pub(super) fn image<'a>(files: &[&'a str], service: &str) -> Option<&'a str> {
+    let mut found = files.iter().rev();
+    let spot = found.find_map(|text| find(text, service).filter(|spot| !spot.is_new))?;
+    Some(spot.value.trim_matches(['"', '\'']))
+}
+
+/// The text with the change made, at the end of line that it has there.
+pub(super) fn with_line(text: &str, line: &Line) -> String {
+    let mut changed = String::new();
+    for (number, old) in (1..).zip(text.split_inclusive('\n')) {
+        if number != line.number {
+            changed.push_str(old);
+            continue;
+        }
+        changed.push_str(&line.text);
+        changed.push_str(if old.ends_with("\r\n") { "\r\n" } else { "\n" });
+        if line.is_new {
+            changed.push_str(old);
+        }
+    }
+    changed
+}
+
 /// True for a text that YAML and Compose read as nothing but itself.
 pub(super) fn is_plain(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -43,10 +67,11 @@ pub(super) fn is_plain(text: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || "._-/:@".contains(c))
 }
 
-struct Spot {
+struct Spot<'a> {
     number: usize,
     indent: usize,
     is_new: bool,
+    value: &'a str,
 }
 
 /// A line that says something.
@@ -108,7 +133,7 @@ fn part<'a, 'b>(rows: &'b [Row<'a>], key: &str) -> Option<&'b [Row<'a>]> {
     (is_block && is_one_word).then(|| inside(&rows[at + 1..], level))
 }
 
-fn find(text: &str, service: &str) -> Option<Spot> {
+fn find<'a>(text: &'a str, service: &str) -> Option<Spot<'a>> {
     let rows = rows(text);
     // The oldest files have the services at the top.
     let has_services = rows
@@ -131,11 +156,13 @@ fn find(text: &str, service: &str) -> Option<Spot> {
             number: row.number,
             indent: row.indent,
             is_new: false,
+            value: row.value,
         }),
         None => Some(Spot {
             number: first.number,
             indent: first.indent,
             is_new: true,
+            value: "",
         }),
     }
 }

@@ -4,16 +4,21 @@
 use bollard::models::ContainerSummary;
 
 use super::{
-    Host, LOOK, RemoteError,
+    Host, RemoteError,
     engine::{Containers, is_running, name},
     error,
     project::{Project, directory_of, hash_of, project_of},
-    said::{Shown, Tried},
+    said::Tried,
 };
 
 impl Host {
     /// Everything about the project that can be known before the release is there.
-    pub(super) async fn check_project(&self, reference: &str) -> Result<(), RemoteError> {
+    pub(super) async fn check_project(
+        &self,
+        reference: &str,
+        say: &dyn Fn(&str),
+    ) -> Result<(), RemoteError> {
+        self.mend_files().await?;
         let compose = self.needed_compose().await?;
         if compose.is_first_generation() {
             self.check_engine_suits_first_generation(compose).await?;
@@ -24,7 +29,10 @@ impl Host {
             self.check_strangers().await?;
         }
         let project = self.project().await?;
-        let shown = self.shown_whole(&project, &found).await?;
+        if let Some(composed) = self.composed_of(reference) {
+            return self.check_composed(project, composed, (&found, say)).await;
+        }
+        let shown = self.show(&project, "-").await?;
         let plan = self.forward(project.clone(), &shown, reference).await?;
         let mut old = project.clone();
         old.files.retain(|file| plan.after.files.contains(file));
@@ -38,26 +46,6 @@ impl Host {
         self.check_values(&tried, &project, &found)
     }
 
-    /// The files as they are to be: what an attempt left that was cut off is put back first where the
-    /// container of before still is the service's, so that a plain `up` does not bring its release out.
-    async fn shown_whole(
-        &self,
-        project: &Project,
-        found: &Containers,
-    ) -> Result<Shown, RemoteError> {
-        let shown = self.show(project, "-").await?;
-        let image = found.summary().and_then(|it| it.image_id.as_deref());
-        match &shown.cut_off {
-            Some((attempt, before)) if image == Some(before) => {
-                let arguments = ["mend", &project.name, attempt];
-                self.ask("put the compose files back", &arguments, LOOK)
-                    .await?;
-                self.show(project, "-").await
-            }
-            _ => Ok(shown),
-        }
-    }
-
     pub(super) fn not_ready(&self, why: String, advice: String) -> RemoteError {
         RemoteError::NotReady {
             host: self.name.clone(),
@@ -68,7 +56,7 @@ impl Host {
 
     /// One container of a service is drained, switched and proven on a host; several would be judged by
     /// one of them.
-    fn check_count(&self, count: usize) -> Result<(), RemoteError> {
+    pub(super) fn check_count(&self, count: usize) -> Result<(), RemoteError> {
         if count < 2 {
             return Ok(());
         }

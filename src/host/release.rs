@@ -21,6 +21,21 @@ pub(super) struct Plan {
     pub after: Project,
     /// What Compose reads: another definition where the files do not say what ran before.
     pub used: Project,
+    /// True where the files come with the release.
+    pub is_composed: bool,
+}
+
+impl Plan {
+    /// The project as it is.
+    pub(super) fn nothing(project: Project) -> Self {
+        Self {
+            edits: Edits::default(),
+            before: project.clone(),
+            after: project.clone(),
+            used: project,
+            is_composed: false,
+        }
+    }
 }
 
 /// A container, and what it was made from.
@@ -40,7 +55,7 @@ impl Host {
         }
     }
 
-    async fn show_files(
+    pub(super) async fn show_files(
         &self,
         project: &str,
         run: &str,
@@ -81,10 +96,11 @@ impl Host {
             before: project,
             used: after.clone(),
             after,
+            is_composed: false,
         })
     }
 
-    fn pinned(
+    pub(super) fn pinned(
         &self,
         project: &Project,
         texts: &[&str],
@@ -160,6 +176,15 @@ impl Host {
         project: &Project,
     ) -> Result<bool, RemoteError> {
         let hashes = self.hashes(compose, project).await?;
+        self.run_as(&hashes, project).await
+    }
+
+    /// True where all other services run as these hashes say.
+    pub(super) async fn run_as(
+        &self,
+        hashes: &[(String, String)],
+        project: &Project,
+    ) -> Result<bool, RemoteError> {
         let made = self.made(&project.name).await?;
         let is_ours = |it: &&(String, String)| it.0 == self.service;
         let mut others = hashes.iter().filter(|it| !is_ours(it));
@@ -239,6 +264,7 @@ impl Host {
             before: was.project.clone(),
             after: was.project,
             used,
+            is_composed: false,
         })
     }
 

@@ -34,9 +34,15 @@ impl Host {
             return result;
         }
         self.mend_leftovers().await?;
-        let plan = self.plan(attempt, reference).await?;
-        let with_dependencies =
-            compose.forgets_dependencies() && self.others_hold(compose, &plan.before).await?;
+        self.mend_files().await?;
+        let is_back = self.is_way_back(attempt);
+        let plan = self.plan(attempt, reference, is_back).await?;
+        let holds = if plan.is_composed {
+            self.has_held_others.get()
+        } else {
+            compose.forgets_dependencies() && self.others_hold(compose, &plan.before).await?
+        };
+        let with_dependencies = compose.forgets_dependencies() && holds;
         let line = compose.up(&plan.used, &self.service, with_dependencies);
         let words = || line.iter().map(String::as_str);
         let (command, up) = (line.join(" "), quoted(words()));
@@ -67,24 +73,84 @@ impl Host {
         };
         let ended = self.ended(&answers, &command).unwrap_or_else(unknown);
         if ended.is_ok() {
+            self.is_outdated.set(plan.is_composed.then_some(false));
             self.set_project(plan.after);
         }
         ended
     }
 
-    /// What becomes of the files: the release's line, or all as it was before the run where what ran
-    /// before is wanted.
-    async fn plan(&self, attempt: &str, reference: &str) -> Result<Plan, RemoteError> {
-        let project = self.project().await?;
+    /// What becomes of the files: the release's line or its own files, or all as it was before the run where
+    /// what ran before is wanted.
+    pub(super) async fn plan(
+        &self,
+        attempt: &str,
+        reference: &str,
+        is_back: bool,
+    ) -> Result<Plan, RemoteError> {
         let wanted = self.image_id(reference).await?;
-        let run = attempt.rsplit_once('-').map_or(attempt, |(run, _)| run);
-        let mut shown = self.show(&project, run).await?;
-        match (shown.was.take(), wanted) {
+        let run = run_of(attempt);
+        let name = self.known_name().await?;
+        // Not by the project's files: what was cut off may have left some, and not others.
+        let was = self.show_files(name, run, &[]).await?.was;
+        match (was, wanted) {
             (Some(was), Some(image)) if was.image == image => {
                 self.back(was, &image, reference).await
             }
-            _ => self.forward(project, &shown, reference).await,
+            _ => self.way_forward(reference, is_back).await,
         }
+    }
+
+    async fn way_forward(&self, reference: &str, is_back: bool) -> Result<Plan, RemoteError> {
+        let project = self.project().await?;
+        if let Some(composed) = self.composed_of(reference) {
+            if is_back {
+                return Ok(Plan::nothing(project));
+            }
+            return self.forward_composed(project, composed).await;
+        }
+        let shown = self.show(&project, "-").await?;
+        self.forward(project, &shown, reference).await
+    }
+
+    /// True for another attempt of a run than its first one here. Where the release's image is the one of
+    /// before, nothing else tells the way back, and without a trace of the first nothing was changed.
+    fn is_way_back(&self, attempt: &str) -> bool {
+        let mut first = self.first_attempt.borrow_mut();
+        match &*first {
+            Some(first) if run_of(first) == run_of(attempt) => first != attempt,
+            _ => {
+                *first = Some(attempt.to_owned());
+                false
+            }
+        }
+    }
+
+    /// What an attempt left that was cut off is put back where the container of before still is the service's,
+    /// so that a plain `up` does not bring its release out.
+    pub(super) async fn mend_files(&self) -> Result<(), RemoteError> {
+        let name = self.known_name().await?;
+        let what = "look for what was cut off";
+        let answers = self.ask(what, &["cut_off", name], LOOK).await?;
+        let cut_off = answers.into_iter().find_map(|answer| match answer {
+            Answer::CutOff(cut_off) => Some(cut_off),
+            _ => None,
+        });
+        let Some(cut_off) = cut_off else {
+            return Ok(());
+        };
+        let found = self.service_containers().await?;
+        let image = found.summary().and_then(|it| it.image_id.as_deref());
+        let hash = found.labels().map(hash_of).filter(|it| !it.is_empty());
+        if image != Some(cut_off.image.as_str()) || hash.unwrap_or("-") != cut_off.hash {
+            return Ok(());
+        }
+        let arguments = ["mend", name, &cut_off.attempt, &self.key()];
+        self.ask("put the compose files back", &arguments, LOOK)
+            .await?;
+        // Its files may be others now.
+        self.is_outdated.set(None);
+        self.project.borrow_mut().take();
+        Ok(())
     }
 
     /// What runs before the attempt.
@@ -93,6 +159,7 @@ impl Host {
         let current = found.summary();
         let image = current.and_then(|it| it.image_id.as_deref());
         let hash = current.and_then(|it| it.labels.as_ref()).map(hash_of);
+        let hash = hash.filter(|it| !it.is_empty());
         Ok(format!(
             "image {}\nhash {}\n",
             image.unwrap_or("-"),
@@ -139,6 +206,11 @@ impl Host {
             _ => None,
         })
     }
+}
+
+/// An attempt is called `RUN-NUMBER`.
+fn run_of(attempt: &str) -> &str {
+    attempt.rsplit_once('-').map_or(attempt, |(run, _)| run)
 }
 
 fn log_lines(answers: &[Answer]) -> String {

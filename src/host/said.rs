@@ -26,6 +26,11 @@ impl Edits {
         self.add(sum, "remove", path, 0, "");
     }
 
+    /// A release's file, which lies on the host under its sum; where it is new, it gets the mode of `like`.
+    pub(super) fn place(&mut self, now: &str, path: &str, (sum, like): (&str, &str)) {
+        self.add(now, "place", path, 0, &format!("{sum} {like}"));
+    }
+
     pub(super) fn restore(&mut self, sum: &str, path: &str, kept: &str) {
         self.add(sum, "restore", path, 0, kept);
     }
@@ -47,6 +52,20 @@ impl Edits {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What Compose says of a copy, said of the file.
+    pub(super) fn named_as_placed(&self, text: &str) -> String {
+        let paths = self.0.lines().filter_map(|line| line.split('\t').nth(3));
+        paths.fold(text.to_owned(), |text, path| {
+            let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+            let text = text.replace(&format!("{folder}/.{name}.dockmaster"), path);
+            text.replace(&format!(".{name}.dockmaster"), name)
+        })
+    }
+
     pub(super) fn packed(&self) -> String {
         packed(&self.0)
     }
@@ -65,8 +84,6 @@ pub(super) struct Shown {
     pub was: Option<Was>,
     pub gone: Vec<String>,
     pub refusal: Option<(String, String)>,
-    /// An attempt that was cut off, and the image that ran before it.
-    pub cut_off: Option<(String, String)>,
 }
 
 /// What was there before a run.
@@ -90,7 +107,6 @@ impl Shown {
                 Answer::File(file) => shown.files.push(file),
                 Answer::Gone(path) => shown.gone.push(path),
                 Answer::Refuse { why, file } => shown.refusal = Some((why, file)),
-                Answer::CutOff { attempt, image } => shown.cut_off = Some((attempt, image)),
                 Answer::Kept(path) => was.definition = Some(path),
                 Answer::Before(Before::Place(line)) => place.push(line),
                 Answer::Before(Before::Fact(fact)) => match fact.split_once(' ') {

@@ -4,7 +4,11 @@ use super::compose::Compose;
 use crate::mask::masked;
 
 /// Its text; its head says what it understands.
-pub(super) const TEXT: &str = concat!(include_str!("attempt.sh"), include_str!("script.sh"));
+pub(super) const TEXT: &str = concat!(
+    include_str!("attempt.sh"),
+    include_str!("files.sh"),
+    include_str!("script.sh")
+);
 
 /// One line of the script's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,11 +30,8 @@ pub(super) enum Answer {
     Remembered(String),
     File(File),
     Before(Before),
-    /// An attempt that was cut off, and the image that ran before it.
-    CutOff {
-        attempt: String,
-        image: String,
-    },
+    /// An attempt that was cut off, and what ran before it.
+    CutOff(CutOff),
     /// A definition of before that was kept.
     Kept(String),
     /// Compose does not understand its files.
@@ -42,6 +43,32 @@ pub(super) enum Answer {
         service: String,
         hash: String,
     },
+    /// The same, before a release's files take the place of those that are there.
+    WasHash {
+        service: String,
+        hash: String,
+    },
+    /// Compose takes the files that are there.
+    WasRead,
+    /// A variable that nothing sets for them.
+    WasUnset(String),
+    /// What a release's files change: never a value.
+    Change(Change),
+    /// A port that a service publishes.
+    Port {
+        service: String,
+        port: String,
+    },
+    /// `container_name` or `network_mode` of the service.
+    Part {
+        name: String,
+        value: String,
+    },
+    /// Another service with the release's image.
+    SharesImage(String),
+    /// What the files need of the host, and is there or not.
+    Stays(String),
+    Missing(String),
     /// What the service is said to run.
     Image(String),
     /// How many containers it is to have.
@@ -74,6 +101,27 @@ pub(super) enum Answer {
     Died,
     /// A line of the attempt's log.
     Log(String),
+}
+
+/// An attempt that was cut off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct CutOff {
+    pub attempt: String,
+    /// Of the container before it: its image, and what its definition is compared by.
+    pub image: String,
+    pub hash: String,
+}
+
+/// A difference between two definitions of a project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Change {
+    /// `+`, `-` or `~`.
+    pub sign: String,
+    /// `-` for what belongs to no service.
+    pub service: String,
+    /// `service`, `image`, `port`, `variable`, `volume`, `part`, or a part of the whole project.
+    pub kind: String,
+    pub name: String,
 }
 
 /// A file of a project.
@@ -128,6 +176,15 @@ fn answer(line: &str) -> Option<Answer> {
         "before-place" => Answer::Before(Before::Place(text)),
         "before-file" => Answer::Before(before_file(rest)?),
         "cut-off" => cut_off(rest)?,
+        "was-hash" => was_hash(rest)?,
+        "was-read" => Answer::WasRead,
+        "was-unset" => Answer::WasUnset(text),
+        "change" => Answer::Change(change(rest)?),
+        "port" => port(rest)?,
+        "part" => part(rest)?,
+        "shares-image" => Answer::SharesImage(text),
+        "stays" => Answer::Stays(text),
+        "missing" => Answer::Missing(text),
         "kept" => Answer::Kept(text),
         "unreadable" => Answer::Unreadable,
         "unset" => Answer::Unset(text),
@@ -161,10 +218,41 @@ fn refuse(rest: &str) -> Option<Answer> {
 }
 
 fn cut_off(rest: &str) -> Option<Answer> {
-    let (attempt, image) = rest.split_once(' ')?;
-    Some(Answer::CutOff {
-        attempt: attempt.to_owned(),
-        image: image.to_owned(),
+    let mut words = rest.split(' ').map(str::to_owned);
+    Some(Answer::CutOff(CutOff {
+        attempt: words.next()?,
+        image: words.next()?,
+        hash: words.next()?,
+    }))
+}
+
+fn was_hash(rest: &str) -> Option<Answer> {
+    let (service, hash) = two(rest)?;
+    Some(Answer::WasHash { service, hash })
+}
+
+fn port(rest: &str) -> Option<Answer> {
+    let (service, port) = two(rest)?;
+    Some(Answer::Port { service, port })
+}
+
+fn part(rest: &str) -> Option<Answer> {
+    let (name, value) = two(rest)?;
+    Some(Answer::Part { name, value })
+}
+
+fn two(rest: &str) -> Option<(String, String)> {
+    let (one, other) = rest.split_once(' ')?;
+    Some((one.to_owned(), other.to_owned()))
+}
+
+fn change(rest: &str) -> Option<Change> {
+    let mut parts = rest.splitn(4, '\t').map(str::to_owned);
+    Some(Change {
+        sign: parts.next()?,
+        service: parts.next()?,
+        kind: parts.next()?,
+        name: parts.next()?,
     })
 }
 

@@ -9,7 +9,11 @@
 #   name  DIRECTORY LINE                      the project's name, as Compose says it (LINE prints the files as one)
 #   there PATH...                             which of these files there are
 #   show  PROJECT RUN PATH...                 what these files hold, and what RUN changed before
-#   mend  PROJECT ATTEMPT                     puts back what an attempt changed that was cut off
+#   cut_off PROJECT                           the last attempt, if it was cut off
+#   mend  PROJECT ATTEMPT KEY                 puts back what an attempt changed that was cut off
+#   stage                                     keeps the files of a release, which `staged_files` before this text holds
+#   swap  DIRECTORY SERVICE EDITS OLD OLD_HASHES NEW NEW_HASHES IMAGE
+#                                             what Compose makes of the files now, and of a release's in their place
 #   try   DIRECTORY SERVICE EDITS OLD NEW HASHES
 #                                             what Compose makes of the files now, and after EDITS; changes nothing
 #   hashes DIRECTORY HASHES                   what Compose compares a container's definition by
@@ -24,16 +28,8 @@
 # An attempt's folder holds pid, log, rc (once it has ended), and in before/ the files that it changed. The lock
 # beside it is held by the detached command for as long as it runs, whoever watches.
 umask 077
-tab=$(printf '\t')
 
 memory() { printf '%s/.cache/dockmaster/.places/%s' "$HOME" "$1"; }
-
-plain() { printf '%s' "$1" | base64 -d; }
-
-sum() { if [ -e "$1" ]; then sha256sum <"$1" | cut -d ' ' -f 1; else echo -; fi; }
-
-# Compose reads it from here before it takes the file's place: what it says of other files is relative to it.
-copy_of() { printf '%s/.%s.dockmaster' "$(dirname "$1")" "$(basename "$1")"; }
 
 look() {
     answer "time $(date +%s.%N)"
@@ -92,13 +88,6 @@ show() {
         done
         answer "file $(sum "$path")$tab$(base64 -w 0 <"$path")$tab$path"
     done
-    # An attempt whose shell was killed has put nothing back.
-    lock=$(runs "$project")/lock
-    last=$(ls -1td "$(runs "$project")"/*-*/before/facts 2>/dev/null | head -n 1)
-    attempt=${last%/before/facts}
-    if [ -n "$last" ] && [ ! -s "$attempt/rc" ] && flock -sn "$lock" true; then
-        sed -n "s/^image /dockmaster cut-off $(basename "$attempt") /p" "$last"
-    fi
     # The oldest attempt of the run: what was there before it is what was there before the run.
     first=$(ls -1d "$(runs "$project")/$run"-*/before/facts 2>/dev/null | sort -V | head -n 1)
     if [ -n "$first" ]; then
@@ -115,46 +104,6 @@ show() {
             done
         fi
     fi
-}
-
-lost() {
-    no_room "$(dirname "$1")"
-    exit 1
-}
-
-# Makes the files as they are to be, beside those that are there.
-copies() {
-    drop_copies "$1"
-    printf '%s\n' "$1" | while IFS=$tab read -r was way number path text; do
-        if [ -z "$path" ]; then continue; fi
-        copy=$(copy_of "$path")
-        if [ "$(sum "$path")" != "$was" ]; then answer "refuse changed $path"; exit 1; fi
-        if [ "$way" = remove ]; then continue; fi
-        if [ ! -e "$copy" ]; then
-            from=$path
-            if [ ! -e "$path" ]; then from=$text; fi
-            cp -p "$from" "$copy" || lost "$copy"
-        fi
-        case $way in
-        restore) cat "$text" >"$copy" || lost "$copy" ;;
-        line | insert)
-            text=$text number=$number way=$way awk '
-                function ended(text) { return text ($0 ~ /\r$/ ? "\r" : "") }
-                NR == ENVIRON["number"] {
-                    print ended(ENVIRON["text"])
-                    if (ENVIRON["way"] == "line") { next }
-                }
-                { print }
-            ' "$copy" >"$copy.new" && cat "$copy.new" >"$copy" && rm "$copy.new" || lost "$copy"
-            ;;
-        esac
-    done
-}
-
-drop_copies() {
-    printf '%s\n' "$1" | while IFS=$tab read -r was way number path text; do
-        if [ -n "$path" ]; then rm -f "$(copy_of "$path")" "$(copy_of "$path").new"; fi
-    done
 }
 
 # What Compose printed has two spaces a level, in every generation. Nothing but these answers leaves the host: what
@@ -197,6 +146,16 @@ rest() {
 
 told_hashes() { sed -nE 's/^([^ ]+) ([0-9a-f]{64})$/dockmaster hash \1 \2/p'; }
 
+# An attempt whose shell was killed has put nothing back.
+cut_off() {
+    lock=$(runs "$1")/lock
+    last=$(ls -1td "$(runs "$1")"/*-*/before/facts 2>/dev/null | head -n 1)
+    attempt=${last%/before/facts}
+    if [ -n "$last" ] && [ ! -s "$attempt/rc" ] && flock -sn "$lock" true; then
+        answer "cut-off $(basename "$attempt") $(sed -n 's/^image //p' "$last") $(sed -n 's/^hash //p' "$last")"
+    fi
+}
+
 hashes() {
     cd "$1" || return 0
     sh -c "$2" 2>/dev/null | told_hashes
@@ -209,6 +168,11 @@ unreadable() {
     tail -n 8 "$1/log" | sed 's/^/dockmaster log /'
 }
 
+# `The "TAG" variable is not set.`, with or without quotes, escaped or not.
+told_unset() {
+    sed -nE "s/.*[Tt]he [\\\"]*([A-Za-z_][A-Za-z0-9_]*)[\\\"]* variable is not set.*/dockmaster $2 \\1/p" "$1" | sort -u
+}
+
 try() {
     directory=$1 service=$2 edits=$(plain "$3") old=$4 new=$5 hashes=$6
     cd "$directory" || { answer "refuse no-project $directory"; return; }
@@ -217,8 +181,7 @@ try() {
     trap 'exit 1' HUP INT TERM PIPE
     if ! has_room "$desk"; then no_room "$desk"; return; fi
     if ! sh -c "$old" >"$desk/old" 2>"$desk/log"; then unreadable "$desk"; return; fi
-    # `The "TAG" variable is not set.`, with or without quotes, escaped or not.
-    sed -nE 's/.*[Tt]he [\"]*([A-Za-z_][A-Za-z0-9_]*)[\"]* variable is not set.*/dockmaster unset \1/p' "$desk/log" | sort -u
+    told_unset "$desk/log" unset
     copies "$edits" || return
     sh -c "$hashes" 2>/dev/null | told_hashes
     if ! sh -c "$new" >"$desk/new" 2>"$desk/log"; then unreadable "$desk"; return; fi
@@ -230,7 +193,159 @@ try() {
     if ! cmp -s "$desk/old.rest" "$desk/new.rest"; then answer "other-changes"; fi
 }
 
-# Tells how an attempt ended, if it has.
+stage() {
+    if ! mkdir -p "$(released)"; then no_room "$HOME/.cache"; return; fi
+    ls -1t "$(released)" | tail -n +31 | while read -r old; do rm -f "$(released)/$old"; done
+    staged_files
+}
+
+# One file, by its sum.
+staged() {
+    new=$(released)/.new.$$
+    if plain "$2" >"$new" && [ "$(sum "$new")" = "$1" ] && sync "$new" && mv "$new" "$(released)/$1"; then return; fi
+    rm -f "$new"
+    no_room "$(released)"
+}
+
+# What Compose printed, a thing a line: service, kind, name and value, with tabs between. Two spaces a level, but that the
+# first generation begins a list's entries where their key begins.
+items() {
+    awk '
+        function bare(text) { gsub(/["\047]/, "", text); sub(/:$/, "", text); return text }
+        function put(kind, name, value) {
+            gsub(/\t/, " ", name)
+            gsub(/\t/, " ", value)
+            print service "\t" kind "\t" name "\t" value
+        }
+        function entry(text) {
+            if (part == "ports") {
+                text = plain
+                if (target != "") { text = (host == "" ? "" : host ":") (published == "" ? "" : published ":") target "/" protocol }
+                sub(/\/(tcp)?$/, "", text)
+                if (text != "") { put("port", text, "") }
+            }
+            if (part == "volumes") {
+                text = (target == "") ? plain : (source == "" ? "" : source ":") target
+                if (text != "") { put("volume", text, access) }
+            }
+            plain = target = published = host = protocol = source = access = ""
+        }
+        function variable() {
+            if (key != "") { put("variable", key, value) }
+            key = value = ""
+        }
+        function end_part() {
+            if (part == "ports" || part == "volumes") { entry() }
+            else if (part == "environment") { variable() }
+            else if (part == "image") { put("image", bare(value), "") }
+            else if (part != "") { put("part", part, value) }
+            part = value = ""
+        }
+        function rest(text) { text = $0; sub(/^ *[^ ]+ */, "", text); return text }
+        /^[^ ]/ { end_part(); top = bare($1); service = "-"; next }
+        top != "services" {
+            if (top !~ /^(volumes|networks|secrets|configs)$/) { next }
+            if (/^  [^ ]/) { put(top, bare($1), "") }
+            if (/^    file:/) { put("file", bare(rest()), "") }
+            next
+        }
+        /^  [^ ]/ { end_part(); service = bare($1); put("service", "", ""); next }
+        /^    [^ -]/ {
+            end_part()
+            part = bare($1)
+            if (part != "environment") { value = rest() }
+            next
+        }
+        part == "environment" {
+            if (/^      [^ ]/) { variable(); key = bare($1); value = rest() } else { value = value " " $0 }
+            next
+        }
+        part == "ports" || part == "volumes" {
+            is_first = /^ +- /
+            if (is_first) { entry(); sub(/- /, "  ") }
+            if ($1 == "target:") { target = bare(rest()) }
+            else if ($1 == "published:") { published = bare(rest()) }
+            else if ($1 == "host_ip:") { host = bare(rest()) }
+            else if ($1 == "protocol:") { protocol = bare(rest()) }
+            else if ($1 == "source:") { source = bare(rest()) }
+            else if ($1 == "read_only:") { access = bare(rest()) }
+            else if (is_first && $1 !~ /^[a-z_]+:$/) { sub(/^ */, ""); plain = bare($0) }
+            next
+        }
+        { value = value " " $0 }
+        END { end_part() }
+    ' "$1"
+}
+
+# What differs between two lists of items. Values are compared here and leave the host never.
+told_changes() {
+    awk -F '\t' -v ours="$3" '
+        function tell(sign, id, parts) {
+            split(id, parts, FS)
+            if (parts[2] == "file") { return }
+            if (parts[1] == ours && parts[2] == "image") { return }
+            is_told = (parts[1] == "-" || parts[2] == "service" || ((parts[1] in had) && (parts[1] in has)))
+            if (is_told || (sign == "+" && parts[2] == "image")) {
+                print "dockmaster change " sign "\t" parts[1] "\t" parts[2] "\t" parts[3]
+            }
+        }
+        { id = $1 FS $2 FS $3 }
+        FILENAME == ARGV[1] { was[id] = $4; if ($2 == "service") { had[$1] = 1 } next }
+        { is[id] = $4; if ($2 == "service") { has[$1] = 1 } }
+        END {
+            for (id in is) { if (!(id in was)) { tell("+", id) } else if (is[id] != was[id]) { tell("~", id) } }
+            for (id in was) { if (!(id in is)) { tell("-", id) } }
+        }
+    ' "$1" "$2" | LC_ALL=C sort
+}
+
+# What the files of a release need of the host, and of what runs there.
+told_needs() {
+    awk -F '\t' -v service="$2" -v image="$3" '
+        $2 == "port" { print "dockmaster port " $1 " " $3 }
+        $1 != service && $2 == "image" && $3 == image { print "dockmaster shares-image " $1 }
+        $1 == service && $2 == "part" && $3 ~ /^(container_name|network_mode)$/ {
+            gsub(/["\047]/, "", $4)
+            print "dockmaster part " $3 " " $4
+        }
+    ' "$1"
+    awk -F '\t' -v service="$2" '
+        $2 == "file" { print $3 }
+        $1 == service && $2 == "volume" && $3 ~ /^\// { sub(/:.*/, "", $3); print $3 }
+    ' "$1" | sort -u | while read -r path; do
+        if [ -e "$path" ]; then answer "stays $path"; else answer "missing $path"; fi
+    done
+}
+
+swap() {
+    directory=$1 service=$2 edits=$(plain "$3") old=$4 old_hashes=$5 new=$6 new_hashes=$7 image=$8
+    cd "$directory" || { answer "refuse no-project $directory"; return; }
+    desk=$(mktemp -d) || { no_room "${TMPDIR:-/tmp}"; return; }
+    trap 'rm -rf "$desk"; drop_copies "$edits"' EXIT
+    trap 'exit 1' HUP INT TERM PIPE
+    if ! has_room "$desk"; then no_room "$desk"; return; fi
+    # Whatever is wrong with the files now is over with them.
+    if sh -c "$old" >"$desk/old" 2>"$desk/log"; then
+        answer "was-read"
+        told_unset "$desk/log" was-unset
+        sh -c "$old_hashes" 2>/dev/null | told_hashes | sed 's/^dockmaster hash/dockmaster was-hash/'
+    else
+        : >"$desk/old"
+    fi
+    copies "$edits" || return
+    if ! sh -c "$new" >"$desk/new" 2>"$desk/log"; then unreadable "$desk"; return; fi
+    told_unset "$desk/log" unset
+    sh -c "$new_hashes" 2>/dev/null | told_hashes
+    if ! { items "$desk/old" >"$desk/old.items" && items "$desk/new" >"$desk/new.items"; }; then
+        no_room "$desk"
+        return
+    fi
+    facts "$desk/new" "$service"
+    told_changes "$desk/old.items" "$desk/new.items" "$service"
+    told_needs "$desk/new.items" "$service" "$image"
+    if [ -f "$directory/.env" ]; then answer "stays $directory/.env"; fi
+}
+
 # Text, because the detached shell needs it too. `into COPY FILE` lets the copy take the file's place in one move;
 # where that would lose the file's owner, group or other names, it writes into the file that is there.
 into='
@@ -282,10 +397,14 @@ put_back=$into'
         cp -p "$run/before/$copy" "$real.dockmaster-back" && into "$real.dockmaster-back" "$real" ||
             rm -f "$real.dockmaster-back"
     done <"$run/before/list"
+    if [ -s "$run/before/place" ]; then
+        cp "$run/before/place" "$place_of.new" && mv "$place_of.new" "$place_of"
+    fi
 '
 
 mend() {
-    run=$(runs "$1")/$2
+    run=$(runs "$1")/$2 place_of=$(memory "$3")
+    mkdir -p "$(dirname "$place_of")"
     eval "$put_back"
     echo 137 >"$run/rc.new" && mv "$run/rc.new" "$run/rc"
 }
@@ -324,7 +443,7 @@ start() {
     (
         cd "$directory" || exit
         setsid sh -c '
-            run=$1 put_back=$2 up=$3 service=$4 keep=$5 hashes=$6 kept=$7
+            run=$1 put_back=$2 up=$3 service=$4 keep=$5 hashes=$6 kept=$7 place_of=$8
             sh -c "$up" >"$run/log" 2>&1
             code=$?
             if [ $code -ne 0 ]; then eval "$put_back"; fi
@@ -337,7 +456,7 @@ start() {
                     mv "$kept/new" "$kept/$service.$hash.yml"
                 fi
             fi
-        ' dockmaster-switch "$run" "$put_back" "$up" "$service" "$keep" "$hashes" "$runs/kept" </dev/null >/dev/null 2>&1 &
+        ' dockmaster-switch "$run" "$put_back" "$up" "$service" "$keep" "$hashes" "$runs/kept" "$place_of" </dev/null >/dev/null 2>&1 &
         echo $! >"$run/pid"
     )
     exec 9>&-

@@ -251,6 +251,7 @@ fn planned(wanted: &Wanted<'_>, fleet: &Fleet, name: &HostName) -> Result<Planne
     let weight = owed.map(|owed| owed.weight).or(found);
     let previous = survey.container.clone();
     let is_current = found == weight
+        && !survey.is_outdated
         && previous.as_ref().is_some_and(|container| {
             container.runs(wanted.release)
                 && container.is_running

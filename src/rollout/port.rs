@@ -12,7 +12,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 pub use super::fact::Fact;
-pub use super::state::{Container, Health, HostName, Member, Pool, Release, Slot, Survey, Weight};
+pub use super::state::{
+    ComposeFile, Container, Health, HostName, Member, Pool, Release, Slot, Survey, Weight,
+};
 use super::{debt::Debt, journal::Event};
 use crate::failure::JobCode;
 
@@ -112,6 +114,10 @@ pub trait Remote {
 
     /// Removes the second instance and all that was made for it.
     async fn clear(&self) -> Result<(), Self::Error>;
+
+    /// Puts back what a switch that was cut off has changed for what a person may start there later, where
+    /// what ran before it still runs.
+    async fn mend(&self) -> Result<(), Self::Error>;
 
     /// Waits until an instance's container may have changed since the last `survey` (started,
     /// died, health), at most for `limit`. Returning early is allowed.

@@ -13,11 +13,11 @@ use super::{
     health::{Expected, Proof, is_serving},
     journal::{Captured, Direction, Event, Mark, Run, Step},
     plan::Fleet,
-    port::{Clock, Health, HostName, Narrator, Ports, Slot, Weight},
+    port::{Clock, Health, HostName, Narrator, Ports, Remote, Slot, Weight},
     step::is_as_before,
     verdict::Trouble,
     work::Work,
-    world::{GaveUp, Patience, Source, Ticker},
+    world::{Awaited, GaveUp, Patience, Source, Ticker},
 };
 use crate::lang::{both, word};
 use crate::{failure, paint};
@@ -123,7 +123,8 @@ fn decide_one(
         if is_new && !is_back {
             return Action::Adopt;
         }
-        if is_as_before(captured, survey) && captured.previous.is_some() {
+        let is_previous = is_as_before(captured, survey) && captured.previous.is_some();
+        if is_previous && !hides_a_switch(run, captured, mark) {
             return Action::Restore;
         }
     }
@@ -132,6 +133,16 @@ fn decide_one(
     } else {
         Action::LeaveOut
     }
+}
+
+/// True where a release of the same image came with other files: what runs may look as before and be made of
+/// these.
+fn hides_a_switch(run: &Run, captured: &Captured, mark: Mark) -> bool {
+    let previous = captured.previous.as_ref();
+    let is_same = previous.is_some_and(|container| container.runs(&run.release));
+    let is_switched = matches!(mark.step, Step::Switch | Step::Admit | Step::Retire);
+    let is_back = mark.direction == Direction::Undo && (mark.is_done || mark.step != Step::Switch);
+    is_same && is_switched && !is_back
 }
 
 /// True while the host has lost its weight at most.
@@ -175,6 +186,7 @@ impl<P: Ports> Work<'_, P> {
                 failed.push((host, why));
                 continue;
             }
+            self.mend(&host).await;
             let carried_out = match self.carry_out(&host, &action).await {
                 Ok(()) => self.retire_after(&host).await,
                 failed => failed,
@@ -186,6 +198,33 @@ impl<P: Ports> Work<'_, P> {
             }
         }
         Ok(failed)
+    }
+
+    /// A switch that was cut off may have left files that name another release than what runs.
+    async fn mend(&self, host: &str) {
+        let mark = self.captured(host).and_then(|captured| captured.mark);
+        let is_cut_off = mark.is_some_and(|mark| mark.step == Step::Switch && !mark.is_done);
+        let remote = self.world.remote(host).filter(|_| is_cut_off);
+        let Some(remote) = remote else { return };
+        let awaited = Awaited::of(
+            host,
+            word!(
+                "its compose files are looked at",
+                "正在查看它的 compose 文件"
+            ),
+        );
+        let patience = Patience::SETTLE.within(Duration::from_mins(1));
+        let mended = self
+            .world
+            .retry(patience, awaited, async || remote.mend().await);
+        if let Err(gave_up) = mended.await {
+            let why = failure::chain(&*gave_up.boxed().into_source());
+            let text = both!(
+                "whether its compose files name what runs is not known, and the next rollout looks again: {why}",
+                "不知道它的 compose 文件是否与运行的版本一致，下次发布会再查看：{why}"
+            );
+            self.world.say(host, &paint::red(&text));
+        }
     }
 
     /// Removes what served for a host meanwhile, now that the host is in order.

@@ -81,6 +81,21 @@ impl Release {
     }
 }
 
+/// A compose file that comes with a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComposeFile {
+    /// In the repository.
+    pub path: String,
+    pub text: String,
+}
+
+impl ComposeFile {
+    /// Its name without folders.
+    pub fn name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or(&self.path)
+    }
+}
+
 /// All backends behind the balancer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pool {
@@ -198,6 +213,8 @@ pub struct Survey {
     pub free_bytes: u64,
     /// True while an attempt started by `switch` still runs on the host.
     pub is_switching: bool,
+    /// True where it runs the release's image, and other files than the release brings.
+    pub is_outdated: bool,
 }
 
 impl Survey {

@@ -5,6 +5,7 @@
 
 mod chain;
 mod debt;
+mod files;
 mod flaw;
 mod host_secret;
 mod in_use;
@@ -17,6 +18,7 @@ mod slots;
 mod story;
 
 pub use debt::DebtFile;
+pub(crate) use files::ComposeFiles;
 pub use flaw::Flaw;
 pub use host_secret::host_secret;
 pub(crate) use in_use::InUse;

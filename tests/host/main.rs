@@ -10,6 +10,7 @@ mod fixture;
 mod probe;
 mod project;
 mod pull;
+mod released;
 mod switch;
 mod watch;
 
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         pull::TESTS,
         switch::TESTS,
         project::TESTS,
+        released::TESTS,
         connection::TESTS,
     ];
     trial::run(

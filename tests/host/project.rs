@@ -37,19 +37,19 @@ testbed::tests![
     a_file_keeps_its_owner_and_its_group,
 ];
 
-const FOLDER: &str = "/srv/shop";
+pub(crate) const FOLDER: &str = "/srv/shop";
 const PLUGINS: &str = "/usr/libexec/docker/cli-plugins";
 
 /// A company's project on app-3; gone when dropped.
-struct Shop<'a> {
+pub(crate) struct Shop<'a> {
     fixture: &'a Fixture,
-    host: &'a fleet::Host,
+    pub(crate) host: &'a fleet::Host,
     /// How its people call Compose.
     compose: &'static str,
 }
 
 impl<'a> Shop<'a> {
-    fn new(fixture: &'a Fixture, compose: &'static str) -> Self {
+    pub(crate) fn new(fixture: &'a Fixture, compose: &'static str) -> Self {
         let host = fixture.host("app-3");
         host.exec(&format!("install -d -o deploy -g deploy {FOLDER}"))
             .unwrap();
@@ -66,13 +66,13 @@ impl<'a> Shop<'a> {
         }
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         let write = format!("cat >{FOLDER}/{name}");
         self.host.exec_as_deploy(&write, text.as_bytes()).unwrap();
     }
 
     /// A file whose service `app` runs the fleet's first release.
-    fn write_base(&self, name: &str, more: &str) {
+    pub(crate) fn write_base(&self, name: &str, more: &str) {
         let text = format!(
             "version: \"3.7\"\nservices:\n  app:\n    image: {}\n    restart: always\n{more}",
             self.first()
@@ -80,19 +80,19 @@ impl<'a> Shop<'a> {
         self.write(name, &text);
     }
 
-    fn first(&self) -> String {
+    pub(crate) fn first(&self) -> String {
         let image = self.fixture.infrastructure.registry.image(REPOSITORY);
         format!("{image}:{FIRST_RELEASE}")
     }
 
     /// What a person types in the folder.
-    fn types(&self, words: &str) -> String {
+    pub(crate) fn types(&self, words: &str) -> String {
         let line = format!("cd {FOLDER} && {}", words.replace("COMPOSE", self.compose));
         self.host.exec_as_deploy(&line, b"").unwrap()
     }
 
     /// Every file with its content.
-    fn files(&self) -> String {
+    pub(crate) fn files(&self) -> String {
         let list =
             format!("cd {FOLDER} && for it in $(ls -A); do echo \"== $it\"; cat $it; done; echo .");
         self.host.exec(&list).unwrap()
@@ -119,7 +119,12 @@ impl<'a> Shop<'a> {
     }
 
     /// Pulls and switches; the container that serves then.
-    async fn deploy(&self, remote: &Host, attempt: &str, release: &Release) -> Container {
+    pub(crate) async fn deploy(
+        &self,
+        remote: &Host,
+        attempt: &str,
+        release: &Release,
+    ) -> Container {
         remote.pull(release, &|_| ()).await.unwrap();
         remote
             .switch(Slot::Own, attempt, &release.reference())
@@ -129,13 +134,13 @@ impl<'a> Shop<'a> {
         survey_until(remote, is_there).await.container.unwrap()
     }
 
-    fn inspect(&self, id: &str, format: &str) -> String {
+    pub(crate) fn inspect(&self, id: &str, format: &str) -> String {
         let line = format!("docker inspect --format '{format}' {id}");
         self.host.exec(&line).unwrap()
     }
 
     /// Makes Compose do that instead of `up`.
-    fn spoil_up(&self, instead: &str) {
+    pub(crate) fn spoil_up(&self, instead: &str) {
         let text = format!(
             "#!/bin/sh\ncase \"$*\" in *\" up \"*) {instead};; esac\nexec /usr/bin/docker-compose \"$@\"\n"
         );
@@ -158,7 +163,7 @@ impl Drop for Shop<'_> {
         let _ = self.host.exec(&format!(
             "docker rm -f $(docker ps -aq --filter {label}); docker network prune -f; docker volume prune -f; \
              rm -rf {FOLDER} /home/deploy/.cache/dockmaster/shop /home/deploy/.cache/dockmaster/mall \
-             /home/deploy/.cache/dockmaster/.places; rm -f {PLUGINS}/docker-compose /usr/local/bin/docker-compose"
+             /home/deploy/.cache/dockmaster/.places /home/deploy/.cache/dockmaster/.released; rm -f {PLUGINS}/docker-compose /usr/local/bin/docker-compose"
         ));
     }
 }

@@ -24,6 +24,7 @@ testbed::tests![
     a_cancelled_rollout_leaves_every_weight_right,
     a_rollout_whose_processes_are_all_killed_is_put_right,
     a_release_is_gone_back_from_without_a_registry_and_does_not_come_back_unasked,
+    a_compose_file_comes_with_its_tag_and_goes_back_with_it,
     a_changed_host_key_is_named_before_anything_is_touched,
     a_refused_signature_is_named_before_anything_is_touched,
     a_full_disk_is_named_before_anything_is_touched,
@@ -389,6 +390,79 @@ fn a_release_is_gone_back_from_without_a_registry_and_does_not_come_back_unasked
     let newer = ship(&company, "v2.7.2");
     assert_eq!(company.running_digest().unwrap(), newer);
     weights_are_as_before(&company);
+}
+
+/// Commits what the next release's compose file says.
+fn write_compose(company: &Company, more: &str) {
+    let image = company
+        .infrastructure
+        .registry
+        .image(testbed::infrastructure::REPOSITORY);
+    let text = format!(
+        "version: \"3.7\"\nservices:\n  app:\n    image: {image}:${{TAG}}\n    restart: always\n{more}"
+    );
+    let commit = company
+        .project
+        .commit("Change the compose file", |directory| {
+            std::fs::create_dir_all(directory.join("deploy"))?;
+            Ok(std::fs::write(
+                directory.join("deploy/docker-compose.yml"),
+                text,
+            )?)
+        });
+    commit.unwrap();
+}
+
+/// What runs on each host, and what its compose file says.
+fn colours(company: &Company) -> Vec<(bool, bool)> {
+    let hosts = company.infrastructure.fleet.hosts.iter();
+    let has_colour =
+        |command: &str, host: &testbed::fleet::Host| host.exec(command).unwrap().contains("COLOUR");
+    hosts
+        .map(|host| {
+            let inspect = "docker inspect --format '{{.Config.Env}}' $(docker ps -q --filter label=com.docker.compose.service=app)";
+            let file = "cat /srv/test_server1/docker-compose.yml";
+            (has_colour(inspect, host), has_colour(file, host))
+        })
+        .collect()
+}
+
+const PORTS: &str = "    ports: [\"3131:3131\"]\n";
+
+fn a_compose_file_comes_with_its_tag_and_goes_back_with_it(fixture: &Fixture) {
+    let (company, _fleet) = fixture.fleet();
+    let file = "deploy/docker-compose.yml";
+    company.compose_file(Some(file)).unwrap();
+    let client = company.client();
+    write_compose(&company, PORTS);
+    let good = ship(&company, "v2.9.0");
+    write_compose(
+        &company,
+        &format!("{PORTS}    environment: {{COLOUR: \"bright-green\"}}\n"),
+    );
+    let outcome = start(&company, &Application::new("v2.9.1"), "v2.9.1").wait();
+    let outcome = outcome.unwrap();
+    assert!(outcome.is_passed(), "{}", outcome.story());
+    let log = outcome.log("deploy").unwrap();
+    assert!(log.contains("+ app: environment variable COLOUR"), "{log}");
+    assert!(!log.contains("bright-green"), "{log}");
+    assert_eq!(colours(&company), [(true, true); 3]);
+    // What Compose does not take moves no weight.
+    write_compose(&company, "    volumes: {}\n    nonsense: 1\n");
+    let outcome = start(&company, &Application::new("v2.9.2"), "v2.9.2").wait();
+    let text = outcome.unwrap().log("deploy").unwrap();
+    assert!(
+        text.contains("does not take deploy/docker-compose.yml of the release"),
+        "{text}"
+    );
+    assert_eq!(colours(&company), [(true, true); 3]);
+    let told = typed(&company, 0, &["rollout", "rollback", "production"]);
+    assert_eq!(company.running_digest().unwrap(), good, "{told}");
+    assert_eq!(colours(&company), [(false, false); 3], "{told}");
+    let totals = client.stop();
+    assert_eq!(totals.failed, 0, "{totals:?}");
+    weights_are_as_before(&company);
+    company.compose_file(None).unwrap();
 }
 
 fn a_changed_host_key_is_named_before_anything_is_touched(fixture: &Fixture) {

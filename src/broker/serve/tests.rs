@@ -42,11 +42,13 @@ struct Fake {
 impl Rollouts for Fake {
     async fn deploy(
         &self,
-        grant: &Grant,
+        wanted: Wanted<'_>,
         lines: &JobLines,
         wish: watch::Receiver<Wish>,
     ) -> Result<(), Failure> {
-        let name = &grant.environment().name;
+        let name = &wanted.grant.environment().name;
+        let texts = wanted.files.iter().map(|file| file.text.clone());
+        self.events.borrow_mut().extend(texts);
         crate::broker::output::Output::Job(lines.clone()).say(&format!("{name}: begun"));
         self.events.borrow_mut().push("begun".into());
         select! {
@@ -278,4 +280,81 @@ fn a_wish_to_stop_reaches_the_rollout_which_still_ends_in_order() {
     });
     assert_eq!(*fake.events.borrow(), ["begun", "stopping", "ended"]);
     assert!(client.join().unwrap().contains("\"code\":0"));
+}
+
+/// A checkout with one commit, which GitLab names.
+fn checkout(setup: &mut Setup) -> PathBuf {
+    let folder = setup.folder.path().join("checkout");
+    std::fs::create_dir_all(folder.join("deploy")).unwrap();
+    std::fs::write(folder.join("deploy/app.yml"), "services: {}\n").unwrap();
+    let git = |words: &[&str]| {
+        let output = std::process::Command::new("git")
+            .arg("-C")
+            .arg(&folder)
+            .args(["-c", "user.name=a", "-c", "user.email=a@b"])
+            .args(words)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    git(&["init", "-q"]);
+    git(&["add", "-A"]);
+    git(&["commit", "-qm", "one"]);
+    setup.job.git_info.sha = git(&["rev-parse", "HEAD"]);
+    folder
+}
+
+/// Asks as `dockmaster deploy` does, of an environment whose compose file comes with the release.
+fn deploy_with_files(spoil: impl FnOnce(&Path)) -> (i32, String, Vec<String>) {
+    let mut setup = Setup::open();
+    let text = ENVIRONMENT.replace("port = 3131", "port = 3131\nfile = \"deploy/app.yml\"");
+    let path = setup.folder.path().join("environments/production.toml");
+    std::fs::write(path, text).unwrap();
+    setup.config = Config::load(&setup.folder.path().join("config.toml")).unwrap();
+    let checkout = checkout(&mut setup);
+    spoil(&checkout);
+    let (listener, socket) = (setup.listen(), setup.socket());
+    let client = thread::spawn(move || {
+        let mut out = Vec::new();
+        let at = (Some(socket.as_path()), checkout.as_path());
+        let code = crate::broker::client::deploy(at, None, &mut out);
+        (code, String::from_utf8(out).unwrap())
+    });
+    let (wish, watched) = watch::channel(Wish::GoOn);
+    let fake = Fake::default();
+    fake.go_on.notify_one();
+    let (code, out) = block_on(async {
+        let service = setup.service();
+        let serving = service.serve(listener, &fake, watched);
+        let stop = async {
+            let joined = tokio::task::spawn_blocking(|| client.join().unwrap());
+            let joined = joined.await.unwrap();
+            wish.send_replace(Wish::Stop);
+            joined
+        };
+        let (served, joined) = tokio::join!(serving, stop);
+        served.unwrap();
+        joined
+    });
+    (code, out, fake.events.into_inner())
+}
+
+#[test]
+fn a_release_s_compose_files_are_the_commit_s_whatever_the_checkout_holds() {
+    let (code, out, events) = deploy_with_files(|checkout| {
+        std::fs::write(checkout.join("deploy/app.yml"), "forged").unwrap();
+    });
+    assert_eq!(code, 0, "{out}");
+    assert_eq!(events, ["services: {}\n", "begun", "ended"]);
+}
+
+#[test]
+fn without_the_commit_s_objects_nothing_is_begun() {
+    let (code, out, events) = deploy_with_files(|checkout| {
+        std::fs::remove_dir_all(checkout.join(".git")).unwrap();
+    });
+    assert_eq!(code, 111, "{out}");
+    assert!(out.contains("did not hand over"), "{out}");
+    assert_eq!(events, [""; 0]);
 }

@@ -4,7 +4,7 @@
 use std::{
     fs,
     io::Write,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::Path,
     process::{Command, Stdio},
 };
@@ -53,6 +53,14 @@ impl Desk {
     }
 
     fn tells_at(&self, home: &str, arguments: &[&str]) -> Vec<Answer> {
+        self.reads_at(home, TEXT, arguments)
+    }
+
+    fn reads(&self, script: &str, arguments: &[&str]) -> Vec<Answer> {
+        self.reads_at("home", script, arguments)
+    }
+
+    fn reads_at(&self, home: &str, script: &str, arguments: &[&str]) -> Vec<Answer> {
         let mut child = Command::new("sh")
             .args(["-s", "--"])
             .args(arguments)
@@ -64,7 +72,7 @@ impl Desk {
             .spawn()
             .unwrap();
         let mut input = child.stdin.take().unwrap();
-        input.write_all(TEXT.as_bytes()).unwrap();
+        input.write_all(script.as_bytes()).unwrap();
         drop(input);
         let output = child.wait_with_output().unwrap();
         answers(&String::from_utf8(output.stdout).unwrap())
@@ -78,6 +86,12 @@ impl Desk {
             panic!("{shown:?}");
         };
         packed(&format!("{}\tline\t1\t{path}\tnew\n", file.sum))
+    }
+
+    /// As a release's files come: by their sums, in the script itself.
+    fn stage(&self, sum: &str, text: &str) -> Vec<Answer> {
+        let staged = format!("staged_files() {{ staged {sum} '{}'; }}\n", packed(text));
+        self.reads(&format!("{staged}{TEXT}"), &["stage"])
     }
 
     fn try_with(&self, old: &str) -> Vec<Answer> {
@@ -189,4 +203,217 @@ fn a_signal_leaves_nothing_behind() {
     assert_eq!(desk.try_with("kill -TERM $PPID"), []);
     assert_eq!(desk.names("tmp"), [""; 0]);
     assert_eq!(desk.names("srv"), ["a.yml"]);
+}
+
+const OLD: &str = "services:
+  app:
+    environment:
+      GONE: a
+      KEPT: secret-1
+      MULTI: |-
+        one
+        two
+    image: h/app:v1
+    ports:
+    - 3131:80/tcp
+    volumes:
+    - /srv/shop/certs:/certs:ro
+  old:
+    image: old:1
+version: '3.7'
+volumes:
+  data: {}
+";
+const NEW: &str = "name: shop
+services:
+  app:
+    command:
+      - serve
+    container_name: the-app
+    environment:
+      ADDED: secret-2
+      KEPT: secret-3
+      MULTI: |-
+        one
+        two
+    image: h/app@sha256:1
+    ports:
+      - mode: ingress
+        host_ip: 127.0.0.1
+        target: 80
+        published: \"3131\"
+        protocol: tcp
+    volumes:
+      - type: bind
+        source: NOWHERE/conf
+        target: /conf
+        bind:
+          create_host_path: true
+  cache:
+    environment:
+      CACHE: secret-4
+    image: redis:7
+volumes:
+  data:
+    name: shop_data
+";
+
+#[test]
+fn what_a_release_changes_is_told_by_names_and_no_value_leaves_the_host() {
+    let desk = Desk::new();
+    desk.write("old", OLD);
+    desk.write("new", &NEW.replace("NOWHERE", &desk.path("srv")));
+    let [old, new] = ["old", "new"].map(|name| format!("cat '{}'", desk.path(name)));
+    let srv = desk.path("srv");
+    let (old_hash, new_hash) = (
+        "echo app $(printf %064d 1)".to_owned(),
+        "echo app $(printf %064d 2)".to_owned(),
+    );
+    let arguments = [
+        "swap",
+        &srv,
+        "app",
+        "",
+        &old,
+        &old_hash,
+        &new,
+        &new_hash,
+        "h/app@sha256:1",
+    ];
+    let said = desk.tells(&arguments);
+    assert!(!format!("{said:?}").contains("secret"), "{said:?}");
+    let changes = said.iter().filter_map(|answer| match answer {
+        Answer::Change(it) => Some(format!(
+            "{} {} {} {}",
+            it.sign, it.service, it.kind, it.name
+        )),
+        _ => None,
+    });
+    assert_eq!(
+        changes.collect::<Vec<_>>(),
+        [
+            "+ app part command",
+            "+ app part container_name",
+            "+ app port 127.0.0.1:3131:80",
+            "+ app variable ADDED",
+            &format!("+ app volume {srv}/conf:/conf"),
+            "+ cache image redis:7",
+            "+ cache service ",
+            "- app port 3131:80",
+            "- app variable GONE",
+            "- app volume /srv/shop/certs:/certs:ro",
+            "- old service ",
+            "~ app variable KEPT",
+        ]
+    );
+    let hash = |number| format!("{number:064}");
+    for expect in [
+        Answer::WasRead,
+        Answer::WasHash {
+            service: "app".into(),
+            hash: hash(1),
+        },
+        Answer::Hash {
+            service: "app".into(),
+            hash: hash(2),
+        },
+        Answer::Image("h/app@sha256:1".into()),
+        Answer::Port {
+            service: "app".into(),
+            port: "127.0.0.1:3131:80".into(),
+        },
+        Answer::Part {
+            name: "container_name".into(),
+            value: "the-app".into(),
+        },
+        Answer::Missing(format!("{srv}/conf")),
+    ] {
+        assert!(said.contains(&expect), "{expect:?} in {said:?}");
+    }
+}
+
+#[test]
+fn what_compose_does_not_take_now_is_over_with_a_release() {
+    let desk = Desk::new();
+    desk.write("new", "services:\n  app:\n    image: h/app@sha256:1\n");
+    let new = format!("cat '{}'", desk.path("new"));
+    let srv = desk.path("srv");
+    let said = desk.tells(&["swap", &srv, "app", "", "false", "false", &new, ":", "x"]);
+    assert!(!said.contains(&Answer::WasRead), "{said:?}");
+    assert!(
+        said.contains(&Answer::Image("h/app@sha256:1".into())),
+        "{said:?}"
+    );
+    let said = desk.tells(&[
+        "swap", &srv, "app", "", "false", "false", "exit 15", ":", "x",
+    ]);
+    assert_eq!(said, [Answer::Unreadable]);
+}
+
+#[test]
+fn a_release_s_file_takes_a_place_and_gives_it_back() {
+    let text = "new: 'file'\r\n";
+    let sum = crate::host::composed::sum(text);
+    for (up, expect, names) in [
+        ("true", text, ["a.yml", "b.yml"].as_slice()),
+        ("false", "old\n", &["a.yml"]),
+    ] {
+        let desk = Desk::new();
+        let (a, b) = (desk.path("srv/a.yml"), desk.path("srv/b.yml"));
+        fs::set_permissions(&a, fs::Permissions::from_mode(0o640)).unwrap();
+        assert_eq!(desk.stage(&sum, text), []);
+        let shown = desk.tells(&["show", "shop", "-", &a]);
+        let [Answer::File(file)] = &shown[..] else {
+            panic!("{shown:?}");
+        };
+        let edits = packed(&format!(
+            "{}\tplace\t0\t{a}\t{sum} {a}\n-\tplace\t0\t{b}\t{sum} {a}\n",
+            file.sum
+        ));
+        let [facts, before, after] =
+            ["image sha256:1\n", "file a\n", "file a\nfile b\n"].map(packed);
+        let srv = desk.path("srv");
+        let start = ["start", &srv, "shop", "run-1", "9", &edits, &facts, &before];
+        let said = desk.tells(&[&start[..], &["key", up, "app", ":", ":", &after]].concat());
+        assert!(matches!(said[..], [Answer::Ended(_), ..]), "{said:?}");
+        assert_eq!(desk.names("srv"), names);
+        assert_eq!(desk.read("srv/a.yml"), expect);
+        let memory = desk.read("home/.cache/dockmaster/.places/key");
+        assert_eq!(memory.lines().count(), names.len(), "{memory}");
+        for name in names {
+            let mode = fs::metadata(desk.path(&format!("srv/{name}")))
+                .unwrap()
+                .mode();
+            assert_eq!(mode & 0o777, 0o640, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_release_s_file_that_was_not_kept_whole_takes_no_place() {
+    let desk = Desk::new();
+    let a = desk.path("srv/a.yml");
+    let sum = crate::host::composed::sum("good");
+    desk.refuses(&desk.stage(&sum, "bad"), "home/.cache/dockmaster/.released");
+    desk.write(&format!("home/.cache/dockmaster/.released/{sum}"), "bad");
+    let old = crate::host::composed::sum("old\n");
+    let edits = packed(&format!("{old}\tplace\t0\t{a}\t{sum} {a}\n"));
+    let arguments = [
+        "swap",
+        &desk.path("srv"),
+        "app",
+        &edits,
+        "true",
+        ":",
+        "true",
+        ":",
+        "x",
+    ];
+    let said = desk.tells(&arguments);
+    assert!(
+        matches!(said.last(), Some(Answer::Refuse { .. })),
+        "{said:?}"
+    );
+    assert_eq!(desk.names("srv"), ["a.yml"]);
+    assert_eq!(desk.read("srv/a.yml"), "old\n");
 }

@@ -80,3 +80,53 @@ fn one_that_was_cut_off_is_put_right_and_names_who_wanted_it() {
     assert!(log(&sim).contains("of lin was cut off"), "{}", log(&sim));
     assert!(sim.weights.borrow().values().all(|weight| *weight == 100));
 }
+
+/// Three hosts on v1, whose release brings other files than they have.
+fn outdated() -> std::rc::Rc<Sim> {
+    let sim = three();
+    for host in sim.hosts.borrow_mut().values_mut() {
+        host.is_outdated = Some(true);
+    }
+    sim
+}
+
+#[track_caller]
+fn all_are_outdated(sim: &Sim, expect: bool) {
+    for (name, host) in &*sim.hosts.borrow() {
+        assert_eq!(host.is_outdated, Some(expect), "{name}: {}", log(sim));
+    }
+}
+
+#[test]
+fn a_release_of_the_same_image_brings_its_files() {
+    let sim = outdated();
+    let report = sim.roll_out("v1").unwrap().unwrap();
+    no_rule_is_broken(&sim);
+    assert_eq!(report.outcome, Outcome::Done, "{}", log(&sim));
+    all_are_outdated(&sim, false);
+    let again = sim.roll_out("v1").unwrap().unwrap();
+    assert!(again.summary.contains("nothing to do"), "{}", again.summary);
+    all_are_outdated(&sim, false);
+}
+
+#[test]
+fn files_that_failed_go_back_though_the_image_is_the_same() {
+    let probe = outdated();
+    probe.roll_out("v1").unwrap().unwrap();
+    let calls = probe.calls.borrow();
+    let mut switches = (0..calls.len()).filter(|at| calls[*at].starts_with("switch "));
+    let last = switches.next_back().unwrap() + 1;
+
+    let sim = outdated();
+    sim.faults.borrow_mut().push((last, Break::Refuse));
+    let report = sim.roll_out("v1").unwrap().unwrap();
+    no_rule_is_broken(&sim);
+    assert_eq!(report.outcome, Outcome::Undone, "{}", log(&sim));
+    let counts: Vec<_> = sim.hosts.borrow().values().map(|it| it.switches).collect();
+    // The refused one as well: it is made as before once more.
+    assert_eq!(
+        counts.iter().filter(|it| **it == 2).count(),
+        2,
+        "{counts:?}"
+    );
+}

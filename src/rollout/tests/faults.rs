@@ -281,6 +281,14 @@ fn a_crash_at_any_call_is_put_right_by_recovery() {
                 "{what}"
             );
             assert!(sim.open_runs().is_empty(), "{what}");
+            for (name, host) in &*sim.hosts.borrow() {
+                let runs = host.container.as_ref().map(|it| &it.reference);
+                let named = host.files.as_ref();
+                assert!(
+                    named.is_none() || named == runs,
+                    "{what}: {name} {named:?} {runs:?}"
+                );
+            }
             assert!(sim.recover().unwrap().unwrap().is_empty(), "{what}");
             deploys_again(sim, &what);
         });

@@ -192,6 +192,7 @@ fn what_brings_capacity_back_is_undone_before_what_takes_it_away() {
         compose: String::new(),
         free_bytes: 0,
         is_switching: false,
+        is_outdated: false,
     };
     let hosts = ["app-1", "app-2"].map(str::to_owned);
     let weights = hosts.iter().map(|host| member(host));

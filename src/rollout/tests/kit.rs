@@ -127,6 +127,10 @@ pub(super) struct SimHost {
     drained_at: Duration,
     is_severed: bool,
     pub(super) leftovers: Vec<String>,
+    /// Whether its files are others than the release brings, where it brings any: each switch changes that.
+    pub(super) is_outdated: Option<bool>,
+    /// What the compose files name, once a switch has written it.
+    pub(super) files: Option<String>,
     pub(super) free_bytes: u64,
     pub(super) switches: u32,
     /// Until when compose is at work there.
@@ -1250,6 +1254,7 @@ impl Remote for SimRemote {
             compose: "docker-compose 1.29.2".into(),
             free_bytes: host.free_bytes,
             is_switching: host.switches_until > self.0.now.get(),
+            is_outdated: host.is_outdated.unwrap_or(false),
         };
         self.0
             .edit_container(&self.1, |container| container.is_unnoticed = false);
@@ -1313,7 +1318,15 @@ impl Remote for SimRemote {
         if slot == Slot::Bridge {
             return self.start_bridge(attempt, reference).await;
         }
-        let effect = self.0.call("switch", &self.1).await?;
+        // Files come before containers: whoever is killed between has changed these alone.
+        let files = self.0.hosts.borrow()[&self.1].files.clone();
+        self.0
+            .edit(&self.1, |host| host.files = Some(reference.to_owned()));
+        let called = self.0.call("switch", &self.1).await;
+        if !matches!(called, Ok(effect) if effect != Effect::None) {
+            self.0.edit(&self.1, |host| host.files = files);
+        }
+        let effect = called?;
         let is_drained = !self.0.has_balancer.get()
             || self
                 .0
@@ -1347,6 +1360,7 @@ impl Remote for SimRemote {
                 host.attempts.push(attempt.into());
                 host.switches += 1;
                 host.leftovers.clear();
+                host.is_outdated = host.is_outdated.map(|it| !it);
                 host.container = Some(container);
             });
         }
@@ -1361,6 +1375,17 @@ impl Remote for SimRemote {
             format!("the second instance of {} goes while it serves", self.1)
         });
         self.0.edit(&self.1, |host| host.bridge = None);
+        self.0.answer(effect, ()).await
+    }
+
+    async fn mend(&self) -> Result<(), SimError> {
+        let effect = self.0.call("mend", &self.1).await?;
+        if effect != Effect::None {
+            self.0.edit(&self.1, |host| {
+                let named = host.container.as_ref().map(|it| it.reference.clone());
+                host.files = host.files.take().and(named);
+            });
+        }
         self.0.answer(effect, ()).await
     }
 

@@ -89,6 +89,7 @@ fn check_owed(is_owed: bool, marks: &[&str], seen: (u8, Option<Container>), expe
         compose: String::new(),
         free_bytes: 0,
         is_switching: false,
+        is_outdated: false,
     };
     let fleet = Fleet {
         pool: Some(Pool {

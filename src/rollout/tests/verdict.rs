@@ -55,6 +55,7 @@ impl Last {
             compose: String::new(),
             free_bytes: 0,
             is_switching: false,
+            is_outdated: false,
         };
         let pool = Pool {
             own: [(host(), member("app-1"))].into(),
@@ -193,6 +194,7 @@ fn a_host_that_could_not_be_looked_at_may_serve_and_is_not_taken_out_for_nothing
         compose: String::new(),
         free_bytes: 0,
         is_switching: false,
+        is_outdated: false,
     };
     let mut fleet = Fleet {
         pool: Some(Pool {

@@ -79,6 +79,18 @@ impl Company {
         })
     }
 
+    /// Lets the compose file come with releases, or takes the hosts' own again.
+    pub fn compose_file(&self, path: Option<&str>) -> Result<()> {
+        self.installation.edit_environment(|file| {
+            let compose = file["compose"].as_table_like_mut();
+            let Some(compose) = compose else { return };
+            compose.remove("file");
+            if let Some(path) = path {
+                compose.insert("file", toml_edit::value(path));
+            }
+        })
+    }
+
     /// A runner that loses no time between attempts.
     pub fn runner(&self) -> Result<Runner> {
         Ok(self.installation.runner()?.pace(QUICK_PACE))
