@@ -115,7 +115,7 @@ fn run(company: &Company, reference: &str, job: &str) -> String {
     let pipeline = company.pipeline(reference).unwrap();
     let outcome = pipeline.start(&company.runner().unwrap()).wait().unwrap();
     assert!(outcome.is_passed(), "{}", outcome.story());
-    outcome.log(job).unwrap().to_owned()
+    outcome.log(job).unwrap().clone()
 }
 
 fn a_branch_goes_to_staging_and_a_tag_of_the_same_commit_to_production(fixture: &Fixture) {
