@@ -13,7 +13,7 @@ use tokio::{
     fs::File,
     io::{AsyncWrite, AsyncWriteExt},
     net::unix::pipe,
-    sync::Mutex,
+    sync::{Mutex, Notify},
 };
 
 use crate::paint;
@@ -22,6 +22,9 @@ use crate::paint;
 pub(crate) struct Log {
     sink: Mutex<Box<dyn AsyncWrite + Unpin>>,
     is_broken: Cell<bool>,
+    /// Whether the last line has ended.
+    is_at_start: Cell<bool>,
+    ended: Notify,
 }
 
 impl Log {
@@ -47,6 +50,8 @@ impl Log {
         Self {
             sink: Mutex::new(sink),
             is_broken: Cell::new(false),
+            is_at_start: Cell::new(true),
+            ended: Notify::new(),
         }
     }
 
@@ -56,6 +61,34 @@ impl Log {
             return;
         }
         let mut sink = self.sink.lock().await;
+        self.put(&mut *sink, bytes).await;
+    }
+
+    /// Writes lines of somebody else's, never into a line of the job's: what the runner hides could stand there, and it
+    /// would be hidden no more.
+    pub(crate) async fn beside(&self, lines: &[u8]) {
+        loop {
+            let ended = self.ended.notified();
+            if self.is_broken.get() {
+                return;
+            }
+            let mut sink = self.sink.lock().await;
+            if self.is_at_start.get() {
+                return self.put(&mut *sink, lines).await;
+            }
+            drop(sink);
+            ended.await;
+        }
+    }
+
+    /// Ends the line that the job left open.
+    pub(crate) async fn end_line(&self) {
+        if !self.is_at_start.get() {
+            self.write(b"\n").await;
+        }
+    }
+
+    async fn put(&self, sink: &mut (dyn AsyncWrite + Unpin), bytes: &[u8]) {
         let written = match sink.write_all(bytes).await {
             Ok(()) => sink.flush().await,
             Err(error) => Err(error),
@@ -63,6 +96,12 @@ impl Log {
         if let Err(error) = written {
             tracing::warn!(%error, "the job's log is closed");
             self.is_broken.set(true);
+        }
+        if let Some(last) = bytes.last() {
+            self.is_at_start.set(*last == b'\n');
+        }
+        if self.is_at_start.get() || self.is_broken.get() {
+            self.ended.notify_waiters();
         }
     }
 

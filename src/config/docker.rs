@@ -14,10 +14,10 @@ use super::{
         AddedCapability, Capability, Device, Domain, ExtraHost, Gpus, LabelKey, LabelValue,
         LogOptions, Runtime, SecurityOption, ServiceOfEveryJob, Sysctl, TmpfsOptions,
     },
-    lane::Tier,
     limit::{Cpus, Set, Size, Ulimit, Word},
     network::Network,
     pull::{PullPolicies, PullPolicy},
+    tier::Tier,
     value::{self, Bytes},
     volume::{Target, Volume},
 };
@@ -153,6 +153,9 @@ pub struct DockerLane {
     pub services_of_every_job: Vec<ServiceOfEveryJob>,
     /// How many services a job may have, with those of the lane; -1 and left out: any number.
     pub services_limit: Option<i64>,
+    /// Whether a job may have the lines of its services in its log (`CI_DEBUG_SERVICES`).
+    #[serde(default = "default_debug_services")]
+    pub debug_services: bool,
     /// What the engine notes beside each line that a service writes.
     #[serde(default)]
     pub log_options: LogOptions,
@@ -238,4 +241,8 @@ fn default_oom_score_adjust() -> u16 {
 
 fn default_build_cache() -> Bytes {
     Bytes::from(20_000_000_000)
+}
+
+fn default_debug_services() -> bool {
+    true
 }

@@ -8,6 +8,7 @@ mod environment;
 mod error;
 mod lane;
 mod limit;
+mod mount;
 mod moved;
 mod network;
 mod pull;
@@ -16,6 +17,7 @@ mod refs;
 mod registry;
 #[cfg(test)]
 mod tests;
+mod tier;
 mod value;
 mod volume;
 mod word;
@@ -38,14 +40,15 @@ pub use environment::{
     Ssh,
 };
 pub use error::ConfigError;
-pub use lane::{DeployLane, Lane, Tier};
+pub use lane::{DeployLane, Lane};
 pub use limit::{Cpus, Set, Size, Ulimit, Word};
+pub(crate) use mount::free_target;
 pub use network::Network;
 pub use pull::{PullPolicies, PullPolicy};
 pub use refs::{RefKind, RefRule, Refs};
 pub use registry::{Pusher, Registry, Severity};
+pub use tier::Tier;
 pub use value::{Bytes, Percent, SshTarget};
-pub(crate) use volume::free_target;
 pub use volume::{Source, Target};
 
 /// Where the configuration is looked for when `--config` does not say.
@@ -110,7 +113,7 @@ impl Config {
             Lane::Deploy(_) => None,
         });
         let own = self.closed();
-        let volumes = lanes.flat_map(|(name, lane)| volume::problems(name, lane, &own));
+        let volumes = lanes.flat_map(|(name, lane)| mount::problems(name, lane, &own));
         registry.into_iter().chain(volumes).collect()
     }
 
@@ -132,7 +135,7 @@ impl Config {
             ];
             closed.extend(accounts.into_iter().flatten().cloned());
         }
-        closed.extend(closed.clone().iter().map(|path| volume::real(path)));
+        closed.extend(closed.clone().iter().map(|path| mount::real(path)));
         closed
     }
 

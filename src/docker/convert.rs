@@ -9,7 +9,8 @@ use bollard::models::{
 
 use super::{
     setting::Settings,
-    spec::{Container, Held, Mount, Network},
+    spec::{Container, Held, Network},
+    volume::Mount,
 };
 use crate::config::{Device, Gpus, Ulimit};
 

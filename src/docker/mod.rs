@@ -12,6 +12,7 @@ pub(crate) mod group;
 pub(crate) mod helper;
 pub(crate) mod kept;
 pub(crate) mod limit;
+pub(crate) mod line;
 pub(crate) mod mirror;
 pub(crate) mod name;
 mod ping;

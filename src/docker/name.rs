@@ -18,6 +18,8 @@ pub(crate) const RUNNER: &str = "dockmaster.runner";
 pub(crate) const INSTALLATION: &str = "dockmaster.installation";
 /// On the helper: the slot whose volumes the job holds.
 pub(crate) const SLOT: &str = "dockmaster.slot";
+/// On a service: its names, with `-` between.
+pub(crate) const NAMES: &str = "dockmaster.names";
 /// On the helper: the group that holds all of the job, as the engine names it.
 pub(crate) const GROUP: &str = "dockmaster.cgroup";
 

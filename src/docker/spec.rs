@@ -7,7 +7,7 @@ use super::{
     limit::Shape,
     name::{self, Names, Role},
     setting::{self, Settings},
-    volume::Slot,
+    volume::{Mount, Slot},
 };
 use crate::{
     call::Call,
@@ -45,26 +45,6 @@ pub(crate) struct Held {
     /// The job's group, as the engine names it; empty where there is none.
     pub(crate) group: String,
     pub(crate) shape: Shape,
-}
-
-/// What a container sees of the host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Mount {
-    Volume {
-        name: String,
-        target: String,
-    },
-    /// What the operator mounts.
-    Bind {
-        source: String,
-        target: String,
-        options: Vec<String>,
-    },
-    /// A socket of this job, made before the container starts.
-    Socket {
-        source: String,
-        target: String,
-    },
 }
 
 /// Which network a container is on.

@@ -7,11 +7,31 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::{environ::expand, name::Names, spec::Mount};
+use super::{environ::expand, name::Names};
 use crate::{
     config::{DockerLane, Source, free_target},
     failure::{Failure, JobCode},
 };
+
+/// What a container sees of the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Mount {
+    Volume {
+        name: String,
+        target: String,
+    },
+    /// What the operator mounts.
+    Bind {
+        source: String,
+        target: String,
+        options: Vec<String>,
+    },
+    /// A socket of this job, made before the container starts.
+    Socket {
+        source: String,
+        target: String,
+    },
+}
 
 /// Where a variable of the job leads that an operator's volume names.
 #[derive(Debug, thiserror::Error)]

@@ -72,6 +72,11 @@ impl<'a> Context<'a> {
         Ok(self.notes().remove(&self.job.key())?)
     }
 
+    /// Where it is written how far the lines of the job's services were shown.
+    pub(super) fn shown(&self) -> PathBuf {
+        self.notes().shown(&self.job.key())
+    }
+
     fn notes(&self) -> Notes {
         Notes::new(&self.config.run_dir)
     }

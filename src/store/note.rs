@@ -81,9 +81,15 @@ impl Notes {
         write().map_err(|source: io::Error| StoreError::Write { path, source })
     }
 
+    /// A file that goes with a job's note: how far the lines of its services were shown.
+    pub(crate) fn shown(&self, key: &str) -> PathBuf {
+        self.folder.join(format!(".{key}.shown"))
+    }
+
     /// Removes a job's note, with the draft of a driver that was killed while it wrote. No note is fine.
     pub(crate) fn remove(&self, key: &str) -> Result<(), StoreError> {
-        for path in [self.folder.join(key), self.folder.join(format!(".{key}"))] {
+        let draft = self.folder.join(format!(".{key}"));
+        for path in [self.shown(key), self.folder.join(key), draft] {
             match fs::remove_file(&path) {
                 Err(source) if source.kind() != io::ErrorKind::NotFound => {
                     return Err(StoreError::Write { path, source });

@@ -8,7 +8,7 @@ use testbed::{
     gitlab::Project,
     installation::Installation,
     runner::{Outcome, Runner, Verdict},
-    spec::{JobBuilder, Service},
+    spec::{Artifacts, JobBuilder, Service},
 };
 
 use crate::fixture::{Fixture, TAG, job, left, passed, says};
@@ -16,6 +16,8 @@ use crate::fixture::{Fixture, TAG, job, left, passed, says};
 testbed::tests![
     Fixture; [Testbed];
     what_the_operator_gives_reaches_the_job_its_services_and_what_it_makes,
+    lines_of_services_stand_in_the_log_while_they_are_written,
+    another_helper_image_is_used_and_one_that_lacks_the_runner_is_told,
 ];
 
 /// A lane of its own, so that no other test meets these settings.
@@ -40,11 +42,15 @@ impl<'a> Lane<'a> {
 
     /// Adds lines to the lane's table.
     fn add(&self, settings: &str) {
+        let head = "[lanes.docker]\nkind = \"docker\"\n";
+        self.replace(head, &format!("{head}{settings}\n"));
+    }
+
+    fn replace(&self, from: &str, to: &str) {
         let path = self.installation.config();
         let text = fs::read_to_string(&path).unwrap();
-        let head = "[lanes.docker]\nkind = \"docker\"\n";
-        assert!(text.contains(head));
-        fs::write(&path, text.replace(head, &format!("{head}{settings}\n"))).unwrap();
+        assert!(text.contains(from), "{from}");
+        fs::write(&path, text.replace(from, to)).unwrap();
     }
 
     fn runner(&self) -> Runner {
@@ -229,6 +235,108 @@ fn the_next_job_finds_what_its_slot_kept_and_no_leave(lane: &Lane<'_>) {
         );
         says(&outcome, &[words]);
     }
+}
+
+/// Writes a line each fifth of a second, from 1 on, and a secret.
+const TICKER: &str =
+    "echo secret $WORD; n=0; while :; do n=$((n + 1)); echo tick $n; sleep 0.2; done";
+
+fn ticker() -> Service {
+    Service::new("alpine:latest")
+        .alias("ticker")
+        .entrypoint(["/bin/sh", "-c", TICKER])
+}
+
+/// The numbers of the ticks in a log, in its order.
+fn ticks(text: &str) -> Vec<u32> {
+    let lines = text
+        .lines()
+        .filter_map(|line| line.split_once("[service:alpine-ticker] "));
+    let ticks = lines.filter_map(|(before, line)| {
+        assert_eq!(before, "", "a line of a service stands in another one");
+        line.split_once("Z tick ")?.1.parse().ok()
+    });
+    ticks.collect()
+}
+
+fn lines_of_services_stand_in_the_log_while_they_are_written(fixture: &Fixture) {
+    let lane = Lane::new(fixture, PROJECT + 62, "");
+    // All that is shown comes with a phase then.
+    lane.replace("wait-for-services = \"30s\"", "wait-for-services = \"0s\"");
+    let asks = |name: &str| {
+        job(name)
+            .service(ticker().variable("WORD", "$PASSWORD"))
+            .masked("PASSWORD", "hunter2hunter2")
+            .variable("CI_DEBUG_SERVICES", "true")
+    };
+    let script = [
+        "echo begun",
+        "printf half; sleep 2; echo ' and whole'",
+        "sleep 1",
+        "echo ended",
+    ];
+    let outcome = lane.run(asks("ticks").script(script).after_script(["sleep 1"]));
+    passed(&outcome);
+    let text = outcome.text();
+    says(&outcome, &["half and whole\n", "Z secret [MASKED]"]);
+    assert!(!text.contains("hunter2"), "{text}");
+    let all = ticks(&text);
+    let expected: Vec<u32> = (1..=u32::try_from(all.len()).unwrap()).collect();
+    assert!(all.len() > 10 && all == expected, "{all:?} in\n{text}");
+    let (_, during) = text.split_once("\nhalf and whole\n").unwrap();
+    let (during, after) = during.split_once("\nended\n").unwrap();
+    assert!(
+        !ticks(during).is_empty() && !ticks(after).is_empty(),
+        "{text}"
+    );
+    // Nothing of it lives on: after a cancel, after a driver that was killed.
+    let company = fixture.company();
+    for is_killed in [false, true] {
+        let id = testbed::spec::next_id();
+        let sleeps = asks("ends").id(id).script(["echo begun", "sleep 1000"]);
+        let queued = company.gitlab.job(&lane.project, TAG, sleeps).unwrap();
+        let run = lane.runner().start(queued).unwrap();
+        run.wait_for("tick 3").unwrap();
+        run.wait_for("begun").unwrap();
+        if is_killed {
+            assert!(run.handle().kill_driver());
+        } else {
+            run.cancel();
+        }
+        run.wait().unwrap();
+        assert!(left(id).is_empty());
+        assert_eq!(lane.installation.left_running(), [""; 0]);
+        let notes = fs::read_dir(lane.installation.run_directory().join("notes")).unwrap();
+        assert_eq!(notes.count(), 0);
+    }
+    // The operator's word counts, and what is neither yes nor no is told.
+    lane.add("debug-services = false");
+    let quiet = lane.run(asks("quiet").script(["sleep 1"]));
+    passed(&quiet);
+    says(&quiet, &["debug-services = false"]);
+    assert_eq!(ticks(&quiet.text()), [0; 0]);
+    let odd = lane.run(
+        job("odd")
+            .service(ticker())
+            .variable("CI_DEBUG_SERVICES", "yes")
+            .script(["true"]),
+    );
+    says(&odd, &["CI_DEBUG_SERVICES is `yes`"]);
+}
+
+fn another_helper_image_is_used_and_one_that_lacks_the_runner_is_told(fixture: &Fixture) {
+    let lane = Lane::new(fixture, PROJECT + 63, "helper-image = \"alpine:latest\"");
+    // Without a checkout, only the upload needs what this one lacks.
+    let uploads = job("uploads")
+        .variable("GIT_STRATEGY", "none")
+        .artifacts(Artifacts::paths(["made"]))
+        .script(["echo of the job > made"]);
+    let outcome = lane.run(uploads);
+    assert_ne!(outcome.verdict, Verdict::Success, "{}", outcome.text());
+    says(
+        &outcome,
+        &["the helper image has no gitlab-runner", "helper-image"],
+    );
 }
 
 /// Puts keys and tables where they belong in the file: keys behind `kind`, tables at its end.

@@ -8,7 +8,11 @@ use super::{
 };
 use crate::{
     config::{Config, DockerApi, DockerLane},
-    docker::{engine::Object, name, spec::Mount, volume::Slot},
+    docker::{
+        engine::Object,
+        name,
+        volume::{Mount, Slot},
+    },
     failure::Failure,
     gate::{Gate, GateFolder, Layers, Trimmed, Workspace},
     store::host_secret,

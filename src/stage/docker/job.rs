@@ -48,6 +48,11 @@ impl<'a> DockerJob<'a> {
         self.containers.iter().find(has_role)
     }
 
+    pub(super) fn containers_of(&self, role: Role) -> impl Iterator<Item = &Object> {
+        let has_role = move |it: &&Object| it.label(name::ROLE) == role.text();
+        self.containers.iter().filter(has_role)
+    }
+
     /// Removes the job's containers, side by side, then its network. Tries everything before it
     /// tells the first error.
     pub(super) async fn remove_all(&self) -> Result<(), Failure> {

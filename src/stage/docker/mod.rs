@@ -14,6 +14,7 @@ mod prepare;
 mod run;
 mod scan;
 mod scope;
+mod service_log;
 mod services;
 mod user;
 

@@ -44,11 +44,14 @@ pub(in crate::stage) async fn run(
         Failure::system(error).during(&format!("reading the script {}", script.display()))
     })?;
     let job = DockerJob::open(context, lane).await?;
-    if phase.is_author_s() {
-        job.run_in_build(script).await
-    } else {
-        job.run_in_helper(phase, script).await
-    }
+    let work = Box::pin(async {
+        if phase.is_author_s() {
+            job.run_in_build(script).await
+        } else {
+            job.run_in_helper(phase, script).await
+        }
+    });
+    Box::pin(job.beside_services(&job.speakers(), work)).await
 }
 
 impl DockerJob<'_> {

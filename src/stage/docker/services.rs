@@ -10,12 +10,13 @@ use super::{
     image::{Local, allowed},
     job::DockerJob,
     run::ENTRYPOINT_COUNTS_NOT,
+    service_log::Speaker,
 };
 use crate::{
     config::ServiceOfEveryJob,
     docker::{
         engine::Endpoint,
-        environ,
+        environ, name,
         reference::Reference,
         setting,
         spec::{self, Container, Network},
@@ -56,12 +57,21 @@ impl DockerJob<'_> {
     /// Starts all services of the job and waits for them; how many they are.
     pub(super) async fn start_services(&self, share: &Share<'_>) -> Result<usize, Failure> {
         let wishes = self.wishes()?;
+        if !wishes.is_empty() {
+            self.explain_service_lines().await;
+        }
         let services = self.name_services(&wishes).await?;
         let start = |service| self.start_service(service, share);
         let started = try_join_all(services.iter().map(start)).await?;
         if !self.lane.wait_for_services.is_zero() {
             let wait = |(id, service): (&String, _)| self.wait_for_service(id.clone(), service);
-            join_all(started.iter().zip(&services).map(wait)).await;
+            let waits = join_all(started.iter().zip(&services).map(wait));
+            let speaker = |(id, service): (&String, &Service<'_>)| Speaker {
+                id: id.clone(),
+                names: service.aliases.join("-"),
+            };
+            let speakers: Vec<_> = started.iter().zip(&services).map(speaker).collect();
+            self.beside_services(&speakers, waits).await;
         }
         Ok(services.len())
     }
@@ -176,6 +186,10 @@ impl DockerJob<'_> {
             settings: setting::of_service(self.lane, &service.reference, call),
             ..spec::service(&self.names, service.number, service.wish, environ, call)
         };
+        let mut container = container;
+        container
+            .labels
+            .insert(name::NAMES.to_owned(), service.aliases.join("-"));
         let id = self.engine.create(container).await?;
         self.engine.start(&id).await?;
         Ok(id)
