@@ -5,6 +5,7 @@
 
 mod dependency;
 mod graph;
+mod parity;
 mod path;
 mod proof;
 mod rule;

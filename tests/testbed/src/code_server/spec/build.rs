@@ -158,6 +158,12 @@ impl Caches {
         word.clone_into(&mut self.0.policy);
         self
     }
+
+    /// `on_success`, `on_failure` or `always`.
+    pub fn when(mut self, when: &str) -> Self {
+        when.clone_into(&mut self.0.when);
+        self
+    }
 }
 
 impl JobBuilder {
