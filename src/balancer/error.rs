@@ -1,5 +1,7 @@
 //! What can go wrong at a load balancer, whoever sells it.
 
+use std::time::Duration;
+
 use crate::lang::{both, word};
 use crate::{
     config::Environment,
@@ -7,6 +9,9 @@ use crate::{
     rollout::port::{Fault, Retry},
     secret::SecretError,
 };
+
+/// How long a change that was accepted may take to be made: asked again after that.
+const SETTLING: Duration = Duration::from_secs(1);
 
 /// Why a balancer could not be opened, read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +42,10 @@ pub enum BalancerError {
         group: String,
         members: String,
     },
+    #[error("{}", both!("{group} is being configured", "{group} 正在配置中"))]
+    Busy { group: String },
+    #[error("{}", both!("no listener of {balancer} uses its default group, so weights there move nobody; try: kind = \"clb-vserver-group\" with the group's id, rsp-…", "{balancer} 没有监听使用默认服务器组，在那里改权重不起作用；请改用 kind = \"clb-vserver-group\"，id 填虚拟服务器组 rsp-…"))]
+    Unused { balancer: String },
     #[error("{}", both!("host {host} is the last one in service: at weight 0 nothing would answer", "主机 {host} 是最后一台在服务的：权重为 0 就没有主机应答了"))]
     LastMember { host: String },
 }
@@ -61,6 +70,8 @@ impl From<BalancerError> for Failure {
             | BalancerError::Refused { .. }
             | BalancerError::Malformed { .. }
             | BalancerError::NotMember { .. }
+            | BalancerError::Busy { .. }
+            | BalancerError::Unused { .. }
             | BalancerError::LastMember { .. } => Self::system(error),
         }
     }
@@ -71,11 +82,13 @@ impl Fault for BalancerError {
         match self {
             Self::Unreachable { .. } => Retry::SOON,
             Self::Refused { retry, .. } => *retry,
+            Self::Busy { .. } => Retry::After(SETTLING),
             Self::Settings { .. }
             | Self::Account(_)
             | Self::Denied { .. }
             | Self::Malformed { .. }
             | Self::NotMember { .. }
+            | Self::Unused { .. }
             | Self::LastMember { .. } => Retry::Never,
         }
     }

@@ -17,7 +17,16 @@ type Open = fn(&Environment) -> Result<Option<Box<dyn Adapter>>, BalancerError>;
 /// A line for each `balancer.kind`.
 const KINDS: &[(&str, Open)] = &[
     ("clb-vserver-group", |it| {
-        Ok(Some(Box::new(aliyun::Clb::open(it)?)))
+        Ok(Some(Box::new(aliyun::Clb::vserver_group(it)?)))
+    }),
+    ("clb", |it| {
+        Ok(Some(Box::new(aliyun::Clb::default_group(it)?)))
+    }),
+    ("alb", |it| {
+        Ok(Some(Box::new(aliyun::ServerGroup::alb(it)?)))
+    }),
+    ("nlb", |it| {
+        Ok(Some(Box::new(aliyun::ServerGroup::nlb(it)?)))
     }),
     ("none", |_| Ok(None)),
 ];
@@ -111,11 +120,16 @@ mod tests {
         environment.balancer.kind = "none".into();
         assert!(matches!(open(&environment), Ok(None)));
         environment.name = "staging".into();
-        environment.balancer.kind = "clb".into();
+        environment.balancer.kind = "elb".into();
         let text = open(&environment).err().unwrap().to_string();
         let (what, known) = text.split_once(" is not one of: ").unwrap();
-        assert_eq!(what, "environments/staging.toml: balancer.kind `clb`");
+        assert_eq!(what, "environments/staging.toml: balancer.kind `elb`");
         let known: Vec<_> = known.split(", ").collect();
-        assert!(known.contains(&"clb-vserver-group") && known.contains(&"none"));
+        let expect = ["clb-vserver-group", "clb", "alb", "nlb", "none"];
+        assert_eq!(known, expect);
+        for kind in expect {
+            environment.balancer.kind = kind.into();
+            assert!(open(&environment).is_ok(), "{kind}");
+        }
     }
 }

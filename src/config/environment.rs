@@ -100,10 +100,10 @@ pub struct Balancer {
     pub kind: String,
     #[serde(default)]
     pub region: String,
-    /// The `VServer` group, `rsp-…`.
+    /// The group, as its kind has it: `rsp-…`, `sgp-…`, or the load balancer of a default group, `lb-…`.
     #[serde(default)]
     pub id: String,
-    /// The backends' port in that group.
+    /// The backends' port in that group; with `clb` the listener's backend port.
     #[serde(default)]
     pub port: u16,
     /// Where the API is, when not at the region's public address.
@@ -304,6 +304,9 @@ impl Environment {
             }
             Some(_) if is_wanted && self.balancer.kind == "none" => {
                 "rollout.order = \"start-first\" needs a balancer that sends requests to the second port"
+            }
+            Some(_) if is_wanted && self.balancer.kind == "clb" => {
+                "rollout.order = \"start-first\" needs a second port of each host at the balancer, which the default group of kind = \"clb\" has not; try: kind = \"clb-vserver-group\""
             }
             Some(port) if port == self.host_port() || port == 0 => {
                 "compose.bridge-port is not a port of its own"

@@ -197,6 +197,13 @@ fn start_first_needs_a_second_port_and_a_balancer() {
         &[port, ("kind = \"clb-vserver-group\"", "kind = \"none\"")],
         Some("needs a balancer"),
     );
+    check_bridge(
+        &[port, ("kind = \"clb-vserver-group\"", "kind = \"clb\"")],
+        Some("which the default group of kind = \"clb\" has not"),
+    );
+    for kind in ["kind = \"alb\"", "kind = \"nlb\""] {
+        check_bridge(&[port, ("kind = \"clb-vserver-group\"", kind)], None);
+    }
 }
 
 #[test]

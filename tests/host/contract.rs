@@ -9,7 +9,7 @@ use dockmaster::{
     rollout::port::{Balancer as _, Fault as _, Health, Member, Pool, Retry, Weight},
 };
 use testbed::{
-    balancer::{Fault, GROUP, REGION},
+    balancer::{DEFAULT_LOAD_BALANCER, Fault, GROUP, REGION, SERVER_GROUP},
     trial::Test,
 };
 
@@ -18,7 +18,7 @@ use crate::fixture::{Fixture, run, wait_until};
 /// Makes the tests of each kind: a module whose `TESTS` are all claims, in an order in which a new
 /// adapter is best written.
 macro_rules! contract {
-    ($($module:ident: $kind:literal in $cloud:ident;)+) => {
+    ($($module:ident: $kind:literal in $cloud:ident, and [$($more:ident),*];)+) => {
         pub(crate) const TESTS: &[&[Test<Fixture>]] = &[$($module::TESTS),+];
         $(mod $module {
             use super::{Fixture, Subject};
@@ -33,7 +33,6 @@ macro_rules! contract {
                 a_weight_is_set_absolutely_and_read_back,
                 a_host_that_is_no_member_is_named,
                 the_last_member_stays_in_service,
-                a_second_port_comes_in_at_weight_0_and_goes,
                 what_the_balancer_s_own_checks_say_is_read,
                 where_nobody_wants_to_know_no_check_is_asked,
                 a_throttled_call_says_when_to_come_back,
@@ -41,6 +40,7 @@ macro_rules! contract {
                 a_cut_write_may_be_repeated,
                 a_wrong_secret_is_a_person_s_turn,
                 a_missing_group_is_a_person_s_turn,
+                $($more),*
             ];
         })+
     };
@@ -55,14 +55,26 @@ macro_rules! claims {
     };
 }
 
-// A line for each kind that is held to the contract: its name, and the cloud that it talks to.
+// A line for each kind that is held to the contract: its name, the cloud that it talks to, and what
+// not every kind can.
 contract! {
-    clb_vserver_group: "clb-vserver-group" in aliyun;
+    clb_vserver_group: "clb-vserver-group" in vserver_group, and [
+        a_second_port_comes_in_at_weight_0_and_goes
+    ];
+    clb: "clb" in default_group, and [];
+    alb: "alb" in server_group, and [
+        a_second_port_comes_in_at_weight_0_and_goes, a_weight_counts_once_it_was_made
+    ];
+    nlb: "nlb" in server_group, and [
+        a_second_port_comes_in_at_weight_0_and_goes, a_weight_counts_once_it_was_made
+    ];
 }
 
 /// A cloud as the contract needs it, in its own words.
 struct Cloud<'a> {
     far: &'a testbed::balancer::Balancer,
+    /// What `balancer.id` names.
+    group: &'static str,
     /// The actions that read the pool and write a weight.
     read: &'static str,
     write: &'static str,
@@ -70,12 +82,35 @@ struct Cloud<'a> {
     account: fn(&testbed::balancer::AccessKey, secret: &str) -> String,
 }
 
-/// Aliyun's, whichever of its balancers.
-fn aliyun(fixture: &Fixture) -> Cloud<'_> {
+/// Aliyun's, with each of its groups.
+fn vserver_group(fixture: &Fixture) -> Cloud<'_> {
+    let actions = ["DescribeVServerGroupAttribute", "SetVServerGroupAttribute"];
+    aliyun(fixture, GROUP, actions)
+}
+
+fn default_group(fixture: &Fixture) -> Cloud<'_> {
+    let actions = ["DescribeLoadBalancerAttribute", "SetBackendServers"];
+    aliyun(fixture, DEFAULT_LOAD_BALANCER, actions)
+}
+
+fn server_group(fixture: &Fixture) -> Cloud<'_> {
+    let actions = [
+        "ListServerGroupServers",
+        "UpdateServerGroupServersAttribute",
+    ];
+    aliyun(fixture, SERVER_GROUP, actions)
+}
+
+fn aliyun<'a>(
+    fixture: &'a Fixture,
+    group: &'static str,
+    [read, write]: [&'static str; 2],
+) -> Cloud<'a> {
     Cloud {
         far: &fixture.infrastructure.balancer,
-        read: "DescribeVServerGroupAttribute",
-        write: "SetVServerGroupAttribute",
+        group,
+        read,
+        write,
         account: |key, secret| {
             serde_json::json!({ "access-key-id": key.id, "access-key-secret": secret }).to_string()
         },
@@ -107,7 +142,7 @@ impl<'a> Subject<'a> {
         let own = &mut environment.balancer;
         own.kind = self.kind.into();
         own.region = REGION.into();
-        own.id = GROUP.into();
+        own.id = self.cloud.group.into();
         own.port = 3131;
         own.endpoint = Some(self.cloud.far.endpoint.parse().unwrap());
         own.account = Some(self.account.clone());
@@ -295,6 +330,35 @@ fn a_throttled_call_says_when_to_come_back(subject: &Subject<'_>) {
         matches!(error.retry(), Retry::After(wait) if wait > Duration::ZERO),
         "{error}"
     );
+    let far = &subject.cloud.far;
+    far.forget_calls();
+    far.limit_rate(Some(1));
+    let balancer = subject.balancer();
+    run(balancer.pool()).unwrap();
+    let error = run(balancer.pool()).unwrap_err();
+    far.limit_rate(None);
+    assert!(error.to_string().contains("Throttling.User"), "{error}");
+}
+
+fn a_weight_counts_once_it_was_made(subject: &Subject<'_>) {
+    let far = &subject.cloud.far;
+    let balancer = subject.balancer();
+    let member = run(pool(&balancer)).own["app-1"].clone();
+    far.set_window(Duration::from_mins(1));
+    run(balancer.set_weight(&member, weight(50))).unwrap();
+    let unread = run(balancer.pool()).unwrap_err();
+    let unwritten = run(balancer.set_weight(&member, weight(60))).unwrap_err();
+    far.end_window();
+    let seen = run(pool(&balancer)).weights[&member];
+    far.set_window(Duration::ZERO);
+    run(balancer.set_weight(&member, weight(100))).unwrap();
+    for error in [unread, unwritten] {
+        assert!(
+            matches!(error.retry(), Retry::After(wait) if wait > Duration::ZERO),
+            "{error}"
+        );
+    }
+    assert_eq!(seen, weight(50));
 }
 
 fn a_busy_cloud_is_worth_another_try(subject: &Subject<'_>) {
@@ -303,6 +367,8 @@ fn a_busy_cloud_is_worth_another_try(subject: &Subject<'_>) {
         Fault::configuring(),
         Fault::unavailable(),
         Fault::refuse(500, "InternalError", "The request processing has failed."),
+        Fault::refuse(400, "IncorrectStatus.serverGroup", "It is configured."),
+        Fault::refuse(400, "IncorrectStatus.ServerGroup", "It is configured."),
         Fault::CutBefore,
         Fault::CutAfter,
     ] {

@@ -1,10 +1,13 @@
 //! Rollouts that go wrong: whatever happens, the weights are right in the end and nobody notices.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use testbed::{
     application::Application,
-    balancer::{Call, Change, Fault},
+    balancer::{Call, Change, Fault, GROUP, SERVER_GROUP},
     company::{Company, PIPELINE},
     gitlab::{PipelineOutcome, Running},
     runner::{Outcome, Verdict},
@@ -21,6 +24,7 @@ testbed::tests![
     a_release_that_the_balancer_does_not_call_healthy_is_undone,
     a_host_goes_on_serving_from_its_second_port_while_it_changes,
     a_killed_start_first_rollout_leaves_no_second_instance_and_the_whole_weight,
+    a_server_group_of_an_application_load_balancer_is_rolled_out_in_either_order,
     a_cancelled_rollout_leaves_every_weight_right,
     a_rollout_whose_processes_are_all_killed_is_put_right,
     a_release_is_gone_back_from_without_a_registry_and_does_not_come_back_unasked,
@@ -274,6 +278,44 @@ fn a_killed_start_first_rollout_leaves_no_second_instance_and_the_whole_weight(f
     assert_eq!(seconds(&company), [""; 0], "{recovered:?}\n{log}");
     assert_eq!(company.running_digest().unwrap(), before);
     weights_are_as_before(&company);
+}
+
+fn a_server_group_of_an_application_load_balancer_is_rolled_out_in_either_order(fixture: &Fixture) {
+    let (company, _fleet) = fixture.fleet();
+    settle(&company, "v2.11.0");
+    let balancer = &company.infrastructure.balancer;
+    company.balance("alb", SERVER_GROUP).unwrap();
+    // Long enough for a write to be seen under way.
+    balancer.set_window(Duration::from_millis(700));
+    for (version, is_start_first) in [("v2.11.1", false), ("v2.11.2", true)] {
+        company.start_first(is_start_first).unwrap();
+        balancer.forget_calls();
+        let since = balancer.timeline().len();
+        let client = company.client();
+        let outcome = start(&company, &Application::new(version), version).wait();
+        let totals = client.stop();
+        let outcome = outcome.unwrap();
+        let log = outcome.log("deploy").unwrap();
+        assert!(outcome.is_passed(), "{}\n{log}", outcome.story());
+        assert_eq!(totals.failed, 0, "{totals:?}\n{log}");
+        let least = if is_start_first { 300 } else { 200 };
+        let changes = &balancer.timeline()[since..];
+        assert_eq!(least_sum(changes), least, "{changes:#?}\n{log}");
+        let pushed = company.pushed_digest(version).unwrap();
+        assert_eq!(company.running_digest().unwrap(), pushed);
+        let asked: BTreeSet<_> = balancer.calls().into_iter().map(|it| it.action).collect();
+        let moved = asked.contains("AddServersToServerGroup")
+            && asked.contains("RemoveServersFromServerGroup");
+        assert_eq!(moved, is_start_first, "{asked:?}");
+        assert!(asked.contains("GetListenerHealthStatus"), "{asked:?}");
+        let foreign = asked.iter().find(|it| it.contains("VServerGroup"));
+        assert_eq!(foreign, None, "{log}");
+        assert_eq!(seconds(&company), [""; 0], "{log}");
+        weights_are_as_before(&company);
+    }
+    company.start_first(false).unwrap();
+    company.balance("clb-vserver-group", GROUP).unwrap();
+    balancer.set_window(Duration::from_millis(200));
 }
 
 fn a_cancelled_rollout_leaves_every_weight_right(fixture: &Fixture) {

@@ -1,267 +1,193 @@
-//! A `VServer` group of Aliyun's Classic Load Balancer as the rollout's balancer.
-//!
-//! A write names one member and always its weight: Aliyun takes a weight left out for 100. Members
-//! are read before they are written, so that nothing but the weight is changed, and so that the
-//! last backend in service is never taken out.
+//! The groups of Aliyun's Classic Load Balancer: a `VServer` group, and the default group, in which a
+//! server is once, whatever its ports. One table says what differs.
 
-use std::{cell::RefCell, collections::BTreeMap};
-
-use tokio::sync::Mutex;
+use std::{cell::Cell, collections::BTreeMap};
 
 use self::{
-    backend::{Backend, Description, entry, names},
     health::{Rows, is_unchecked},
-    wire::parsed,
+    wire::{Answer, Listeners, VServerGroups, entry},
 };
 use super::{
+    backend::Described,
     call::{Api, Ask, Product},
-    region,
+    group::{Calls, Change, Group},
+    wire::parsed,
 };
 use crate::{
     balancer::error::BalancerError,
-    config::{self, Environment},
-    rollout::port::{Balancer, Health, HostName, Member, Pool, Weight},
+    config::Environment,
+    rollout::port::{Health, Member, Weight},
 };
 
-mod backend;
 mod health;
 mod wire;
 
-const PRODUCT: Product = Product {
-    name: "slb",
-    version: "2014-05-15",
-    rights: "slb:DescribeVServerGroupAttribute, slb:SetVServerGroupAttribute and \
-             slb:DescribeHealthStatus on this load balancer, with start-first also \
-             slb:AddVServerGroupBackendServers and slb:RemoveVServerGroupBackendServers on it \
-             and on the hosts' instances",
-};
-const DESCRIBE: &str = "DescribeVServerGroupAttribute";
-const JOIN: &str = "AddVServerGroupBackendServers";
-const LEAVE: &str = "RemoveVServerGroupBackendServers";
-const SET: &str = "SetVServerGroupAttribute";
+const GROUPS: &str = "DescribeVServerGroups";
 
-/// One `VServer` group.
+/// What one kind of group has otherwise than the other.
+struct Table {
+    product: Product,
+    /// The parameter that names it.
+    id: &'static str,
+    read: &'static str,
+    set: &'static str,
+    join: &'static str,
+    leave: &'static str,
+    /// Whether its backends have ports of their own; else the listeners' port is every backend's.
+    has_ports: bool,
+}
+
+const fn product(rights: &'static str) -> Product {
+    Product {
+        name: "slb",
+        version: "2014-05-15",
+        rights,
+    }
+}
+
+static VSERVER: Table = Table {
+    product: product(
+        "slb:DescribeVServerGroupAttribute, slb:SetVServerGroupAttribute and \
+         slb:DescribeHealthStatus on this load balancer, with start-first also \
+         slb:AddVServerGroupBackendServers and slb:RemoveVServerGroupBackendServers on it \
+         and on the hosts' instances",
+    ),
+    id: "VServerGroupId",
+    read: "DescribeVServerGroupAttribute",
+    set: "SetVServerGroupAttribute",
+    join: "AddVServerGroupBackendServers",
+    leave: "RemoveVServerGroupBackendServers",
+    has_ports: true,
+};
+
+static DEFAULT: Table = Table {
+    product: product(
+        "slb:DescribeLoadBalancerAttribute, slb:DescribeVServerGroups and \
+         slb:DescribeHealthStatus on this load balancer, and slb:SetBackendServers on it and on \
+         the hosts' instances",
+    ),
+    id: "LoadBalancerId",
+    read: "DescribeLoadBalancerAttribute",
+    set: "SetBackendServers",
+    join: "AddBackendServers",
+    leave: "RemoveBackendServers",
+    has_ports: false,
+};
+
+/// One group of a load balancer.
 pub(in crate::balancer) struct Clb {
-    api: Api,
+    pub(super) api: Api,
+    table: &'static Table,
     region: String,
-    group: String,
+    id: String,
+    /// Of all backends, where they have none of their own.
     port: u16,
-    /// Where second instances listen.
-    bridge_port: Option<u16>,
-    /// False where the operator accepts that nobody serves.
-    keeps_last: bool,
-    /// The hosts' ids at Aliyun.
-    servers: BTreeMap<HostName, String>,
-    /// False where the environment's file says that the balancer's checks do not matter.
-    is_asked: bool,
-    /// What was read last, for one write: whoever writes has just compared it.
-    known: RefCell<Option<Description>>,
-    /// Aliyun refuses a second write to a load balancer while one is in flight.
-    writing: Mutex<()>,
+    /// True once a listener was seen to send to the default group.
+    is_used: Cell<bool>,
 }
 
 impl Clb {
-    /// Reads no file and connects to nothing.
-    pub(in crate::balancer) fn open(environment: &Environment) -> Result<Self, BalancerError> {
+    pub(in crate::balancer) fn vserver_group(
+        environment: &Environment,
+    ) -> Result<Group<Self>, BalancerError> {
+        Self::open(environment, &VSERVER)
+    }
+
+    pub(in crate::balancer) fn default_group(
+        environment: &Environment,
+    ) -> Result<Group<Self>, BalancerError> {
+        Self::open(environment, &DEFAULT)
+    }
+
+    fn open(
+        environment: &Environment,
+        table: &'static Table,
+    ) -> Result<Group<Self>, BalancerError> {
         let config = &environment.balancer;
-        let missing = missing(config, &environment.hosts);
-        if !missing.is_empty() {
-            let why = format!("missing: {}", missing.join(", "));
-            return Err(BalancerError::settings(environment, why));
-        }
-        let endpoint = config.endpoint.clone();
-        let endpoint = endpoint.or_else(|| region::endpoint(PRODUCT.name, &config.region));
-        let endpoint = endpoint.ok_or_else(|| {
-            let why = format!("balancer.region `{}` is not a region", config.region);
-            BalancerError::settings(environment, why)
-        })?;
-        let account = config.account.clone().unwrap_or_default();
-        let hosts = environment.hosts.iter();
-        Ok(Self {
-            api: Api::open(endpoint, PRODUCT, account)?,
+        Group::open(environment, table.product, |api| Self {
+            api,
+            table,
             region: config.region.clone(),
-            group: config.id.clone(),
+            id: config.id.clone(),
             port: config.port,
-            bridge_port: environment.compose.bridge_port,
-            keeps_last: !environment.rollout.allow_downtime,
-            servers: hosts
-                .map(|host| (host.name.clone(), host.server_id.clone()))
-                .collect(),
-            is_asked: !environment.rollout.admission_timeout.is_zero(),
-            known: RefCell::default(),
-            writing: Mutex::new(()),
+            is_used: Cell::new(false),
         })
     }
 
-    async fn describe(&self) -> Result<Description, BalancerError> {
-        let query = [
-            ("RegionId", self.region.as_str()),
-            ("VServerGroupId", self.group.as_str()),
-        ];
-        let ask = Ask {
-            action: DESCRIBE,
-            query: &query,
-            ..Ask::default()
-        };
-        let body = self.api.call(ask).await?;
-        parsed(DESCRIBE, &body)
-    }
-
-    fn id(&self, balancer: &str, backend: &Backend) -> Member {
-        Member {
-            balancer: balancer.to_owned(),
-            group: self.group.clone(),
-            server: backend.server(),
-            port: backend.port,
-        }
-    }
-
-    fn is(&self, described: &Description, backend: &Backend, member: &Member) -> bool {
-        self.id(&described.balancer, backend) == *member
-    }
-
-    /// The member of a host at a port; as it is there, or as it would be.
-    fn own(&self, described: &Description, server: &str, port: u16) -> Member {
-        let found = self.found(described, server);
-        Member {
-            balancer: described.balancer.clone(),
-            group: self.group.clone(),
-            server: found.map_or_else(|| server.to_owned(), Backend::server),
-            port,
-        }
-    }
-
-    /// The backend at the environment's port.
-    fn found<'a>(&self, described: &'a Description, server: &str) -> Option<&'a Backend> {
-        let mut backends = described.members.list.iter();
-        backends.find(|it| it.server_id == server && it.port == self.port)
-    }
-
-    /// What is there, for one change: read anew unless it was read just before.
-    async fn known(&self) -> Result<Description, BalancerError> {
-        let known = self.known.take();
-        match known {
-            Some(described) => Ok(described),
-            None => self.describe().await,
-        }
-    }
-
-    fn not_member(&self, member: &Member, backends: &[Backend]) -> BalancerError {
-        BalancerError::NotMember {
-            member: member.to_string(),
-            group: self.group.clone(),
-            members: names(backends),
-        }
-    }
-
-    /// Changes the group by one of its members.
-    async fn change(&self, action: &'static str, entry: &str) -> Result<(), BalancerError> {
-        let query = [
-            ("BackendServers", entry),
-            ("RegionId", &self.region),
-            ("VServerGroupId", &self.group),
-        ];
+    async fn ask(
+        &self,
+        action: &'static str,
+        more: &[(&str, &str)],
+    ) -> Result<String, BalancerError> {
+        let query = [&[("RegionId", self.region.as_str())], more].concat();
         let ask = Ask {
             action,
             query: &query,
-            ..Ask::default()
+            form: &[],
         };
-        self.api.call(ask).await.map(drop)
+        self.api.call(ask).await
     }
 
-    /// What the environment calls a member.
-    fn called(&self, member: &Member) -> String {
-        let mut servers = self.servers.iter();
-        let host = servers.find(|(_, server)| **server == member.server);
-        host.map_or_else(|| member.to_string(), |(host, _)| host.clone())
+    fn scope(&self) -> (&str, &str) {
+        (self.table.id, &self.id)
+    }
+
+    /// A weight in the default group moves nobody where all listeners use other groups.
+    async fn check_used(&self, body: &str) -> Result<(), BalancerError> {
+        if self.table.has_ports || self.is_used.get() {
+            return Ok(());
+        }
+        let mut listeners = parsed::<Listeners>(self.table.read, body)?.all();
+        let more = [("IncludeListener", "true"), self.scope()];
+        let groups: VServerGroups = parsed(GROUPS, &self.ask(GROUPS, &more).await?)?;
+        for used in groups.listeners() {
+            listeners.remove(&used);
+        }
+        if listeners.is_empty() {
+            let balancer = self.id.clone();
+            return Err(BalancerError::Unused { balancer });
+        }
+        self.is_used.set(true);
+        Ok(())
     }
 }
 
-impl Balancer for Clb {
-    type Error = BalancerError;
-
-    async fn pool(&self) -> Result<Pool, BalancerError> {
-        let described = self.describe().await?;
-        let own = |port| {
-            let servers = self.servers.iter();
-            let member = |server| self.own(&described, server, port);
-            servers
-                .map(|(host, it)| (host.clone(), member(it)))
-                .collect()
-        };
-        let backends = described.members.list.iter();
-        let id = |backend| self.id(&described.balancer, backend);
-        let pool = Pool {
-            own: own(self.port),
-            bridges: self.bridge_port.map(own).unwrap_or_default(),
-            weights: backends
-                .map(|backend| (id(backend), backend.weight))
-                .collect(),
-            health: BTreeMap::new(),
-        };
-        self.known.replace(Some(described));
-        Ok(pool)
+impl Calls for Clb {
+    async fn read(&self) -> Result<Described, BalancerError> {
+        let read = self.table.read;
+        let body = self.ask(read, &[self.scope()]).await?;
+        self.check_used(&body).await?;
+        let port = (!self.table.has_ports).then_some(self.port);
+        let answer: Answer = parsed(read, &body)?;
+        let (balancer, backends) = answer.backends(read, port)?;
+        Ok(Described {
+            balancer,
+            group: self.id.clone(),
+            backends,
+        })
     }
 
-    async fn set_weight(&self, member: &Member, weight: Weight) -> Result<(), BalancerError> {
-        let _alone = self.writing.lock().await;
-        let described = self.known().await?;
-        let backends = &described.members.list;
-        let found = backends.iter().find(|it| self.is(&described, it, member));
-        let Some(backend) = found else {
-            return Err(self.not_member(member, backends));
+    async fn change(&self, change: Change<'_>) -> Result<(), BalancerError> {
+        let Table {
+            set, join, leave, ..
+        } = *self.table;
+        let (action, backend, port, weight) = match change {
+            Change::Weight(backend, weight) => (set, backend, backend.port, weight),
+            Change::Join(backend, port) => (join, backend, port, Weight::ZERO),
+            Change::Leave(backend) => (leave, backend, backend.port, backend.weight),
         };
-        let is_other = |it: &&Backend| !std::ptr::eq(*it, backend);
-        let mut others = backends.iter().filter(is_other);
-        let is_last = weight == Weight::ZERO && !others.any(|other| other.weight > Weight::ZERO);
-        if is_last && self.keeps_last {
-            let host = self.called(member);
-            return Err(BalancerError::LastMember { host });
-        }
-        let entry = entry(backend, backend.port, weight);
-        self.change(SET, &entry).await
-    }
-
-    async fn join(&self, member: &Member) -> Result<(), BalancerError> {
-        let _alone = self.writing.lock().await;
-        let described = self.known().await?;
-        let backends = &described.members.list;
-        if backends.iter().any(|it| self.is(&described, it, member)) {
-            return Ok(());
-        }
-        let server = backends.iter().find(|it| it.server() == member.server);
-        let server = server.ok_or_else(|| self.not_member(member, backends))?;
-        let entry = entry(server, member.port, Weight::ZERO);
-        self.change(JOIN, &entry).await
-    }
-
-    async fn leave(&self, member: &Member) -> Result<(), BalancerError> {
-        let _alone = self.writing.lock().await;
-        let described = self.known().await?;
-        let mut backends = described.members.list.iter();
-        match backends.find(|it| self.is(&described, it, member)) {
-            None => Ok(()),
-            Some(backend) => {
-                let entry = entry(backend, backend.port, backend.weight);
-                self.change(LEAVE, &entry).await
-            }
-        }
+        let port = self.table.has_ports.then_some(port);
+        let entry = entry(backend, port, weight);
+        let more = [("BackendServers", entry.as_str()), self.scope()];
+        self.ask(action, &more).await.map(drop)
     }
 
     async fn health(&self, members: &[Member]) -> Result<BTreeMap<Member, Health>, BalancerError> {
-        let Some(first) = members.first().filter(|_| self.is_asked) else {
+        let Some(first) = members.first() else {
             return Ok(BTreeMap::new());
         };
-        let query = [
-            ("LoadBalancerId", first.balancer.as_str()),
-            ("RegionId", &self.region),
-        ];
-        let ask = Ask {
-            action: health::ACTION,
-            query: &query,
-            ..Ask::default()
-        };
-        match self.api.call(ask).await {
+        let more = [("LoadBalancerId", first.balancer.as_str())];
+        match self.ask(health::ACTION, &more).await {
             Ok(body) => Ok(Rows::parse(&body)?.of(members)),
             // So it says where no listener has a check.
             Err(BalancerError::Refused { answer, .. }) if is_unchecked(&answer) => {
@@ -270,21 +196,6 @@ impl Balancer for Clb {
             Err(error) => Err(error),
         }
     }
-}
-
-/// The keys that this kind of balancer needs and the environment's file lacks.
-fn missing(config: &config::Balancer, hosts: &[config::HostEntry]) -> Vec<String> {
-    let own = [
-        ("region", config.region.is_empty()),
-        ("id", config.id.is_empty()),
-        ("port", config.port == 0),
-        ("account", config.account.is_none()),
-    ];
-    let own = own.iter().filter(|(_, is_missing)| *is_missing);
-    let own = own.map(|(key, _)| format!("balancer.{key}"));
-    let hosts = hosts.iter().filter(|host| host.server_id.is_empty());
-    let hosts = hosts.map(|host| format!("hosts.server-id of `{}`", host.name));
-    own.chain(hosts).collect()
 }
 
 #[cfg(test)]

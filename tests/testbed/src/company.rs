@@ -91,6 +91,14 @@ impl Company {
         })
     }
 
+    /// Puts another of the cloud's load balancers in front of the hosts: its kind, and its group's id.
+    pub fn balance(&self, kind: &str, id: &str) -> Result<()> {
+        self.installation.edit_environment(|file| {
+            file["balancer"]["kind"] = toml_edit::value(kind);
+            file["balancer"]["id"] = toml_edit::value(id);
+        })
+    }
+
     /// A runner that loses no time between attempts.
     pub fn runner(&self) -> Result<Runner> {
         Ok(self.installation.runner()?.pace(QUICK_PACE))

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use super::wire::{number, parsed};
+use super::super::wire::{number, parsed};
 use crate::{
     balancer::error::BalancerError,
     rollout::port::{Health, Member},
