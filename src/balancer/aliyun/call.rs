@@ -127,11 +127,16 @@ impl Api {
             .and_then(|value| value.to_str().ok()?.parse().ok())
             .map(Duration::from_millis);
         let body = response.text().await.map_err(lost)?;
-        if status.is_success() {
+        let refusal = if status.is_success() {
+            Refusal::of_success(status.as_u16(), &body)
+        } else {
+            Some(Refusal::parse(status.as_u16(), &body))
+        };
+        let Some(refusal) = refusal else {
             return Ok(body);
-        }
+        };
         Err(Failed::Refused {
-            refusal: Refusal::parse(status.as_u16(), &body),
+            refusal,
             told,
             string_to_sign,
         })

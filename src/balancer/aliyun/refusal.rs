@@ -75,6 +75,19 @@ impl Refusal {
         }
     }
 
+    /// What an answer of status 200 refuses all the same, as some of Alibaba's gateways do: by its code.
+    pub(super) fn of_success(status: u16, body: &str) -> Option<Self> {
+        const GOOD: [&str; 3] = ["ok", "success", "200"];
+        #[derive(Deserialize)]
+        struct Coded {
+            #[serde(rename = "Code", alias = "code")]
+            code: String,
+        }
+        let Coded { code } = serde_json::from_str(body).ok()?;
+        let is_good = code.is_empty() || GOOD.contains(&code.to_ascii_lowercase().as_str());
+        (!is_good).then(|| Self::parse(status, body))
+    }
+
     /// Whether the same call may succeed later; `told` is the wait that the server asks for. Keyed on
     /// the code: the HTTP status varies between products and gateways.
     pub(super) fn retry(&self, told: Option<Duration>) -> Retry {

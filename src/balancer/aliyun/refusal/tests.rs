@@ -163,3 +163,19 @@ fn a_wrong_secret_is_told_from_a_changed_request_in_either_wording() {
         check_signature_advice(echo, expect);
     }
 }
+
+#[test]
+fn a_refusal_may_come_as_a_success() {
+    let body = r#"{"Code": "Throttling.User", "Message": "slowly", "RequestId": "R-1"}"#;
+    let refusal = Refusal::of_success(200, body).unwrap();
+    assert_eq!(refusal.code, "Throttling.User");
+    for good in [
+        r#"{"RequestId": "R-1", "BackendServers": {"BackendServer": []}}"#,
+        r#"{"Code": "OK", "RequestId": "R-1"}"#,
+        r#"{"Code": 200}"#,
+        r#"{"Code": "", "Message": "x"}"#,
+        "[]",
+    ] {
+        assert!(Refusal::of_success(200, good).is_none(), "{good}");
+    }
+}
