@@ -48,7 +48,7 @@ pub use pull::{PullPolicies, PullPolicy};
 pub use refs::{RefKind, RefRule, Refs};
 pub use registry::{Pusher, Registry, Severity};
 pub use tier::Tier;
-pub use value::{Bytes, Percent, SshTarget};
+pub use value::{Bytes, HostKey, Percent, SshTarget};
 pub use volume::{Source, Target};
 
 /// Where the configuration is looked for when `--config` does not say.

@@ -239,3 +239,32 @@ fn compose_files_are_paths_in_the_repository() {
     check("[\"a/x.yml\", \"b/x.yml\"]", Some("both called"));
     check("1", Some("a text, or a list of texts"));
 }
+
+#[test]
+fn a_host_key_is_read_as_people_have_it() {
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5";
+    for written in [
+        key.to_owned(),
+        format!("{key} root@app-1"),
+        format!("10.0.0.11 {key}"),
+        format!("[10.0.0.11]:2222 {key}\n"),
+    ] {
+        assert_eq!(
+            written.parse::<HostKey>().unwrap().as_str(),
+            key,
+            "{written}"
+        );
+    }
+    for written in [
+        "",
+        "ssh-ed25519",
+        "ssh-ed25519 AAAA…",
+        "10.0.0.11 ssh-ed25519",
+        "# 10.0.0.11:22 SSH-2.0-OpenSSH_9.2p1",
+        "@cert-authority ssh-ed25519 AAAA",
+        "a b ssh-ed25519 AAAA",
+    ] {
+        let error = written.parse::<HostKey>().unwrap_err();
+        assert!(error.contains("ssh-keyscan"), "{written}: {error}");
+    }
+}

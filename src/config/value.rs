@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Deserializer, de};
 
 /// A duration as `"90s"`, `"5m"` or `"1m 30s"`.
@@ -106,6 +107,54 @@ impl<'de> Deserialize<'de> for Bytes {
                     "`{text}` is not a size such as \"1GB\" or \"512MB\""
                 ))
             })
+    }
+}
+
+/// A host's public key, as `ssh-ed25519 AAAA…`: read from such words, from the host's own file, or from a whole line of
+/// `ssh-keyscan`, which has the address before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostKey(String);
+
+impl HostKey {
+    /// Kind and key, as a file of known hosts has them behind the address.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for HostKey {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let refuse = || {
+            format!(
+                "`{text}` is not a host's public key such as \"ssh-ed25519 AAAA…\", as `ssh-keyscan -t ed25519 HOST` prints it"
+            )
+        };
+        let is_kind = |word: &&str| {
+            ["ssh-", "ecdsa-sha2-", "sk-"]
+                .iter()
+                .any(|it| word.starts_with(it))
+        };
+        // A marker (`@cert-authority`) makes another thing of the key.
+        let mut words = text.split_whitespace().peekable();
+        if words.peek().is_some_and(|it| !is_kind(it)) {
+            words.next_if(|it| !it.starts_with(['@', '#']));
+        }
+        let kind = words.next().filter(is_kind).ok_or_else(refuse)?;
+        let key = words
+            .next()
+            .filter(|key| STANDARD.decode(key).is_ok_and(|it| !it.is_empty()));
+        let key = key.ok_or_else(refuse)?;
+        Ok(Self(format!("{kind} {key}")))
+    }
+}
+
+impl<'de> Deserialize<'de> for HostKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
     }
 }
 

@@ -30,7 +30,7 @@ use tokio::{
 };
 
 use crate::{
-    config::{self, SshTarget},
+    config::{self, HostKey, SshTarget},
     secret,
 };
 pub use error::SshError;
@@ -50,7 +50,7 @@ const ALIAS: &str = "host";
 pub struct Session {
     name: String,
     target: SshTarget,
-    host_key: String,
+    host_key: HostKey,
     key: PathBuf,
     live: RefCell<Option<Rc<Connection>>>,
     opening: Mutex<()>,
@@ -123,8 +123,7 @@ impl Connection {
             .prefix("dm-")
             .tempdir()
             .map_err(local("make a private folder".into()))?;
-        let known: Vec<_> = session.host_key.split_whitespace().take(2).collect();
-        let known_hosts = format!("{ALIAS} {}\n", known.join(" "));
+        let known_hosts = format!("{ALIAS} {}\n", session.host_key.as_str());
         let path = folder.path().join("known_hosts");
         fs::write(&path, known_hosts).map_err(local(format!("write {}", path.display())))?;
         let mut master = master(session, folder.path())
@@ -338,7 +337,7 @@ mod tests {
         let host = config::HostEntry {
             name: "app-1".into(),
             ssh: "deploy@127.0.0.1".parse().unwrap(),
-            host_key: "ssh-ed25519 AAAA".into(),
+            host_key: "ssh-ed25519 AAAA".parse().unwrap(),
             server_id: String::new(),
         };
         let session = Session::new(&host, Path::new(key));
