@@ -166,7 +166,7 @@ fn a_release_that_never_gets_healthy_is_undone(fixture: &Fixture) {
 
 fn a_release_that_the_balancer_does_not_call_healthy_is_undone(fixture: &Fixture) {
     let (company, _fleet) = fixture.fleet();
-    let before = settle(&company, "v2.7.0");
+    let before = settle(&company, "v2.9.0");
     let balancer = &company.infrastructure.balancer;
     balancer.forget_calls();
     let client = company.client();
@@ -477,12 +477,12 @@ fn a_compose_file_comes_with_its_tag_and_goes_back_with_it(fixture: &Fixture) {
     company.compose_file(Some(file)).unwrap();
     let client = company.client();
     write_compose(&company, PORTS);
-    let good = ship(&company, "v2.9.0");
+    let good = ship(&company, "v2.12.0");
     write_compose(
         &company,
         &format!("{PORTS}    environment: {{COLOUR: \"bright-green\"}}\n"),
     );
-    let outcome = start(&company, &Application::new("v2.9.1"), "v2.9.1").wait();
+    let outcome = start(&company, &Application::new("v2.12.1"), "v2.12.1").wait();
     let outcome = outcome.unwrap();
     assert!(outcome.is_passed(), "{}", outcome.story());
     let log = outcome.log("deploy").unwrap();
@@ -491,7 +491,7 @@ fn a_compose_file_comes_with_its_tag_and_goes_back_with_it(fixture: &Fixture) {
     assert_eq!(colours(&company), [(true, true); 3]);
     // What Compose does not take moves no weight.
     write_compose(&company, "    volumes: {}\n    nonsense: 1\n");
-    let outcome = start(&company, &Application::new("v2.9.2"), "v2.9.2").wait();
+    let outcome = start(&company, &Application::new("v2.12.2"), "v2.12.2").wait();
     let text = outcome.unwrap().log("deploy").unwrap();
     assert!(
         text.contains("does not take deploy/docker-compose.yml of the release"),
