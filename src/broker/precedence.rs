@@ -42,13 +42,13 @@ impl Candidate<'_> {
     fn is_behind(&self, bar: &Bar<'_>, records: &[Record]) -> Option<Older> {
         let release = Age {
             pipeline: self.grant.pipeline_id(),
-            pushed: first_push(records, self.grant.commit()),
+            first: first_pipeline(records, self.grant.commit()),
         };
-        let mut pushes = records.iter();
-        let commit = pushes.find(|record| record.digest == bar.run.release.digest);
+        let pipeline = bar.run.owner.pipeline;
         let other = Age {
-            pipeline: bar.run.owner.pipeline,
-            pushed: commit.and_then(|record| first_push(records, &record.commit)),
+            pipeline,
+            first: push(records, &bar.run.release.digest, pipeline)
+                .and_then(|record| first_pipeline(records, &record.commit)),
         };
         match bar.taken_back {
             None => older(release, other),
@@ -94,11 +94,18 @@ impl Candidate<'_> {
     }
 }
 
-fn first_push(records: &[Record], commit: &str) -> Option<jiff::Timestamp> {
+/// The push of a digest: several commits may have built the same one, and then the pipeline tells which was brought out.
+fn push<'a>(records: &'a [Record], digest: &str, pipeline: i64) -> Option<&'a Record> {
+    let pushes = records.iter().filter(|record| record.digest == digest);
+    pushes.min_by_key(|record| record.pipeline != pipeline)
+}
+
+/// The first pipeline that pushed an image of a commit.
+fn first_pipeline(records: &[Record], commit: &str) -> Option<i64> {
     let pushes = records
         .iter()
         .filter(|it| it.is_protected && it.commit == commit);
-    pushes.map(|record| record.at).min()
+    pushes.map(|record| record.pipeline).min()
 }
 
 #[cfg(test)]
@@ -156,20 +163,21 @@ mod tests {
         Run::fold([&opened, &closed]).unwrap()
     }
 
-    fn push(ledger: &Ledger, second: i64, letter: char, version: &str) {
+    /// The older the pipeline, the later its push: builds overtake each other.
+    fn push(ledger: &Ledger, pipeline: i64, letter: char, version: &str) {
         let record = Record {
             project: 42,
             commit: commit(letter),
             reference: version.into(),
             is_protected: true,
-            pipeline: 1,
+            pipeline,
             job: 1,
             image: "h/app".into(),
             tag: version.into(),
             digest: release(version).digest,
             manifest: None,
             scan: None,
-            at: jiff::Timestamp::new(second, 0).unwrap(),
+            at: jiff::Timestamp::new(1000 - pipeline, 0).unwrap(),
         };
         ledger.append(&record).unwrap();
     }
@@ -178,8 +186,10 @@ mod tests {
     fn an_older_pipeline_or_commit_does_not_follow_a_newer_one() {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Ledger::new(folder.path());
-        push(&ledger, 10, 'a', "v2");
-        push(&ledger, 20, 'b', "v3");
+        push(&ledger, 70, 'a', "v2");
+        push(&ledger, 77, 'b', "v3");
+        push(&ledger, 78, 'd', "v5");
+        push(&ledger, 79, 'b', "v3");
         let newest = brought_out("v3", 77);
         let follows = |pipeline, letter, version| {
             let (grant, release) = (grant(pipeline, letter), release(version));
@@ -196,8 +206,31 @@ mod tests {
         assert!(text.contains("v2 is older than v3"), "{text}");
         assert!(follows(80, 'a', "v2").is_err());
         assert!(follows(80, 'c', "v4").is_ok());
+        // Built before the one that is out, by the later pipeline of the same branch.
+        assert!(follows(78, 'd', "v5").is_ok());
         // The very release that runs is no step back.
         assert!(follows(70, 'b', "v3").is_ok());
+    }
+
+    #[test]
+    fn of_commits_with_one_digest_the_pipeline_says_which_is_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::new(folder.path());
+        push(&ledger, 70, 'a', "v2");
+        push(&ledger, 75, 'c', "v4");
+        push(&ledger, 77, 'b', "v2");
+        let newest = brought_out("v2", 77);
+        let (grant, release) = (grant(80, 'c'), release("v4"));
+        let candidate = Candidate {
+            grant: &grant,
+            release: &release,
+        };
+        let failure = candidate.follows(&[&newest], &ledger).unwrap_err();
+        let text = failure.to_string();
+        assert!(text.contains("first built by pipeline 75"), "{text}");
+        // Brought out by the other commit, it is older.
+        let newest = brought_out("v2", 70);
+        assert!(candidate.follows(&[&newest], &ledger).is_ok());
     }
 
     /// A run of `version` that found `before` on its host.
@@ -232,10 +265,10 @@ mod tests {
     fn what_somebody_went_back_from_does_not_come_back_unasked_and_what_is_newer_does() {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Ledger::new(folder.path());
-        for (second, letter, version) in [(10, 'a', "v1"), (20, 'b', "v2"), (30, 'c', "v3")] {
-            push(&ledger, second, letter, version);
+        for (pipeline, letter, version) in [(70, 'a', "v1"), (75, 'b', "v2"), (77, 'c', "v3")] {
+            push(&ledger, pipeline, letter, version);
         }
-        push(&ledger, 40, 'd', "v4");
+        push(&ledger, 80, 'd', "v4");
         let (v1, v2, v3) = (
             brought_out("v1", 70),
             brought_out("v2", 75),

@@ -1,8 +1,6 @@
 //! Which release may follow which: an older one is refused, because it would be a rollback that
 //! nobody asked for, as when an old pipeline is retried; so is one that somebody went back from. Pure.
 
-use jiff::Timestamp;
-
 use super::{journal::Run, port::Release};
 use crate::lang::{both, word};
 
@@ -11,9 +9,9 @@ use crate::lang::{both, word};
 pub(crate) struct Age {
     /// GitLab counts pipelines upwards.
     pub pipeline: i64,
-    /// When its commit was pushed as an image for the first time: a later pipeline of an old tag
-    /// makes the commit no newer.
-    pub pushed: Option<Timestamp>,
+    /// The first pipeline that pushed an image of its commit: a later pipeline of an old tag makes the commit no newer.
+    /// No time says it, because builds of two commits overtake each other.
+    pub first: Option<i64>,
 }
 
 /// Why a release is older than the newest one.
@@ -21,11 +19,8 @@ pub(crate) struct Age {
 pub(crate) enum Older {
     #[error("{}", both!("its pipeline {pipeline} is older than {newest}", "它的流水线 {pipeline} 比 {newest} 旧"))]
     Pipeline { pipeline: i64, newest: i64 },
-    #[error("{}", both!("its commit was first pushed at {pushed}, and that one's at {newest}", "它的提交首次推送于 {pushed}，后者于 {newest}"))]
-    Commit {
-        pushed: Timestamp,
-        newest: Timestamp,
-    },
+    #[error("{}", both!("its commit was first built by pipeline {first}, and that one's by {newest}", "它的提交最早由流水线 {first} 构建，后者由 {newest} 构建"))]
+    Commit { first: i64, newest: i64 },
     #[error("{}", word!("somebody went back from there", "有人从那里回滚了"))]
     TakenBack,
 }
@@ -38,14 +33,14 @@ pub(crate) fn older(release: Age, newest: Age) -> Option<Older> {
             newest: newest.pipeline,
         });
     }
-    let (pushed, newest) = (release.pushed?, newest.pushed?);
-    (pushed < newest).then_some(Older::Commit { pushed, newest })
+    let (first, newest) = (release.first?, newest.first?);
+    (first < newest).then_some(Older::Commit { first, newest })
 }
 
 /// True where a release is of a later pipeline and commit than one that somebody went back from.
 pub(crate) fn is_newer(release: Age, taken_back: Age) -> bool {
-    let is_newer_commit = match (release.pushed, taken_back.pushed) {
-        (Some(pushed), Some(other)) => pushed > other,
+    let is_newer_commit = match (release.first, taken_back.first) {
+        (Some(first), Some(other)) => first > other,
         _ => true,
     };
     release.pipeline > taken_back.pipeline && is_newer_commit
@@ -101,10 +96,10 @@ fn has_replaced(run: &Run, release: &Release) -> bool {
 mod tests {
     use super::*;
 
-    fn age(pipeline: i64, second: i64) -> Age {
+    fn age(pipeline: i64, first: i64) -> Age {
         Age {
             pipeline,
-            pushed: Timestamp::new(second, 0).ok(),
+            first: Some(first),
         }
     }
 
@@ -134,7 +129,7 @@ mod tests {
     fn what_nobody_knows_of_a_commit_is_no_reason() {
         let unknown = |pipeline| Age {
             pipeline,
-            pushed: None,
+            first: None,
         };
         assert_eq!(older(unknown(78), age(77, 10)), None);
         assert_eq!(older(age(78, 10), unknown(77)), None);
