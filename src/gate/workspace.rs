@@ -18,6 +18,7 @@ use super::container::mount::Place;
 use super::error::GateError;
 use super::own::Own;
 use super::refusal::Denied;
+use super::scope::Workspace;
 use crate::sys::mount::{bind, open_beneath, open_within};
 
 /// Where clients look for a daemon; containers of a job find this gate there.
@@ -52,11 +53,7 @@ impl Binds {
             return Ok(Place::Path(self.socket.display().to_string()));
         }
         let workspaces = &own.scope.workspaces;
-        let found = workspaces.iter().find_map(|workspace| {
-            let below = path.strip_prefix(workspace.path.trim_end_matches('/'))?;
-            (below.is_empty() || below.starts_with('/')).then_some((workspace, below))
-        });
-        let Some((workspace, below)) = found else {
+        let Some((workspace, below)) = of(workspaces, path) else {
             let roots: Vec<&str> = workspaces
                 .iter()
                 .map(|workspace| workspace.path.as_str())
@@ -109,6 +106,16 @@ impl Binds {
             }
         }
     }
+}
+
+/// The workspace that the job sees at a path, and the rest: of two that lie in one another, the inner one is mounted over
+/// the outer one.
+fn of<'a, 'p>(workspaces: &'a [Workspace], path: &'p str) -> Option<(&'a Workspace, &'p str)> {
+    let matching = workspaces.iter().filter_map(|workspace| {
+        let below = path.strip_prefix(workspace.path.trim_end_matches('/'))?;
+        (below.is_empty() || below.starts_with('/')).then_some((workspace, below))
+    });
+    matching.min_by_key(|(_, below)| below.len())
 }
 
 fn is_link(error: &Error) -> bool {
@@ -164,6 +171,23 @@ pub(crate) fn release(dir: &Path) -> Result<(), GateError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_is_of_the_innermost_workspace() {
+        let workspace = |path: &str, volume: &str| Workspace {
+            path: path.into(),
+            volume: volume.into(),
+        };
+        let all = [
+            workspace("/builds/", "builds"),
+            workspace("/builds/cache", "cache"),
+        ];
+        let found = |path| of(&all, path).map(|(workspace, below)| (&*workspace.volume, below));
+        assert_eq!(found("/builds/cache/a"), Some(("cache", "/a")));
+        assert_eq!(found("/builds/cache"), Some(("cache", "")));
+        assert_eq!(found("/builds/cached"), Some(("builds", "/cached")));
+        assert_eq!(found("/buildsx"), None);
+    }
 
     #[test]
     fn releasing_nothing_is_no_error() {

@@ -121,6 +121,9 @@ impl Creation {
 
     /// Gives it what all containers of the lane have; the client is told what it does not get.
     pub(crate) fn fill(&mut self, usual: &Usual) {
+        if self.network_of.is_none() {
+            usual::names(usual, &mut self.host);
+        }
         let left_out = usual::fill(usual, &mut self.host);
         self.warnings.extend(left_out);
     }

@@ -22,14 +22,19 @@ pub struct Usual {
     pub mtu: Option<u16>,
 }
 
-/// Brings a container to it; what was left out, for the client to print.
-pub(super) fn fill(usual: &Usual, host: &mut Map<String, Value>) -> Vec<String> {
+/// Where names lead, in a container with a network of its own: the engine refuses it in one that shares another's, which
+/// has it from there.
+pub(super) fn names(usual: &Usual, host: &mut Map<String, Value>) {
     for (field, given) in [("Dns", &usual.dns), ("DnsSearch", &usual.dns_search)] {
         if texts(host, field).is_empty() && !given.is_empty() {
             host.insert(field.to_owned(), json!(given));
         }
     }
     extra_hosts(usual, host);
+}
+
+/// Brings a container to the rest; what was left out, for the client to print.
+pub(super) fn fill(usual: &Usual, host: &mut Map<String, Value>) -> Vec<String> {
     let mut options = texts(host, "SecurityOpt");
     options.extend(
         usual
@@ -121,6 +126,7 @@ mod tests {
 
     fn filled(usual: &Usual, given: &Value) -> (Value, usize) {
         let mut host = given.as_object().unwrap().clone();
+        names(usual, &mut host);
         let told = fill(usual, &mut host).len();
         (Value::Object(host), told)
     }
@@ -149,6 +155,29 @@ mod tests {
         );
         let (host, _) = filled(&usual, &json!({ "Dns": ["1.1.1.1"] }));
         assert_eq!(host["Dns"], json!(["1.1.1.1"]));
+    }
+
+    #[test]
+    fn who_shares_a_network_has_its_names_and_none_else() {
+        let usual = Usual {
+            dns: words(&["10.0.0.2"]),
+            dns_search: words(&["corp"]),
+            extra_hosts: words(&["a:10.0.0.9"]),
+            security: words(&["no-new-privileges"]),
+            ..Usual::default()
+        };
+        let written = |mode: &str| {
+            let body = json!({ "Image": "i", "HostConfig": { "NetworkMode": mode } }).to_string();
+            let mut creation = super::super::read(body.as_bytes()).unwrap();
+            creation.fill(&usual);
+            creation.write(&super::super::Resolution::default())["HostConfig"].clone()
+        };
+        let shared = written("container:db");
+        for field in ["Dns", "DnsSearch", "ExtraHosts"] {
+            assert!(shared.get(field).is_none(), "{shared}");
+            assert!(written("default").get(field).is_some(), "{field}");
+        }
+        assert_eq!(shared["SecurityOpt"], json!(["no-new-privileges"]));
     }
 
     #[test]
