@@ -58,6 +58,11 @@ pub enum Gpus {
 #[serde(try_from = "String")]
 pub struct Runtime(pub String);
 
+/// `uid[:gid]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Account(pub String);
+
 /// A setting of the kernel that each container has for itself.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
@@ -131,6 +136,7 @@ from_text! {
     Device: device;
     Gpus: gpus;
     Runtime: runtime;
+    Account: account;
     Sysctl: sysctl;
     TmpfsOptions: tmpfs_options;
     LabelKey: label_key;
@@ -288,6 +294,12 @@ const HOST_DEVICES: &[&str] = &[
     "/dev/vfio",
 ];
 
+/// Whether its name says so; `reality` looks at what it is.
+pub(super) fn is_host_device(path: &str) -> bool {
+    let begins = |names: &[&str]| names.iter().any(|name| path.starts_with(name));
+    begins(HOST_DEVICES) && !begins(&["/dev/ttyUSB", "/dev/ttyACM"])
+}
+
 fn device(text: &str) -> Result<Device, String> {
     let refuse = || {
         not(
@@ -313,10 +325,7 @@ fn device(text: &str) -> Result<Device, String> {
     if !is_path(host) || !is_path(container) || !are_permissions {
         return Err(refuse());
     }
-    let is_serial = ["/dev/ttyUSB", "/dev/ttyACM"]
-        .iter()
-        .any(|serial| host.starts_with(serial));
-    if !is_serial && HOST_DEVICES.iter().any(|closed| host.starts_with(closed)) {
+    if is_host_device(host) {
         return Err(format!(
             "`{host}` is the host itself: no job of a lane may have it"
         ));
@@ -365,6 +374,19 @@ fn runtime(text: &str) -> Result<Runtime, String> {
         return Err(not(text, "a runtime such as \"nvidia\""));
     }
     Ok(Runtime(text.to_owned()))
+}
+
+/// By number: a name leads to whom the image says, and the job chooses its image.
+fn account(text: &str) -> Result<Account, String> {
+    let is_number =
+        |part: &str| part.bytes().all(|byte| byte.is_ascii_digit()) && part.parse::<u32>().is_ok();
+    let (user, group) = text.split_once(':').unwrap_or((text, "0"));
+    if is_number(user) && is_number(group) {
+        return Ok(Account(text.to_owned()));
+    }
+    Err(format!(
+        "`{text}` is no number such as \"1000\" or \"1000:1000\": whom a name means, the job's image decides"
+    ))
 }
 
 const IPC_SYSCTLS: &[&str] = &[
@@ -571,6 +593,11 @@ mod tests {
         refused(
             runtime,
             &["runsc", "io.containerd.runsc.v1", "kata-fc", "a b", ""],
+        );
+        assert_eq!(account("1000:50").unwrap().0, "1000:50");
+        refused(
+            account,
+            &["nobody", "0:root", "", "1000:", "+1", "4294967296"],
         );
         assert!(tmpfs_options("rw,noexec,size=64m,mode=1777").is_ok() && tmpfs_options("").is_ok());
         refused(

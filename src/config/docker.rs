@@ -11,8 +11,8 @@ use serde::Deserialize;
 
 use super::{
     container::{
-        AddedCapability, Capability, Device, Domain, ExtraHost, Gpus, LabelKey, LabelValue,
-        LogOptions, Runtime, SecurityOption, ServiceOfEveryJob, Sysctl, TmpfsOptions,
+        Account, AddedCapability, Capability, Device, Domain, ExtraHost, Gpus, LabelKey,
+        LabelValue, LogOptions, Runtime, SecurityOption, ServiceOfEveryJob, Sysctl, TmpfsOptions,
     },
     limit::{Cpus, Set, Size, Ulimit, Word},
     network::Network,
@@ -141,10 +141,10 @@ pub struct DockerLane {
     #[serde(default)]
     pub init: bool,
     /// Whom the job's container runs as, whatever the job says.
-    pub user: Option<String>,
+    pub user: Option<Account>,
     /// Whom a job may choose for its container and its services; left out, anybody.
     #[serde(default)]
-    pub allowed_users: Vec<String>,
+    pub allowed_users: Vec<Account>,
     /// Whether `entrypoint:` of a job's image and services counts for nothing.
     #[serde(default)]
     pub disable_entrypoint_overwrite: bool,

@@ -17,6 +17,12 @@ pub enum ConfigError {
     Untrusted { path: PathBuf, why: String },
     #[error("{path} has an error\n{text}")]
     Malformed { path: PathBuf, text: String },
+    #[error("the lane {lane} of {path} runs no jobs on this host as it is\n{text}")]
+    Host {
+        path: PathBuf,
+        lane: String,
+        text: String,
+    },
     #[error("{path} has no lane called `{lane}` (it has: {known})")]
     UnknownLane {
         path: PathBuf,
@@ -35,6 +41,7 @@ impl From<ConfigError> for Failure {
             ConfigError::Unreadable { .. }
             | ConfigError::Untrusted { .. }
             | ConfigError::Malformed { .. }
+            | ConfigError::Host { .. }
             | ConfigError::UnknownLane { .. }
             | ConfigError::UnknownEnvironment { .. }
             | ConfigError::BadEnvironmentName { .. } => Self::system(error),

@@ -2,6 +2,7 @@
 //!
 //! A file that others can write is refused too: it may not be what the admin wrote.
 
+mod closed;
 mod container;
 mod docker;
 mod environment;
@@ -13,6 +14,7 @@ mod moved;
 mod network;
 mod pull;
 mod read;
+mod reality;
 mod refs;
 mod registry;
 #[cfg(test)]
@@ -29,6 +31,8 @@ use std::{
 };
 
 use serde::Deserialize;
+
+use closed::Closed;
 
 use crate::lang::Language;
 
@@ -49,7 +53,7 @@ pub use refs::{RefKind, RefRule, Refs};
 pub use registry::{Pusher, Registry, Severity};
 pub use tier::Tier;
 pub use value::{Bytes, HostKey, Percent, SshTarget};
-pub use volume::{Source, Target};
+pub use volume::{Source, Target, Volume};
 
 /// Where the configuration is looked for when `--config` does not say.
 pub const DEFAULT_PATH: &str = "/etc/dockmaster/config.toml";
@@ -108,13 +112,46 @@ impl Config {
             .as_ref()
             .map(Registry::problems)
             .unwrap_or_default();
-        let lanes = self.lanes.iter().filter_map(|(name, lane)| match lane {
-            Lane::Docker(lane) => Some((name, lane)),
-            Lane::Deploy(_) => None,
-        });
-        let own = self.closed();
-        let volumes = lanes.flat_map(|(name, lane)| mount::problems(name, lane, &own));
+        let (closed, open) = (Closed::written(self.closed()), mount::open(self.docker()));
+        let lanes = self.docker();
+        let volumes = lanes.flat_map(|(name, lane)| mount::problems(name, lane, &closed, &open));
         registry.into_iter().chain(volumes).collect()
+    }
+
+    fn docker(&self) -> impl Iterator<Item = (&str, &DockerLane)> {
+        self.lanes.iter().filter_map(|(name, lane)| match lane {
+            Lane::Docker(lane) => Some((name.as_str(), &**lane)),
+            Lane::Deploy(_) => None,
+        })
+    }
+
+    /// Whether a docker lane may run jobs on this host as it is now. What is wrong concerns that lane alone.
+    pub fn admit_host(&self, name: &str, lane: &DockerLane) -> Result<(), ConfigError> {
+        let mut own = self.closed();
+        own.extend(self.environment_keys());
+        let (closed, open) = (Closed::written(own).really(), mount::open(self.docker()));
+        match reality::problems(name, lane, &closed, &open) {
+            problems if problems.is_empty() => Ok(()),
+            problems => Err(ConfigError::Host {
+                path: self.path.clone(),
+                lane: name.to_owned(),
+                text: problems.join("\n"),
+            }),
+        }
+    }
+
+    /// The keys that environments name. One whose file is wrong is told where it is used, and closes what it can.
+    fn environment_keys(&self) -> Vec<PathBuf> {
+        let files = environment_files(&self.path).unwrap_or_default();
+        let tables = files.iter().filter_map(|path| {
+            let text = fs::read_to_string(path).ok()?;
+            text.parse::<toml::Table>().ok()
+        });
+        let keys = tables.flat_map(|table| {
+            [("ssh", "key"), ("balancer", "account")]
+                .map(|(part, key)| Some(PathBuf::from(table.get(part)?.get(key)?.as_str()?)))
+        });
+        keys.flatten().filter(|path| path.is_absolute()).collect()
     }
 
     /// What no job may see of this host because dockmaster itself lives by it.
@@ -135,7 +172,6 @@ impl Config {
             ];
             closed.extend(accounts.into_iter().flatten().cloned());
         }
-        closed.extend(closed.clone().iter().map(|path| mount::real(path)));
         closed
     }
 

@@ -1,89 +1,100 @@
-//! What the volumes of a docker lane may be on this host: nothing that it lives by, and nothing where checkout and cache are.
+//! What the volumes of a docker lane may be, as they are written: nothing that this host lives by, nothing where checkout
+//! and cache are, and nothing by which jobs of one tier or lane reach another's. What links lead to, `reality` says.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
 use super::{
+    closed::Closed,
     docker::DockerLane,
     volume::{Source, Volume, sound_target},
 };
 
-/// What no job may see, with what is in it and what it is in.
-const CLOSED: &[&str] = &[
-    "/proc",
-    "/sys",
-    "/dev",
-    "/boot",
-    "/root",
-    "/run",
-    "/etc/shadow",
-    "/etc/gshadow",
-    "/etc/sudoers",
-    "/etc/sudoers.d",
-    "/etc/ssh",
-    "/etc/gitlab",
-    "/etc/gitlab-runner/config.toml",
-    "/var/opt/gitlab",
-    "/var/lib/docker",
-    "/var/lib/containerd",
-    "/var/spool",
-];
-/// These themselves: what is in them may be asked for.
-const CROWDED: &[&str] = &["/tmp", "/var/tmp", "/home"];
-/// A job that writes there changes this host.
-const SYSTEM: &[&str] = &[
-    "/etc", "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32",
-];
-/// Folders with keys in them, wherever they are.
-const KEYS: &[&str] = &[".ssh", ".gnupg", ".docker", ".aliyun", ".aws", ".kube"];
-const SOCKETS: &[&str] = &["docker.sock", "containerd.sock", "podman.sock", "crio.sock"];
+/// A folder of this host where the jobs of a lane write.
+#[derive(Clone, Copy)]
+pub(super) struct Open<'a> {
+    pub(super) lane: &'a str,
+    pub(super) path: &'a Path,
+}
 
-/// What is wrong with the volumes of a lane on this host, `own` being what dockmaster itself keeps closed.
-pub(super) fn problems(name: &str, lane: &DockerLane, own: &[PathBuf]) -> Vec<String> {
+/// Those of all lanes.
+pub(super) fn open<'a>(lanes: impl Iterator<Item = (&'a str, &'a DockerLane)>) -> Vec<Open<'a>> {
+    let of_lane = |(name, lane): (&'a str, &'a DockerLane)| {
+        lane.volumes
+            .iter()
+            .filter(|volume| !volume.is_read_only())
+            .filter_map(move |volume| match &volume.source {
+                Source::Path(path) => Some(Open { lane: name, path }),
+                Source::Named(_) | Source::Slot => None,
+            })
+    };
+    lanes.flat_map(of_lane).collect()
+}
+
+/// What is wrong with the volumes of a lane, wherever links lead.
+pub(super) fn problems(
+    name: &str,
+    lane: &DockerLane,
+    closed: &Closed,
+    open: &[Open<'_>],
+) -> Vec<String> {
     let mut found = Vec::new();
-    let mut say = |what: String| found.push(format!("lanes.{name}.volumes: {what}"));
     for (number, volume) in lane.volumes.iter().enumerate() {
         let place = &volume.target.0;
-        if let Err(why) = free_target(lane, place)
-            .map(drop)
-            .or_else(|why| is_kept(lane, volume).then_some(()).ok_or(why))
-        {
-            say(why);
-        }
-        if lane
-            .volumes
-            .iter()
-            .take(number)
-            .any(|other| other.target == volume.target)
-        {
-            say(format!("`{place}` is there twice"));
-        }
-        let Source::Path(path) = &volume.source else {
-            continue;
-        };
-        let is_read_only = volume.options.iter().any(|option| option == "ro");
-        for path in [path.clone(), real(path)] {
-            if let Err(why) = open_source(&path, own, is_read_only) {
-                say(why);
-                break;
-            }
-        }
-        if let Some(other) = lane.volumes.iter().find_map(|other| is_within(path, other)) {
-            say(format!(
-                "`{}` is in `{}`, where jobs write and could put a link to anything of this host: make it `ro` or move it",
-                path.display(),
-                other.display()
-            ));
+        let mut earlier = lane.volumes.iter().take(number);
+        let is_twice = earlier.any(|other| other.target == volume.target);
+        found.extend(
+            free_target(lane, place)
+                .err()
+                .filter(|_| !is_kept(lane, volume)),
+        );
+        found.extend(is_twice.then(|| format!("`{place}` is there twice")));
+        found.extend(crosses(lane, volume));
+        if let Source::Path(path) = &volume.source {
+            found.extend(closed.admit(path, volume.is_read_only()).err());
+            found.extend(within(path, open.iter().map(|open| (open, open.path))));
         }
     }
-    for place in lane.tmpfs.keys().chain(lane.services_tmpfs.keys()) {
-        if let Err(why) = free_target(lane, &place.0) {
-            say(why);
-        }
+    let tmpfs = lane.tmpfs.keys().chain(lane.services_tmpfs.keys());
+    found.extend(tmpfs.filter_map(|place| free_target(lane, &place.0).err()));
+    let told = found.into_iter();
+    told.map(|what| format!("lanes.{name}.volumes: {what}"))
+        .collect()
+}
+
+/// Whether jobs of protected and of other refs would write in the same place.
+fn crosses(lane: &DockerLane, volume: &Volume) -> Option<String> {
+    let source = match &volume.source {
+        Source::Path(path) => path.display().to_string(),
+        Source::Named(name) => name.clone(),
+        Source::Slot => return None,
+    };
+    if lane.refs.is_some() || volume.is_read_only() {
+        return None;
     }
-    found
+    let place = &volume.target.0;
+    Some(format!(
+        "in `{source}:{place}` jobs of unprotected refs would write what those of protected ones use: write `{place}` alone, which \
+         each slot keeps for itself, or `:ro` behind it, or give the lane `refs`; jobs of all its projects share it then"
+    ))
+}
+
+/// What is said of a path that lies in a folder where jobs write. Each folder comes with where to look for it.
+pub(super) fn within<'a, P: AsRef<Path>>(
+    path: &Path,
+    open: impl Iterator<Item = (&'a Open<'a>, P)>,
+) -> Option<String> {
+    let mut open = open;
+    let (other, _) = open.find(|(_, folder)| {
+        let folder = folder.as_ref();
+        path != folder && path.starts_with(folder)
+    })?;
+    Some(format!(
+        "`{}` is in `{}`, where jobs of the lane {} write and could put a link to anything of this host: make that one `ro`, or move \
+         this one",
+        path.display(),
+        other.path.display(),
+        other.lane
+    ))
 }
 
 /// Whether a place that is not free is one that each slot keeps anyway: `volumes = ["/cache"]` is what GitLab's runner
@@ -112,79 +123,30 @@ pub(crate) fn free_target(lane: &DockerLane, text: &str) -> Result<String, Strin
     Ok(path)
 }
 
-/// Where a path really is, as far as it exists.
-pub(super) fn real(path: &Path) -> PathBuf {
-    for known in path.ancestors() {
-        if let (Ok(real), Ok(rest)) = (fs::canonicalize(known), path.strip_prefix(known)) {
-            return real.join(rest).components().collect();
-        }
-    }
-    path.to_owned()
-}
-
-/// The folder of another volume that jobs may write in, if `path` is in it.
-fn is_within<'a>(path: &Path, other: &'a Volume) -> Option<&'a Path> {
-    let Source::Path(folder) = &other.source else {
-        return None;
-    };
-    let is_open = !other.options.iter().any(|option| option == "ro");
-    let is_inside =
-        path != folder && (path.starts_with(folder) || real(path).starts_with(real(folder)));
-    (is_open && is_inside).then_some(folder)
-}
-
-fn open_source(path: &Path, own: &[PathBuf], is_read_only: bool) -> Result<(), String> {
-    let shown = path.display();
-    let closed = CLOSED
-        .iter()
-        .map(Path::new)
-        .chain(own.iter().map(PathBuf::as_path));
-    for closed in closed {
-        if path.starts_with(closed) || closed.starts_with(path) {
-            let (is, closed) = (
-                if path == closed { "is" } else { "reaches" },
-                closed.display(),
-            );
-            return Err(format!(
-                "`{shown}` {is} {closed}, which no job may see: put what jobs need into a folder of its own, as /srv/ci"
-            ));
-        }
-    }
-    if CROWDED.iter().any(|crowded| Path::new(crowded) == path) {
-        return Err(format!(
-            "`{shown}` holds what others leave there: name a folder in it that is for jobs"
-        ));
-    }
-    let has = |names: &[&str]| {
-        path.iter()
-            .any(|part| names.iter().any(|name| *name == part))
-    };
-    if has(KEYS) || has(SOCKETS) {
-        return Err(format!(
-            "`{shown}` gives jobs the keys of this host; images are pulled with `docker-config`, and docker-api = \"gate\" is a Docker for jobs"
-        ));
-    }
-    if !is_read_only && SYSTEM.iter().any(|system| path.starts_with(system)) {
-        return Err(format!(
-            "`{shown}` is this host's own: write `:ro` behind the place in the container"
-        ));
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     fn told(lane: &str) -> String {
-        let lane: DockerLane = toml::from_str(lane).unwrap();
+        among(lane, "")
+    }
+
+    /// What is said of a lane beside another one.
+    fn among(lane: &str, other: &str) -> String {
+        let (lane, other): (DockerLane, DockerLane) = (
+            toml::from_str(lane).unwrap(),
+            toml::from_str(other).unwrap(),
+        );
         let own = ["/var/lib/dockmaster", "/srv/engine/docker.socket"].map(PathBuf::from);
-        problems("x", &lane, &own).join("\n")
+        let open = open([("x", &lane), ("other", &other)].into_iter());
+        problems("x", &lane, &Closed::written(own.to_vec()), &open).join("\n")
     }
 
     #[track_caller]
     fn refused(volume: &str, words: &str) {
-        let text = format!("volumes = ['{volume}']");
+        let text = format!("refs = 'protected'\nvolumes = ['{volume}']");
         let told = match toml::from_str::<DockerLane>(&text) {
             Ok(_) => told(&text),
             Err(error) => error.to_string(),
@@ -205,19 +167,34 @@ mod tests {
             "/var/lib",
             "/var/lib/docker/volumes",
             "/run/x.sock",
+            "/var/run/x.sock",
             "/var/lib/dockmaster/slots",
             "/srv/engine",
+            "/srv",
+            "/srv/gitlab/config",
+            "/etc",
             "/etc/gitlab-runner",
+            "/etc/ssl",
+            "/etc/ssl/private",
+            "/etc/pki/tls",
+            "/etc/letsencrypt/live",
+            "/etc/docker/certs.d",
+            "/etc/wireguard",
+            "/opt",
+            "/opt/gitlab/embedded",
+            "/var/backups",
             "/var/spool/cron",
         ] {
             refused(&format!("{path}:/x:ro"), "which no job may see");
+            refused(&format!("{path}:/x"), "which no job may see");
         }
         refused("/srv/a/docker.sock:/x", "docker-api");
         refused("/home/ci/.ssh:/x:ro", "keys of this host");
+        refused("/home/ci:/x:ro", "somebody's home");
         refused("/tmp:/x", "what others leave");
         refused("/usr/local/share/x:/x", "write `:ro`");
-        refused("/etc/ssl:/x:rw", "write `:ro`");
-        refused("/etc:/x:ro", "which no job may see");
+        refused("/etc/ssl/certs:/x:rw", "write `:ro`");
+        refused("/etc/ssl:/x:ro", "are in /etc/ssl/certs");
     }
 
     #[test]
@@ -232,7 +209,7 @@ mod tests {
             "/opt/sdk:/sdk/$CI_PROJECT_NAME",
             "/etc/gitlab-runner/certs:/etc/gitlab-runner/certs:ro",
         ];
-        let text = format!("volumes = {all:?}");
+        let text = format!("refs = 'unprotected'\nvolumes = {all:?}");
         assert_eq!(told(&text), "");
     }
 
@@ -245,17 +222,35 @@ mod tests {
     }
 
     #[test]
-    fn a_link_does_not_lead_where_the_path_may_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let link = folder.path().join("link");
-        std::os::unix::fs::symlink("/etc", &link).unwrap();
-        refused(&format!("{}/new:/x", link.display()), "write `:ro`");
-        refused(&format!("{}:/x:ro", link.display()), "which no job may see");
-        // A job that writes in the first could make the second a link.
-        let both = "volumes = ['/srv/shared:/a', '/srv/shared/sub:/b:ro']";
-        assert!(told(both).contains("could put a link"), "{}", told(both));
+    fn a_volume_is_in_no_folder_where_jobs_of_any_lane_write() {
+        let refs = "refs = 'protected'\n";
+        let told = |volumes: &str, other: &str| {
+            let of = |volumes: &str| format!("{refs}volumes = {volumes}");
+            among(&of(volumes), &of(other))
+        };
+        let both = told("['/srv/shared:/a', '/srv/shared/sub:/b:ro']", "[]");
+        assert!(both.contains("jobs of the lane x write"), "{both}");
+        let other = told("['/srv/ci/prot:/b:ro']", "['/srv/ci:/ci']");
+        assert!(other.contains("jobs of the lane other write"), "{other}");
+        for (volumes, other) in [
+            ("['/srv/shared:/a:ro', '/srv/shared/sub:/b']", "[]"),
+            ("['/srv/ci:/b']", "['/srv/ci:/ci']"),
+            ("['/srv/ci/prot:/b']", "['/srv/ci:/ci:ro']"),
+            ("['/srv/circle:/b']", "['/srv/ci:/ci']"),
+        ] {
+            assert_eq!(told(volumes, other), "", "{volumes}");
+        }
+    }
+
+    #[test]
+    fn jobs_of_protected_and_other_refs_write_in_no_place_together() {
+        for volume in ["/srv/ci:/ci", "maven:/root/.m2", "maven:/root/.m2:rw"] {
+            let told = |lane: &str| told(&format!("{lane}volumes = ['{volume}']"));
+            assert!(told("").contains("give the lane `refs`"), "{volume}");
+            assert_eq!(told("refs = 'protected'\n"), "");
+        }
         assert_eq!(
-            told("volumes = ['/srv/shared:/a:ro', '/srv/shared/sub:/b']"),
+            told("volumes = ['/srv/ci:/ci:ro', 'maven:/m:ro', '/root/.m2']"),
             ""
         );
     }
@@ -277,7 +272,7 @@ mod tests {
         }
         refused("/srv/x:/a:shared", "none of ro");
         refused("/srv/x:/a:ro:b", "too many");
-        assert!(told("volumes = ['/srv/a:/x', '/y', '/srv/b:/x/']").contains("there twice"));
+        assert!(told("volumes = ['/srv/a:/x:ro', '/y', '/srv/b:/x/:ro']").contains("there twice"));
         assert!(told("[tmpfs]\n'/cache' = ''").contains("cache-dir"));
         assert_eq!(
             told("[tmpfs]\n'/dev/shm' = 'size=1m'\n'/builds/g/p/target' = ''"),

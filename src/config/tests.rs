@@ -268,3 +268,36 @@ fn a_host_key_is_read_as_people_have_it() {
         assert!(error.contains("ssh-keyscan"), "{written}: {error}");
     }
 }
+
+#[test]
+fn what_is_made_on_this_host_stops_the_jobs_of_one_lane_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let text = format!(
+        "[lanes.a]\nkind = \"docker\"\nvolumes = [\"{}:/a:ro\"]\n[lanes.b]\nkind = \"docker\"\n",
+        at("data/a").display()
+    );
+    let path = write(folder.path(), "etc/config.toml", &text);
+    // A file with another error closes its keys, too.
+    let keys = format!("[ssh]\nkey = \"{}\"\nodd = 1\n", at("keys/key").display());
+    write(folder.path(), "etc/environments/production.toml", &keys);
+    let admitted = |lane: &str| {
+        let config = Config::load(&path).unwrap();
+        let Lane::Docker(found) = config.lane(lane).unwrap() else {
+            panic!("a docker lane")
+        };
+        config.admit_host(lane, found)
+    };
+    admitted("a").unwrap();
+    fs::create_dir(at("data")).unwrap();
+    fs::create_dir(at("keys")).unwrap();
+    std::os::unix::fs::symlink(at("keys"), at("data/a")).unwrap();
+    let failure = crate::failure::Failure::from(admitted("a").unwrap_err());
+    assert_eq!(failure.class(), crate::failure::Class::System);
+    let text = failure.to_string();
+    assert!(
+        text.contains("lanes.a.volumes: `") && text.contains("which no job may see"),
+        "{text}"
+    );
+    admitted("b").unwrap();
+}

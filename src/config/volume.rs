@@ -18,6 +18,13 @@ pub struct Volume {
     pub options: Vec<String>,
 }
 
+impl Volume {
+    /// Whether no job writes in it.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.options.iter().any(|option| option == "ro")
+    }
+}
+
 /// What is mounted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {

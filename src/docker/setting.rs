@@ -37,11 +37,23 @@ pub(crate) struct Settings {
     pub(crate) log: BTreeMap<String, String>,
 }
 
-/// Of the helper: no capability and no device is added, because what the job left behind runs there as root.
+/// What root needs to take and remove files of others: the job's are whose its image says.
+const HELPER_CAPABILITIES: &[&str] = &["CHOWN", "DAC_OVERRIDE", "FOWNER"];
+
+/// Of the helper: of capabilities it keeps what it cannot work without, and no other and no device is added, because
+/// what the job left behind runs there as root.
 pub(crate) fn of_helper(lane: &DockerLane) -> Settings {
+    let networked = networked(lane);
+    let is_needed = |name: &str| HELPER_CAPABILITIES.contains(&name);
+    let dropped = networked.cap_drop.iter();
+    let kept = HELPER_CAPABILITIES.iter().map(|name| (*name).to_owned());
     Settings {
+        cap_drop: dropped.filter(|name| !is_needed(name)).cloned().collect(),
+        cap_add: kept
+            .filter(|_| networked.cap_drop.iter().any(|name| name == "ALL"))
+            .collect(),
         sysctls: sysctls(lane, |_| true),
-        ..networked(lane)
+        ..networked
     }
 }
 
@@ -143,8 +155,13 @@ mod tests {
         let service = of_service(&lane, &Reference::parse("redis:7").unwrap(), &call);
         assert_eq!(build.cap_add, ["NET_ADMIN", "CHOWN"]);
         assert_eq!(
-            (helper.cap_add.len(), service.cap_add),
-            (0, vec!["CHOWN".to_owned()])
+            (helper.cap_add, service.cap_add),
+            (
+                ["CHOWN", "DAC_OVERRIDE", "FOWNER"]
+                    .map(str::to_owned)
+                    .to_vec(),
+                vec!["CHOWN".to_owned()]
+            )
         );
         assert_eq!(
             (
@@ -175,6 +192,18 @@ mod tests {
             assert_eq!(settings.cap_drop, ["ALL"]);
             assert_eq!(settings.security, ["no-new-privileges"]);
         }
+    }
+
+    #[test]
+    fn the_helper_can_always_work_on_files_of_others() {
+        let helper = |lane: &str| of_helper(&toml::from_str(lane).unwrap());
+        let some = helper("cap-drop = ['FOWNER', 'NET_RAW']\ncap-add = ['NET_ADMIN']");
+        assert_eq!(
+            (some.cap_add.len(), some.cap_drop),
+            (0, vec!["NET_RAW".to_owned()])
+        );
+        let none = helper("");
+        assert!(none.cap_add.is_empty() && none.cap_drop.is_empty());
     }
 
     #[test]

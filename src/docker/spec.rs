@@ -166,12 +166,13 @@ pub(crate) fn held(lane: &DockerLane, group: &str) -> Held {
 /// The user's container: created once, started again for each of the user's phases, so that files
 /// stay and processes do not.
 pub(crate) fn build(names: &Names, lane: &DockerLane, job: &Job, call: &Call) -> Container {
+    let own = lane.user.as_ref().map(|account| account.0.clone());
     Container {
         name: names.container(Role::Build, 0),
         entrypoint: entrypoint(lane, &job.image),
         command: Some(shell_command()),
         environ: environ::of_job(lane, job, call),
-        user: lane.user.clone().or_else(|| user(&job.image, call)),
+        user: own.or_else(|| user(&job.image, call)),
         labels: names.container_labels(Role::Build),
         has_stdin: true,
         settings: setting::of_build(lane, call),

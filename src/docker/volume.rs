@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::{environ::expand, name::Names};
 use crate::{
-    config::{DockerLane, Source, free_target},
+    config::{DockerLane, Source, Volume, free_target},
     failure::{Failure, JobCode},
 };
 
@@ -143,7 +143,7 @@ fn placed(
         let mount = Mount::Bind {
             source,
             target: target.clone(),
-            options: volume.options.clone(),
+            options: options(volume),
         };
         all.push(Placed {
             target,
@@ -152,6 +152,16 @@ fn placed(
         });
     }
     Ok(all)
+}
+
+/// The engine fills an empty volume with what the image has there, read-only or not, and the job chooses its image.
+fn options(volume: &Volume) -> Vec<String> {
+    let mut options = volume.options.clone();
+    let is_named = matches!(volume.source, Source::Named(_));
+    if is_named && volume.is_read_only() && !options.iter().any(|it| it == "nocopy") {
+        options.push("nocopy".to_owned());
+    }
+    options
 }
 
 /// What a slot calls the volume of a place, as it is written: no variable makes more of them.
@@ -192,6 +202,23 @@ mod tests {
         );
         assert_eq!(one[0].split(' ').next(), other[0].split(' ').next());
         assert_eq!(check("['/cache', '/builds/']", "a").unwrap().len(), 0);
+    }
+
+    #[test]
+    fn no_image_fills_a_volume_that_is_read_only() {
+        assert_eq!(
+            check(
+                "['maven:/m:ro', 'aa:/a:nocopy,ro', 'b1:/b:rw', '/srv/a:/x:ro']",
+                ""
+            )
+            .unwrap(),
+            [
+                "maven /m ro,nocopy",
+                "aa /a nocopy,ro",
+                "b1 /b rw",
+                "/srv/a /x ro"
+            ]
+        );
     }
 
     #[test]

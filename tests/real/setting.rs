@@ -159,7 +159,7 @@ fn what_the_operator_gives_reaches_the_job_its_services_and_what_it_makes(fixtur
     fs::write(host.path().join("mark"), "of the host\n").unwrap();
     let named = Named(format!("testbed-named-{}", std::process::id()));
     let volumes = format!(
-        "volumes = [\"{shown}:/host/$PLACE:ro\", \"{}:/named\", \"/keep\", \"/cache\"]",
+        "refs = \"protected\"\nvolumes = [\"{shown}:/host/$PLACE:ro\", \"{}:/named\", \"/keep\", \"/cache\"]",
         named.0
     );
     let settings = format!("{volumes}{SETTINGS}");

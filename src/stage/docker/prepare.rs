@@ -31,6 +31,7 @@ pub(in crate::stage) async fn prepare(
     context: &Context<'_>,
     lane: &DockerLane,
 ) -> Result<(), Failure> {
+    context.config.admit_host(&context.lane_name, lane)?;
     admit(lane, &context.lane_name, &context.job)?;
     user::admit(lane, &context.job, &context.call)?;
     let reference = image::of_job(context, lane)?;

@@ -61,7 +61,10 @@ impl DockerJob<'_> {
             self.explain_service_lines().await;
         }
         let services = self.name_services(&wishes).await?;
-        let start = |service| self.start_service(service, share);
+        let start = |service| async move {
+            let started = self.start_service(service, share).await;
+            started.map_err(|failure| whose(service.is_lane_s, failure))
+        };
         let started = try_join_all(services.iter().map(start)).await?;
         if !self.lane.wait_for_services.is_zero() {
             let wait = |(id, service): (&String, _)| self.wait_for_service(id.clone(), service);
@@ -229,6 +232,14 @@ impl DockerJob<'_> {
     }
 }
 
+/// No author can mend what the operator asks for.
+fn whose(is_lane_s: bool, failure: Failure) -> Failure {
+    if !is_lane_s {
+        return failure;
+    }
+    Failure::system(failure.to_string()).during("starting what services-of-every-job asks for")
+}
+
 /// A service of the lane's, as a job would write it.
 fn of_lane(service: &ServiceOfEveryJob) -> Image {
     let variables = service.environment.iter().map(|variable| Variable {
@@ -259,5 +270,24 @@ async fn any_open(endpoint: &Endpoint) {
             return;
         }
         time::sleep(RETRY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Class;
+
+    #[test]
+    fn a_service_of_the_lane_s_fails_no_author() {
+        let failure = || Failure::build(JobCode::Malformed, "no such image");
+        assert_eq!(whose(false, failure()).class(), Class::Build);
+        let told = whose(true, failure());
+        assert_eq!(told.class(), Class::System);
+        let text = told.to_string();
+        assert!(
+            text.contains("services-of-every-job") && text.contains("no such image"),
+            "{text}"
+        );
     }
 }

@@ -13,8 +13,8 @@ use crate::{
 pub(super) fn admit(lane: &DockerLane, job: &Job, call: &Call) -> Result<(), Failure> {
     let own = lane.user.is_none().then_some(&job.image);
     let asked = own.into_iter().chain(&job.services);
-    let is_refused =
-        |user: &String| !lane.allowed_users.is_empty() && !lane.allowed_users.contains(user);
+    let allowed: Vec<&str> = lane.allowed_users.iter().map(|it| &*it.0).collect();
+    let is_refused = |user: &String| !allowed.is_empty() && !allowed.contains(&user.as_str());
     match asked
         .filter_map(|image| spec::user(image, call))
         .find(is_refused)
@@ -22,7 +22,7 @@ pub(super) fn admit(lane: &DockerLane, job: &Job, call: &Call) -> Result<(), Fai
         None => Ok(()),
         Some(user) => {
             let what = format!("a container of this lane may not run as `{user}` (`docker: user`)");
-            let allowed = lane.allowed_users.join(", ");
+            let allowed = allowed.join(", ");
             Err(Failure::build(JobCode::Refused, what)
                 .hint(format!("allowed (allowed-users): {allowed}")))
         }
@@ -46,10 +46,10 @@ mod tests {
             admit(&lane, &serde_json::from_value(job).unwrap(), &call)
                 .map_err(|failure| failure.to_string())
         };
-        let some = "allowed-users = ['1000', 'nobody']";
+        let some = "allowed-users = ['1000', '65534']";
         assert_eq!(check("", "root", "root"), Ok(()));
         assert_eq!(check(some, "", ""), Ok(()));
-        assert_eq!(check(some, "nobody", "1000"), Ok(()));
+        assert_eq!(check(some, "65534", "1000"), Ok(()));
         assert!(check(some, "$WHO", "").unwrap_err().contains("`0`"));
         assert!(
             check(some, "", "root")
@@ -58,7 +58,7 @@ mod tests {
         );
         // The operator's own word needs no leave, and the job's counts for nothing.
         assert_eq!(
-            check("user = 'root'\nallowed-users = ['nobody']", "0", ""),
+            check("user = '0'\nallowed-users = ['65534']", "0", ""),
             Ok(())
         );
     }
