@@ -87,6 +87,14 @@ impl Compose {
         quoted(line.iter().map(String::as_str).chain(["config"]))
     }
 
+    /// The command line that prints what the files say with no variable's value in it, for a shell; the oldest
+    /// releases do not know it, and fail.
+    pub(super) fn raw(&self, project: &Project) -> String {
+        let line = self.begin(project);
+        let words = line.iter().map(String::as_str);
+        quoted(words.chain(["config", "--no-interpolate"]))
+    }
+
     /// The command line that prints what each container's definition is compared by, for a shell.
     pub(super) fn hashes(&self, project: &Project) -> String {
         let line = self.begin(project);
@@ -193,6 +201,7 @@ mod tests {
             directory: "/srv".into(),
             files: vec!["/srv/a.yml".into(), "/srv/b.yml".into()],
             env_files: vec!["/srv/prod.env".into()],
+            unnamed: Vec::new(),
         }
     }
 

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use super::{
     pin::{self, Line},
     project::Project,
+    refers,
 };
 use crate::rollout::port::{ComposeFile, Release};
 
@@ -37,6 +38,21 @@ impl Composed {
     pub(super) fn names(&self) -> String {
         let names: Vec<_> = self.files.iter().map(|file| file.path.as_str()).collect();
         names.join(" and ")
+    }
+
+    /// The compose files that these take in and that do not come with the release: the host's would be read.
+    pub(super) fn taken_in(&self) -> Vec<String> {
+        let comes = |path: &String| self.files.iter().any(|file| file.name() == name_of(path));
+        let texts = self.files.iter();
+        let all = texts.flat_map(|file| refers::taken_in(&file.text));
+        all.filter(|path| !comes(path)).collect()
+    }
+
+    pub(super) fn env_files(&self) -> Vec<String> {
+        let texts = self.files.iter();
+        texts
+            .flat_map(|file| refers::env_files(&file.text))
+            .collect()
     }
 
     /// The texts with the release in its line.

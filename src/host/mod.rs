@@ -20,6 +20,7 @@ mod place;
 mod preflight;
 mod probe;
 mod project;
+mod refers;
 mod release;
 mod released;
 mod replace;

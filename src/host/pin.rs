@@ -76,14 +76,14 @@ struct Spot<'a> {
 
 /// A line that says something.
 #[derive(Clone, Copy)]
-struct Row<'a> {
+pub(super) struct Row<'a> {
     number: usize,
-    indent: usize,
-    key: &'a str,
-    value: &'a str,
+    pub indent: usize,
+    pub key: &'a str,
+    pub value: &'a str,
 }
 
-fn rows(text: &str) -> Vec<Row<'_>> {
+pub(super) fn rows(text: &str) -> Vec<Row<'_>> {
     let lines = text.lines().enumerate();
     lines
         .filter_map(|(index, line)| row(index + 1, line))
@@ -116,7 +116,7 @@ fn without_comment(value: &str) -> &str {
 }
 
 /// The rows that belong to the row before them, for they stand further in.
-fn inside<'a, 'b>(rows: &'b [Row<'a>], indent: usize) -> &'b [Row<'a>] {
+pub(super) fn inside<'a, 'b>(rows: &'b [Row<'a>], indent: usize) -> &'b [Row<'a>] {
     let end = rows.iter().position(|row| row.indent <= indent);
     &rows[..end.unwrap_or(rows.len())]
 }

@@ -163,10 +163,13 @@ impl Host {
             picked.collect::<Result<Vec<_>, _>>().map_err(unclear)
         };
         let (mut files, env_files) = (pick(&origin.files)?, pick(&origin.env_files)?);
+        let mut unnamed = Vec::new();
         if project::is_plain(&origin.directory, &files) {
             let place = self.place(&origin.directory).await?;
             if !place.has_own_files {
+                let named = files;
                 files = self.plain(&origin.directory, &place, made_by).await?;
+                unnamed.extend(files.iter().filter(|it| !named.contains(it)).cloned());
             }
         }
         Ok(Project {
@@ -174,6 +177,7 @@ impl Host {
             directory: origin.directory,
             files,
             env_files,
+            unnamed,
         })
     }
 
@@ -226,6 +230,7 @@ impl Host {
         Ok(Project {
             name: self.known_name().await?.to_owned(),
             directory: directory.to_owned(),
+            unnamed: files.iter().skip(1).cloned().collect(),
             files,
             env_files: Vec::new(),
         })

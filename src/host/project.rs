@@ -49,6 +49,8 @@ pub(super) struct Project {
     pub files: Vec<String>,
     /// Where another than the directory's `.env` was given.
     pub env_files: Vec<String>,
+    /// Of the files, those that nothing runs from: Compose would take them by itself.
+    pub unnamed: Vec<String>,
 }
 
 impl Project {

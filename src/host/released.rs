@@ -6,7 +6,7 @@ use super::{
     composed::{self, Composed},
     engine::{Containers, name},
     error, pin,
-    project::{Project, hash_of, project_of},
+    project::{self, Project, hash_of, project_of},
     release::Plan,
     said::Tried,
     script::{Answer, Change},
@@ -71,6 +71,7 @@ impl Host {
         (found, say): (&Containers, &dyn Fn(&str)),
     ) -> Result<(), RemoteError> {
         self.check_image_line(composed)?;
+        self.check_taken_in(composed)?;
         let plan = self.forward_composed(project.clone(), composed).await?;
         let swapped = self.swapped(&plan, composed).await?;
         let tried = &swapped.tried;
@@ -103,6 +104,20 @@ impl Host {
         Err(self.not_ready(why, advice.into()))
     }
 
+    fn check_taken_in(&self, composed: &Composed) -> Result<(), RemoteError> {
+        let others = composed.taken_in();
+        if others.is_empty() {
+            return Ok(());
+        }
+        let others = others.join(", ");
+        let why = format!(
+            "{} of the release takes in {others} by extends or include, which does not come with it: the host's own would be read",
+            composed.names()
+        );
+        let advice = "write into the file what it takes from there, or add it to compose.file";
+        Err(self.not_ready(why, advice.into()))
+    }
+
     async fn swapped(&self, plan: &Plan, composed: &Composed) -> Result<Swapped, RemoteError> {
         let compose = self.needed_compose().await?;
         let tried = plan.edits.tried(&plan.after);
@@ -121,6 +136,7 @@ impl Host {
             &compose.config(&tried),
             &compose.hashes(&tried),
             &composed.reference,
+            &compose.raw(&tried),
         ];
         let what = "try the release's compose files";
         let answers = self.ask(what, &arguments, LOOK).await?;
@@ -270,6 +286,12 @@ impl Host {
         }
         let places = plan.after.files.join(", ");
         say(&both!("{names} -> {places}", "{names} -> {places}"));
+        if let Some(line) = by_hand(plan) {
+            say(&both!(
+                "whoever calls Compose there names them from now on: {line}",
+                "今后在那里手工运行 Compose 时请写明：{line}"
+            ));
+        }
         for gone in plan
             .before
             .files
@@ -292,11 +314,23 @@ impl Host {
                 "无法比较现有文件：Compose 无法读取"
             ));
         }
-        if !swapped.stays.is_empty() {
-            let stays = swapped.stays.join(", ");
+        let mut stays = swapped.stays.clone();
+        stays.extend(composed.env_files());
+        if !stays.is_empty() {
+            let stays = stays.join(", ");
             say(&both!("stays as it is: {stays}", "保持原样：{stays}"));
         }
     }
+}
+
+/// How a person names the files, where that becomes other and Compose does not find them by itself.
+fn by_hand(plan: &Plan) -> Option<String> {
+    let files = &plan.after.files;
+    if *files == plan.before.files || project::is_plain(&plan.after.directory, files) {
+        return None;
+    }
+    let files: Vec<_> = files.iter().map(|file| format!("-f {file}")).collect();
+    Some(files.join(" "))
 }
 
 /// True where `127.0.0.1:3131-3132:80-81/tcp` publishes that port of the host.

@@ -1,6 +1,9 @@
 //! What the script is told to change, and what it said of the files, put together. Pure.
 
-use std::fmt::Write;
+use std::{
+    fmt::Write,
+    hash::{BuildHasher, Hasher, RandomState},
+};
 
 use super::{
     pin::Line,
@@ -9,12 +12,31 @@ use super::{
 };
 
 /// Changes of files, for the script: a line each.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Edits(String);
+#[derive(Debug, Clone)]
+pub(super) struct Edits {
+    lines: String,
+    /// In the names of their copies on the host, and in nobody else's.
+    mark: String,
+}
+
+impl Default for Edits {
+    fn default() -> Self {
+        Self {
+            lines: String::new(),
+            mark: mark(),
+        }
+    }
+}
+
+/// Another one each time, whichever process asks on whichever machine.
+fn mark() -> String {
+    format!("{:016x}", RandomState::new().build_hasher().finish())
+}
 
 impl Edits {
     pub(super) fn add(&mut self, sum: &str, way: &str, path: &str, number: usize, text: &str) {
-        let _ = writeln!(self.0, "{sum}\t{way}\t{number}\t{path}\t{text}");
+        let mark = &self.mark;
+        let _ = writeln!(self.lines, "{sum}\t{way}\t{number}\t{mark}\t{path}\t{text}");
     }
 
     pub(super) fn line(&mut self, file: &File, line: &Line) {
@@ -35,15 +57,22 @@ impl Edits {
         self.add(sum, "restore", path, 0, kept);
     }
 
-    fn changes(&self, path: &str) -> bool {
-        let mut paths = self.0.lines().filter_map(|line| line.split('\t').nth(3));
-        paths.any(|it| it == path)
+    fn paths(&self) -> impl Iterator<Item = &str> {
+        self.lines
+            .lines()
+            .filter_map(|line| line.split('\t').nth(4))
+    }
+
+    fn copy(&self, name: &str) -> String {
+        format!(".{name}.{}.dockmaster", self.mark)
     }
 
     /// The project as Compose can read it before the changes are made.
     pub(super) fn tried(&self, project: &Project) -> Project {
         let copy = |path: &String| match path.rsplit_once('/') {
-            Some((folder, name)) if self.changes(path) => format!("{folder}/.{name}.dockmaster"),
+            Some((folder, name)) if self.paths().any(|it| it == path) => {
+                format!("{folder}/{}", self.copy(name))
+            }
             _ => path.clone(),
         };
         Project {
@@ -53,21 +82,19 @@ impl Edits {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.lines.is_empty()
     }
 
     /// What Compose says of a copy, said of the file.
     pub(super) fn named_as_placed(&self, text: &str) -> String {
-        let paths = self.0.lines().filter_map(|line| line.split('\t').nth(3));
-        paths.fold(text.to_owned(), |text, path| {
-            let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-            let text = text.replace(&format!("{folder}/.{name}.dockmaster"), path);
-            text.replace(&format!(".{name}.dockmaster"), name)
+        self.paths().fold(text.to_owned(), |text, path| {
+            let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+            text.replace(&self.copy(name), name)
         })
     }
 
     pub(super) fn packed(&self) -> String {
-        packed(&self.0)
+        packed(&self.lines)
     }
 }
 
@@ -83,6 +110,8 @@ pub(super) struct Shown {
     pub files: Vec<File>,
     pub was: Option<Was>,
     pub gone: Vec<String>,
+    /// Of the files, those whose content came with a release.
+    pub written: Vec<String>,
     pub refusal: Option<(String, String)>,
 }
 
@@ -106,6 +135,7 @@ impl Shown {
             match answer {
                 Answer::File(file) => shown.files.push(file),
                 Answer::Gone(path) => shown.gone.push(path),
+                Answer::Written(path) => shown.written.push(path),
                 Answer::Refuse { why, file } => shown.refusal = Some((why, file)),
                 Answer::Kept(path) => was.definition = Some(path),
                 Answer::Before(Before::Place(line)) => place.push(line),

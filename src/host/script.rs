@@ -29,6 +29,8 @@ pub(super) enum Answer {
     /// A line of what was kept of the project.
     Remembered(String),
     File(File),
+    /// A file whose content came with a release.
+    Written(String),
     Before(Before),
     /// An attempt that was cut off, and what ran before it.
     CutOff(CutOff),
@@ -172,6 +174,7 @@ fn answer(line: &str) -> Option<Answer> {
         "name" => Answer::Name(text),
         "remembered" => Answer::Remembered(text),
         "file" => Answer::File(file(rest)?),
+        "written" => Answer::Written(text),
         "before-fact" => Answer::Before(Before::Fact(text)),
         "before-place" => Answer::Before(Before::Place(text)),
         "before-file" => Answer::Before(before_file(rest)?),

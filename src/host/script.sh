@@ -12,8 +12,9 @@
 #   cut_off PROJECT                           the last attempt, if it was cut off
 #   mend  PROJECT ATTEMPT KEY                 puts back what an attempt changed that was cut off
 #   stage                                     keeps the files of a release, which `staged_files` before this text holds
-#   swap  DIRECTORY SERVICE EDITS OLD OLD_HASHES NEW NEW_HASHES IMAGE
+#   swap  DIRECTORY SERVICE EDITS OLD OLD_HASHES NEW NEW_HASHES IMAGE RAW
 #                                             what Compose makes of the files now, and of a release's in their place
+#                                             (RAW prints that with no variable's value in it)
 #   try   DIRECTORY SERVICE EDITS OLD NEW HASHES
 #                                             what Compose makes of the files now, and after EDITS; changes nothing
 #   hashes DIRECTORY HASHES                   what Compose compares a container's definition by
@@ -21,8 +22,8 @@
 #   start DIRECTORY PROJECT ATTEMPT SECONDS EDITS FACTS PLACE KEY UP SERVICE KEEP HASHES MEMORY
 #                                             makes EDITS and runs UP, detached; MEMORY is kept under KEY
 #
-# EDITS has a line for each change: the file's sum before, the way, a line's number, the file, the text, with tabs
-# between. OLD, NEW, UP, KEEP and HASHES are command lines, quoted for a shell. What has several lines (EDITS, FACTS,
+# EDITS has a line for each change: the file's sum before, the way, a line's number, the change's mark, the file, the
+# text, with tabs between. OLD, NEW, UP, KEEP and HASHES are command lines, quoted for a shell. What has several lines (EDITS, FACTS,
 # PLACE, MEMORY) comes in base64: not every login shell passes a line's end on.
 #
 # An attempt's folder holds pid, log, rc (once it has ended), and in before/ the files that it changed. The lock
@@ -87,6 +88,7 @@ show() {
             if [ ! -w "$folder" ]; then answer "refuse unwritable $folder"; fi
         done
         answer "file $(sum "$path")$tab$(base64 -w 0 <"$path")$tab$path"
+        if [ -e "$(released)/$(sum "$path")" ]; then answer "written $path"; fi
     done
     # The oldest attempt of the run: what was there before it is what was there before the run.
     first=$(ls -1d "$(runs "$project")/$run"-*/before/facts 2>/dev/null | sort -V | head -n 1)
@@ -168,6 +170,38 @@ unreadable() {
     tail -n 8 "$1/log" | sed 's/^/dockmaster log /'
 }
 
+# Why Compose takes no file of a release. It quotes values where it stumbles over them: what it says of the files as they
+# are written, too, holds none, and of anything else only that is told which can be none. RAW reads them as written.
+unreadable_release() {
+    if ! has_room "$1"; then no_room "$1"; return; fi
+    answer "unreadable"
+    sh -c "$2" >/dev/null 2>"$1/raw"
+    without_values "$1/raw" "$1/log" | tail -n 8 | sed 's/^/dockmaster log /'
+}
+
+# A value may have several lines: nothing is told behind the first line that may hold the begin of one. What stands in env
+# files is the host's in either way of reading.
+without_values() {
+    awk '
+        FILENAME == ARGV[1] { if (!/\.env|variable name|unexpected character/) { is_raw[$0] = 1 } next }
+        $0 in is_raw { print; next }
+        {
+            is_whole = 1
+            # No quotation begins in `could not`.
+            gsub(/n\047t /, " not ")
+            cut = " is invalid| contains| duplicates from|[Pp]arsing|[Ii]nvalid [^:]*:|specified:| near"
+            if ($0 !~ /is invalid because:$/ && match($0, cut)) {
+                $0 = substr($0, 1, RSTART + RLENGTH - 1) " …"
+                is_whole = 0
+            }
+            gsub(/\047.*\047|".*"|`.*`|\[.*\]|\{.*\}/, "…")
+            if (match($0, /[\047"`\[{]/)) { $0 = substr($0, 1, RSTART - 1) "…"; is_whole = 0 }
+            print
+            if (!is_whole) { exit }
+        }
+    ' "$1" "$2"
+}
+
 # `The "TAG" variable is not set.`, with or without quotes, escaped or not.
 told_unset() {
     sed -nE "s/.*[Tt]he [\\\"]*([A-Za-z_][A-Za-z0-9_]*)[\\\"]* variable is not set.*/dockmaster $2 \\1/p" "$1" | sort -u
@@ -227,6 +261,9 @@ items() {
             if (part == "volumes") {
                 text = (target == "") ? plain : (source == "" ? "" : source ":") target
                 if (text != "") { put("volume", text, access) }
+                # A volume without a name and what lies in memory have no source.
+                if (target == "" && plain ~ /^\/[^:]*:/) { source = plain; sub(/:.*/, "", source) }
+                if (source ~ /^\//) { put("bind", source, "") }
             }
             plain = target = published = host = protocol = source = access = ""
         }
@@ -246,7 +283,8 @@ items() {
         top != "services" {
             if (top !~ /^(volumes|networks|secrets|configs)$/) { next }
             if (/^  [^ ]/) { put(top, bare($1), "") }
-            if (/^    file:/) { put("file", bare(rest()), "") }
+            if (/^  [^ ]/) { named = bare($1) }
+            if (/^    file:/) { put("file", bare(rest()), top " " named) }
             next
         }
         /^  [^ ]/ { end_part(); service = bare($1); put("service", "", ""); next }
@@ -282,7 +320,7 @@ told_changes() {
     awk -F '\t' -v ours="$3" '
         function tell(sign, id, parts) {
             split(id, parts, FS)
-            if (parts[2] == "file") { return }
+            if (parts[2] == "file" || parts[2] == "bind") { return }
             if (parts[1] == ours && parts[2] == "image") { return }
             is_told = (parts[1] == "-" || parts[2] == "service" || ((parts[1] in had) && (parts[1] in has)))
             if (is_told || (sign == "+" && parts[2] == "image")) {
@@ -309,16 +347,40 @@ told_needs() {
             print "dockmaster part " $3 " " $4
         }
     ' "$1"
+    # Each with the word `had` where the service has it already: then its Docker has seen to it.
     awk -F '\t' -v service="$2" '
-        $2 == "file" { print $3 }
-        $1 == service && $2 == "volume" && $3 ~ /^\// { sub(/:.*/, "", $3); print $3 }
-    ' "$1" | sort -u | while read -r path; do
-        if [ -e "$path" ]; then answer "stays $path"; else answer "missing $path"; fi
+        function need(path) { if (FILENAME == ARGV[1]) { had[path] = 1 } else { needed[path] = 1 } }
+        $1 == service && $2 == "bind" { need($3) }
+        $1 == service && $2 == "part" && $3 ~ /^(secrets|configs)$/ {
+            count = split($4, words, /[^A-Za-z0-9_.-]+/)
+            for (i = 1; i <= count; i++) { uses[FILENAME, $3 " " words[i]] = 1 }
+        }
+        $2 == "file" { files[FILENAME, $4] = $3 }
+        END {
+            for (use in uses) {
+                if (!(use in files)) { continue }
+                if (index(use, ARGV[1] SUBSEP) == 1) { had[files[use]] = 1 } else { needed[files[use]] = 1 }
+            }
+            for (path in needed) { print ((path in had) ? "had" : "new") "\t" path }
+        }
+    ' "$4" "$1" | LC_ALL=C sort -k 2 | while IFS=$tab read -r how path; do
+        if [ -e "$path" ]; then
+            answer "stays $path"
+        elif [ "$how" = new ] && is_seen "$(dirname "$path")"; then
+            answer "missing $path"
+        fi
     done
 }
 
+# Whether it can be told what lies in a folder, or in the last one above it that is there.
+is_seen() {
+    above=$1
+    while [ ! -e "$above" ]; do above=$(dirname "$above"); done
+    [ -x "$above" ]
+}
+
 swap() {
-    directory=$1 service=$2 edits=$(plain "$3") old=$4 old_hashes=$5 new=$6 new_hashes=$7 image=$8
+    directory=$1 service=$2 edits=$(plain "$3") old=$4 old_hashes=$5 new=$6 new_hashes=$7 image=$8 raw=$9
     cd "$directory" || { answer "refuse no-project $directory"; return; }
     desk=$(mktemp -d) || { no_room "${TMPDIR:-/tmp}"; return; }
     trap 'rm -rf "$desk"; drop_copies "$edits"' EXIT
@@ -333,7 +395,7 @@ swap() {
         : >"$desk/old"
     fi
     copies "$edits" || return
-    if ! sh -c "$new" >"$desk/new" 2>"$desk/log"; then unreadable "$desk"; return; fi
+    if ! sh -c "$new" >"$desk/new" 2>"$desk/log"; then unreadable_release "$desk" "$raw"; return; fi
     told_unset "$desk/log" unset
     sh -c "$new_hashes" 2>/dev/null | told_hashes
     if ! { items "$desk/old" >"$desk/old.items" && items "$desk/new" >"$desk/new.items"; }; then
@@ -342,13 +404,15 @@ swap() {
     fi
     facts "$desk/new" "$service"
     told_changes "$desk/old.items" "$desk/new.items" "$service"
-    told_needs "$desk/new.items" "$service" "$image"
+    told_needs "$desk/new.items" "$service" "$image" "$desk/old.items"
     if [ -f "$directory/.env" ]; then answer "stays $directory/.env"; fi
 }
 
 # Text, because the detached shell needs it too. `into COPY FILE` lets the copy take the file's place in one move;
-# where that would lose the file's owner, group or other names, it writes into the file that is there.
+# where that would lose the file's owner, group or other names, it writes into the file that is there. `linked KEPT FILE`
+# makes the link again that a file was.
 into='
+    linked() { if [ ! -e "$1" ] || [ -e "$2" ] || [ -h "$2" ]; then return 0; fi; ln -s "$(cat "$1")" "$2"; }
     over() { cat "$1" 1<>"$2" && truncate -s "$(wc -c <"$1")" "$2" && sync "$2"; }
     keeps_all() {
         [ "$(stat -c "%u %g" "$1")" = "$(stat -c "%u %g" "$2")" ] && [ "$(stat -c %h "$2")" = 1 ]
@@ -359,31 +423,39 @@ into='
 '
 eval "$into"
 
-# Keeps what is there, then lets the copies take its place.
+# Keeps what is there, then lets the copies take its place. A file goes only where that is the change: a copy that is not
+# there was lost.
 write_files() {
     edits=$1 before=$2
-    printf '%s\n' "$edits" | cut -f 4 | awk 'NF && !seen[$0]++' >"$before/paths" || return 1
+    printf '%s\n' "$edits" | awk -F '\t' 'NF > 4 && !seen[$5]++ { print $2 "\t" $4 "\t" $5 "\t" $6 }' >"$before/ways" || return 1
     number=0
-    while read -r path; do
+    while IFS=$tab read -r way mark path text; do
         number=$((number + 1))
-        copy=$(copy_of "$path")
+        copy=$(copy_of "$path" "$mark")
         printf '%s\t%s\t%s\t%s\n' "$(sum "$path")" "$(sum "$copy")" "$number" "$path" >>"$before/list" || return 1
+        if [ -h "$path" ]; then readlink "$path" >"$before/$number.link" || return 1; fi
         if [ -e "$path" ]; then cp -p "$path" "$before/$number" || return 1; fi
-    done <"$before/paths"
+    done <"$before/ways"
     sync "$before"/* 2>/dev/null || sync
     number=0
-    while read -r path; do
+    while IFS=$tab read -r way mark path text; do
         number=$((number + 1))
-        copy=$(copy_of "$path") real=$(readlink -f "$path")
-        if [ ! -e "$copy" ]; then
+        copy=$(copy_of "$path" "$mark")
+        if [ "$way" = remove ]; then
             rm -f "$path" || return 1
+            continue
+        fi
+        if [ "$way" = restore ]; then linked "$text.link" "$path" || return 1; fi
+        real=$(readlink -f "$path")
+        if cmp -s "$copy" "$real"; then
+            rm -f "$copy"
             continue
         fi
         if sync "$copy" && into "$copy" "$real"; then continue; fi
         # Half written at worst.
         if [ -e "$before/$number" ] && ! cmp -s "$before/$number" "$real"; then over "$before/$number" "$real"; fi
         return 1
-    done <"$before/paths"
+    done <"$before/ways"
 }
 
 # A release that Compose could not start is not what a person's next `up` shall start.
@@ -391,9 +463,16 @@ put_back=$into'
     while IFS="	" read -r was is copy path; do
         now=-
         if [ -e "$path" ]; then now=$(sha256sum <"$path" | cut -d " " -f 1); fi
-        if [ "$now" != "$is" ] || [ "$was" = "$is" ]; then continue; fi
-        if [ "$was" = - ]; then rm -f "$path"; continue; fi
+        # Whatever took it away: a file that was there is there again.
+        if [ "$now" = "$was" ]; then continue; fi
+        if [ "$now" != "$is" ] && [ "$now" != - ]; then continue; fi
+        if [ "$was" = - ]; then
+            if [ -e "$run/before/$copy.link" ]; then rm -f "$(readlink -f "$path")"; else rm -f "$path"; fi
+            continue
+        fi
+        linked "$run/before/$copy.link" "$path"
         real=$(readlink -f "$path")
+        if cmp -s "$run/before/$copy" "$real"; then continue; fi
         cp -p "$run/before/$copy" "$real.dockmaster-back" && into "$real.dockmaster-back" "$real" ||
             rm -f "$real.dockmaster-back"
     done <"$run/before/list"

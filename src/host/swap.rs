@@ -6,9 +6,9 @@ use super::{
     Host, LOOK, RemoteError,
     composed::{self, Composed},
     error,
-    project::Project,
+    project::{self, Project},
     release::Plan,
-    said::{Edits, packed},
+    said::{Edits, Shown, packed},
     script::{self, Answer},
     ssh::Script,
 };
@@ -68,12 +68,7 @@ impl Host {
                 .cloned(),
         );
         let shown = self.show_files(&project.name, "-", &all).await?;
-        let is_foreign = |it: &&String| !project.files.contains(it) && shown.sum(it) != "-";
-        if let Some(foreign) = places.iter().find(is_foreign) {
-            let why = format!("{foreign} is there, and what runs is not made of it");
-            let advice = format!("move it away: {} would take its place", composed.names());
-            return Err(self.not_ready(why, advice));
-        }
+        self.check_strange_files(&project, (&places, &shown), composed)?;
         let beside = project.files.first().map_or("-", String::as_str);
         let mut edits = Edits::default();
         for (place, text) in places.iter().zip(&texts) {
@@ -83,12 +78,14 @@ impl Host {
             }
         }
         for old in project.files.iter().filter(|it| !places.contains(it)) {
-            if shown.sum(old) != "-" {
+            let is_ours = !project.unnamed.contains(old);
+            if is_ours && shown.sum(old) != "-" {
                 edits.remove(shown.sum(old), old);
             }
         }
         let after = Project {
             files: places,
+            unnamed: Vec::new(),
             ..project.clone()
         };
         Ok(Plan {
@@ -98,6 +95,35 @@ impl Host {
             after,
             is_composed: true,
         })
+    }
+
+    /// What nothing runs from is not dockmaster's to write over or to remove, unless a release brought it.
+    fn check_strange_files(
+        &self,
+        project: &Project,
+        (places, shown): (&[String], &Shown),
+        composed: &Composed,
+    ) -> Result<(), RemoteError> {
+        let is_strange = |it: &&String| {
+            let is_named = project.files.contains(it) && !project.unnamed.contains(it);
+            !is_named && shown.sum(it) != "-" && !shown.written.contains(it)
+        };
+        let names = composed.names();
+        let why = |it: &String| format!("{it} is there, and what runs is not made of it");
+        if let Some(strange) = places.iter().find(is_strange) {
+            let advice = format!("move it away: {names} would take its place");
+            return Err(self.not_ready(why(strange), advice));
+        }
+        let mut left = project.unnamed.iter().filter(|it| !places.contains(it));
+        // Beside files that are named with -f, nobody reads it.
+        let is_read = project::is_plain(&project.directory, places);
+        if let Some(left) = left.find(|_| is_read) {
+            let advice = format!(
+                "move it away, for the next plain `up` would read it beside {names}; or add it to compose.file"
+            );
+            return Err(self.not_ready(why(left), advice));
+        }
+        Ok(())
     }
 
     /// Brings the texts to the host, in the script itself: arguments are not long enough for all.

@@ -8,7 +8,7 @@ use dockmaster::{
 use testbed::infrastructure::{FIRST_RELEASE, REPOSITORY};
 
 use crate::{
-    fixture::{Fixture, assert_says, container, is_healthy, run, survey_until},
+    fixture::{Fixture, assert_says, container, is_healthy, run, story, survey_until},
     project::{FOLDER, Shop},
 };
 
@@ -69,18 +69,19 @@ impl<'a> Repository<'a> {
     }
 
     #[track_caller]
-    fn refused(&self, text: &str, words: &[&str]) {
+    fn refused(&self, text: &str, words: &[&str]) -> RemoteError {
         let before = self.shop.files();
         let remote = self.remote(&[("deploy/docker-compose.yml", text)]);
         let error = run(remote.pull(&self.fixture.new, &|_| ())).unwrap_err();
         assert!(matches!(error, RemoteError::NotReady { .. }), "{error}");
         assert_says(&error, &[&["app-3"], words].concat());
         assert_eq!(self.shop.files(), before);
+        error
     }
 }
 
 const PORT: &str = "    ports: [\"3991:3131\"]\n";
-const MORE: &str = "version: \"3.7\"\nservices:\n  app:\n    environment: {ADDED: \"new-value\", KEY: \"${SECRET}\"}\n    volumes: [\"./conf:/conf:ro\"]\n";
+const MORE: &str = "version: \"3.7\"\nservices:\n  app:\n    environment: {ADDED: \"new-value\", KEY: \"${SECRET}\"}\n    volumes: [\"./conf:/conf:ro\", \"./closed/conf:/closed:ro\", \"/anonymous\"]\n    env_file: [\"app.env\"]\n";
 
 fn bring(fixture: &Fixture, compose: &'static str) {
     let repository = Repository::new(fixture, compose);
@@ -90,7 +91,11 @@ fn bring(fixture: &Fixture, compose: &'static str) {
         &format!("{PORT}    environment: {{GONE: \"old-value\", KEY: \"other-value\"}}\n"),
     );
     shop.write(".env", "SECRET=hidden-value\n");
+    shop.write("app.env", "FROM=env-value\n");
     shop.types("mkdir conf && COMPOSE up -d");
+    // Nobody but root can tell what lies in there.
+    let closed = format!("install -d -m 700 {FOLDER}/closed {FOLDER}/closed/conf");
+    shop.host.exec(&closed).unwrap();
     let base = repository.app(&format!(
         "{PORT}  cache:\n    image: {}\n    command: [\"sleep\", \"1000\"]\n",
         shop.first()
@@ -114,7 +119,8 @@ fn bring(fixture: &Fixture, compose: &'static str) {
             "- app: environment variable GONE",
             "~ app: environment variable KEY",
             "+ app: volume /srv/shop/conf:/conf",
-            "stays as it is: /srv/shop/conf, /srv/shop/.env",
+            "from now on: -f /srv/shop/docker-compose.yml -f /srv/shop/docker-compose.prod.yml",
+            "stays as it is: /srv/shop/conf, /srv/shop/.env, app.env",
         ] {
             assert!(said.contains(line), "{line} is not in: {said}");
         }
@@ -138,6 +144,11 @@ fn bring(fixture: &Fixture, compose: &'static str) {
             .await
             .unwrap();
         assert_eq!(shop.files(), after);
+        // Whoever forgets the second file makes it nobody's by no means.
+        shop.types("COMPOSE up -d app");
+        let again = repository.remote(&files);
+        again.pull(&fixture.new, &|_| ()).await.unwrap();
+        shop.types("COMPOSE -f docker-compose.yml -f docker-compose.prod.yml up -d app");
         // The next release has one file: the other one goes.
         let alone = [("deploy/docker-compose.yml", base.as_str())];
         let remote = repository.remote(&alone);
@@ -195,9 +206,17 @@ fn refuse(fixture: &Fixture, compose: &'static str) {
         &[file, "nowhere.env"],
     );
     repository.refused(
-        &whole("    extends: {file: nowhere.yml, service: x}\n"),
-        &["nowhere.yml"],
+        &whole("    extends: {file: common.yml, service: x}\n"),
+        &[file, "takes in common.yml", "compose.file"],
     );
+    // Where Compose stumbles over a value, the value stays on the host.
+    shop.write(".env", "LOGIN=hunter2\n");
+    let twice = whole("    environment: [\"A=${LOGIN}\", \"A=${LOGIN}\"]\n");
+    let port = repository.app("    ports: [\"3991:3131\", \"${LOGIN}:1\"]\n");
+    for text in [twice, port] {
+        let error = repository.refused(&text, &[file, "does not take"]);
+        assert!(!story(&error).contains("hunter2"), "{error}");
+    }
     repository.refused(
         &whole("    volumes: [\"./nowhere:/x\"]\n"),
         &[file, "/srv/shop/nowhere"],
@@ -219,6 +238,10 @@ fn refuse(fixture: &Fixture, compose: &'static str) {
         &["app-3", "/srv/shop/docker-compose.prod.yml", "move it away"],
     );
     assert_eq!(shop.files(), before);
+    // One that Compose would read by itself, and that what runs is not made of.
+    let other = "docker-compose.override.yml";
+    shop.write(other, "version: \"3.7\"\nservices: {app: {tty: true}}\n");
+    repository.refused(&whole(""), &[other, "move it away", "compose.file"]);
 }
 
 fn what_a_release_s_files_lack_is_refused_before_anything_is_pulled(fixture: &Fixture) {

@@ -163,6 +163,7 @@ fn what_is_remembered_is_read_back_whole_or_not_at_all() {
         directory: "/srv/a b".into(),
         files: vec!["/srv/a b/x.yml".into(), "/srv/y.yml".into()],
         env_files: vec!["/srv/prod.env".into()],
+        unnamed: Vec::new(),
     };
     let memory = project.memory();
     assert_eq!(Project::remembered(memory.lines()), Some(project));

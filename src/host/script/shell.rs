@@ -85,7 +85,7 @@ impl Desk {
         let [Answer::File(file)] = &shown[..] else {
             panic!("{shown:?}");
         };
-        packed(&format!("{}\tline\t1\t{path}\tnew\n", file.sum))
+        packed(&format!("{}\tline\t1\tm\t{path}\tnew\n", file.sum))
     }
 
     /// As a release's files come: by their sums, in the script itself.
@@ -108,11 +108,29 @@ impl Desk {
     }
 
     fn start(&self, home: &str, up: &str) -> Vec<Answer> {
-        let (srv, edits) = (self.path("srv"), self.edits());
+        self.start_with((home, TEXT), ("run-1", &self.edits()), up)
+    }
+
+    fn start_with(
+        &self,
+        (home, script): (&str, &str),
+        (attempt, edits): (&str, &str),
+        up: &str,
+    ) -> Vec<Answer> {
+        let srv = self.path("srv");
         let [facts, place] = ["image sha256:1\n", "name shop\n"].map(packed);
-        let start = ["start", &srv, "shop", "run-1", "9", &edits, &facts];
+        let start = ["start", &srv, "shop", attempt, "9", edits, &facts];
         let rest = [&place, "key", up, "app", ":", ":", &place];
-        self.tells_at(home, &[&start[..], &rest[..]].concat())
+        self.reads_at(home, script, &[&start[..], &rest[..]].concat())
+    }
+
+    fn link(&self, name: &str, to: &str) {
+        std::os::unix::fs::symlink(to, self.path(name)).unwrap();
+    }
+
+    fn link_of(&self, name: &str) -> String {
+        let to = fs::read_link(self.path(name)).unwrap();
+        to.to_str().unwrap().to_owned()
     }
 
     #[track_caller]
@@ -136,7 +154,7 @@ fn a_folder_for_scratch_that_takes_nothing_is_named() {
 fn a_compose_folder_that_takes_nothing_is_named() {
     let desk = Desk::new();
     // Nothing can be written where a folder is.
-    fs::create_dir(desk.path("srv/.a.yml.dockmaster")).unwrap();
+    fs::create_dir(desk.path("srv/.a.yml.m.dockmaster")).unwrap();
     desk.refuses(&desk.try_with(":"), "srv");
     desk.refuses(&desk.start("home", ":"), "srv");
     assert_eq!(desk.read("srv/a.yml"), "old\n");
@@ -199,7 +217,7 @@ fn a_file_of_one_name_is_taken_over_in_one_move() {
 fn a_signal_leaves_nothing_behind() {
     let desk = Desk::new();
     // As one that was killed leaves it.
-    desk.write("srv/.a.yml.dockmaster.new", "");
+    desk.write("srv/.a.yml.m.dockmaster.new", "");
     assert_eq!(desk.try_with("kill -TERM $PPID"), []);
     assert_eq!(desk.names("tmp"), [""; 0]);
     assert_eq!(desk.names("srv"), ["a.yml"]);
@@ -279,6 +297,7 @@ fn what_a_release_changes_is_told_by_names_and_no_value_leaves_the_host() {
         &new,
         &new_hash,
         "h/app@sha256:1",
+        ":",
     ];
     let said = desk.tells(&arguments);
     assert!(!format!("{said:?}").contains("secret"), "{said:?}");
@@ -338,14 +357,16 @@ fn what_compose_does_not_take_now_is_over_with_a_release() {
     desk.write("new", "services:\n  app:\n    image: h/app@sha256:1\n");
     let new = format!("cat '{}'", desk.path("new"));
     let srv = desk.path("srv");
-    let said = desk.tells(&["swap", &srv, "app", "", "false", "false", &new, ":", "x"]);
+    let said = desk.tells(&[
+        "swap", &srv, "app", "", "false", "false", &new, ":", "x", ":",
+    ]);
     assert!(!said.contains(&Answer::WasRead), "{said:?}");
     assert!(
         said.contains(&Answer::Image("h/app@sha256:1".into())),
         "{said:?}"
     );
     let said = desk.tells(&[
-        "swap", &srv, "app", "", "false", "false", "exit 15", ":", "x",
+        "swap", &srv, "app", "", "false", "false", "exit 15", ":", "x", ":",
     ]);
     assert_eq!(said, [Answer::Unreadable]);
 }
@@ -367,7 +388,7 @@ fn a_release_s_file_takes_a_place_and_gives_it_back() {
             panic!("{shown:?}");
         };
         let edits = packed(&format!(
-            "{}\tplace\t0\t{a}\t{sum} {a}\n-\tplace\t0\t{b}\t{sum} {a}\n",
+            "{}\tplace\t0\tm\t{a}\t{sum} {a}\n-\tplace\t0\tm\t{b}\t{sum} {a}\n",
             file.sum
         ));
         let [facts, before, after] =
@@ -397,7 +418,7 @@ fn a_release_s_file_that_was_not_kept_whole_takes_no_place() {
     desk.refuses(&desk.stage(&sum, "bad"), "home/.cache/dockmaster/.released");
     desk.write(&format!("home/.cache/dockmaster/.released/{sum}"), "bad");
     let old = crate::host::composed::sum("old\n");
-    let edits = packed(&format!("{old}\tplace\t0\t{a}\t{sum} {a}\n"));
+    let edits = packed(&format!("{old}\tplace\t0\tm\t{a}\t{sum} {a}\n"));
     let arguments = [
         "swap",
         &desk.path("srv"),
@@ -408,6 +429,7 @@ fn a_release_s_file_that_was_not_kept_whole_takes_no_place() {
         "true",
         ":",
         "x",
+        ":",
     ];
     let said = desk.tells(&arguments);
     assert!(
@@ -416,4 +438,210 @@ fn a_release_s_file_that_was_not_kept_whole_takes_no_place() {
     );
     assert_eq!(desk.names("srv"), ["a.yml"]);
     assert_eq!(desk.read("srv/a.yml"), "old\n");
+}
+
+#[test]
+fn the_first_file_of_a_host_is_read_by_all() {
+    let desk = Desk::new();
+    let sum = crate::host::composed::sum("new");
+    assert_eq!(desk.stage(&sum, "new"), []);
+    let b = desk.path("srv/b.yml");
+    let edits = packed(&format!("-\tplace\t0\tm\t{b}\t{sum} -\n"));
+    let said = desk.start_with(("home", TEXT), ("run-1", &edits), "true");
+    assert_eq!(said, [Answer::Ended(0)]);
+    let mode = fs::metadata(&b).unwrap().mode();
+    assert_eq!(mode & 0o777, 0o644);
+}
+
+#[test]
+fn copies_of_another_change_are_left_alone() {
+    let desk = Desk::new();
+    desk.write("srv/.a.yml.other.dockmaster", "theirs");
+    assert!(!desk.try_with(":").is_empty());
+    let (copy, names) = (".a.yml.other.dockmaster", desk.names("srv"));
+    assert_eq!(names, [copy, "a.yml"]);
+    // But for what is old.
+    let script = TEXT.replace("-cmin +120", "-cmin -120");
+    assert_ne!(script, TEXT);
+    let said = desk.start_with(("home", &script), ("run-1", &desk.edits()), "true");
+    assert_eq!(said, [Answer::Ended(0)]);
+    assert_eq!(desk.names("srv"), ["a.yml"]);
+}
+
+#[test]
+fn a_copy_that_was_lost_takes_no_file_away() {
+    let desk = Desk::new();
+    let script = TEXT.replace(
+        "if ! write_files",
+        "drop_copies \"$edits\"; if ! write_files",
+    );
+    assert_ne!(script, TEXT);
+    let said = desk.start_with(("home", &script), ("run-1", &desk.edits()), "true");
+    desk.refuses(&said, "srv");
+    assert_eq!(desk.read("srv/a.yml"), "old\n");
+}
+
+#[test]
+fn a_file_that_went_meanwhile_is_put_back() {
+    let desk = Desk::new();
+    let up = format!("rm '{}'; exit 1", desk.path("srv/a.yml"));
+    let said = desk.start("home", &up);
+    assert!(matches!(said[..], [Answer::Ended(1), ..]), "{said:?}");
+    assert_eq!(desk.read("srv/a.yml"), "old\n");
+}
+
+#[test]
+fn a_link_that_was_removed_comes_back_as_a_link() {
+    for up in ["true", "false"] {
+        let desk = Desk::new();
+        desk.write("conf/prod.yml", "prod\n");
+        desk.link("srv/b.yml", "../conf/prod.yml");
+        let (b, sum) = (desk.path("srv/b.yml"), crate::host::composed::sum("prod\n"));
+        let edits = packed(&format!("{sum}\tremove\t0\tm\t{b}\t\n"));
+        let said = desk.start_with(("home", TEXT), ("run-1", &edits), up);
+        assert!(matches!(said[..], [Answer::Ended(_), ..]), "{said:?}");
+        if up == "true" {
+            assert_eq!(desk.names("srv"), ["a.yml"]);
+            let kept = desk.path("home/.cache/dockmaster/shop/run-1/before/1");
+            let edits = packed(&format!("-\trestore\t0\tm\t{b}\t{kept}\n"));
+            let said = desk.start_with(("home", TEXT), ("run-2", &edits), "true");
+            assert_eq!(said, [Answer::Ended(0)]);
+        }
+        assert_eq!(desk.link_of("srv/b.yml"), "../conf/prod.yml", "{up}");
+        assert_eq!(desk.read("conf/prod.yml"), "prod\n");
+        assert_eq!(desk.names("srv"), ["a.yml", "b.yml"]);
+    }
+}
+
+/// What is told of a release's file that Compose does not take: of what it says with the host's values, and without.
+#[track_caller]
+fn check_told(log: &str, raw: Option<&str>, expect: &[&str]) {
+    let desk = Desk::new();
+    desk.write("log", log);
+    desk.write("raw", raw.unwrap_or_default());
+    let fails = |name: &str| format!("cat '{}' >&2; exit 1", desk.path(name));
+    let raw = raw.map_or_else(|| "true".to_owned(), |_| fails("raw"));
+    let srv = desk.path("srv");
+    let said = desk.tells(&[
+        "swap",
+        &srv,
+        "app",
+        "",
+        "false",
+        "false",
+        &fails("log"),
+        ":",
+        "x",
+        &raw,
+    ]);
+    assert_eq!(said[0], Answer::Unreadable);
+    let told: Vec<_> = said[1..].iter().map(|it| format!("{it:?}")).collect();
+    let expect: Vec<_> = expect.iter().map(|it| format!("Log({it:?})")).collect();
+    assert_eq!(told, expect);
+    assert!(!told.join("").contains("hunter2"), "{told:?}");
+}
+
+#[test]
+fn no_value_that_compose_quotes_in_an_error_leaves_the_host() {
+    check_told(
+        "ERROR: The Compose file './a.yml' is invalid because:\nservices.app.environment contains non-unique items, please \
+         remove duplicates from ['SMTP_LOGIN=hunter2', 'hunter2']\n",
+        None,
+        &[
+            "ERROR: The Compose file … is invalid because:",
+            "services.app.environment contains …",
+        ],
+    );
+    check_told(
+        "x please remove duplicates from ['hunter2']\n",
+        None,
+        &["x please remove duplicates from …"],
+    );
+    check_told(
+        "services.app.environment.DSN contains {\"a\": \"hunter2\"}, which is an invalid type\nhunter2",
+        Some("services.app.environment.DSN contains ${DSN}, which is\n"),
+        &["services.app.environment.DSN contains …"],
+    );
+    check_told(
+        "Invalid hostPort: hunter2\n",
+        None,
+        &["Invalid hostPort: …"],
+    );
+    check_told(
+        "services.app.ports: no port 'hunter2\nhunter2'\n",
+        None,
+        &["services.app.ports: no port …"],
+    );
+    check_told(
+        "Couldn't find env file: /srv/x.env\n",
+        None,
+        &["Could not find env file: /srv/x.env"],
+    );
+    // What stands in the file itself is told whole.
+    let own = "Unsupported config option for services.app: 'no_such_key'\n";
+    check_told(own, Some(own), &[own.trim_end()]);
+    let env = "failed to read /srv/.env: unexpected character \"!\" in variable name \"hunter2\"\n";
+    check_told(
+        env,
+        Some(env),
+        &["failed to read /srv/.env: unexpected character …"],
+    );
+}
+
+#[test]
+fn only_what_the_service_takes_of_the_host_s_folders_is_missed() {
+    let desk = Desk::new();
+    let text = "secrets:
+  one:
+    file: HERE/secret-1
+  two:
+    file: HERE/secret-2
+services:
+  app:
+    image: h/app@sha256:1
+    secrets:
+    - source: one
+      target: two.txt
+    volumes:
+    - /var/nowhere
+    - HERE/short:/short:ro
+    - data:/data
+    - target: /var/memory
+      type: tmpfs
+    - target: /var/anonymous
+      type: volume
+    - source: HERE/long
+      target: /long
+      type: bind
+    - HERE/had:/had
+  web:
+    volumes:
+    - HERE/of-web:/x
+";
+    let here = desk.path("srv");
+    desk.write("new", &text.replace("HERE", &here));
+    desk.write(
+        "old",
+        &format!("services:\n  app:\n    volumes:\n    - {here}/had:/other\n"),
+    );
+    let [old, new] = ["old", "new"].map(|name| format!("cat '{}'", desk.path(name)));
+    let said = desk.tells(&["swap", &here, "app", "", &old, ":", &new, ":", "x", ":"]);
+    let missing = said.iter().filter_map(|answer| match answer {
+        Answer::Missing(path) => Some(path.strip_prefix(&here).unwrap()),
+        _ => None,
+    });
+    let missing: Vec<_> = missing.collect();
+    assert_eq!(missing, ["/long", "/secret-1", "/short"]);
+}
+
+#[test]
+fn a_file_that_a_release_brought_is_known_again() {
+    let desk = Desk::new();
+    let a = desk.path("srv/a.yml");
+    let show = ["show", "shop", "-", &a];
+    let written = Answer::Written(a.clone());
+    assert!(!desk.tells(&show).contains(&written));
+    let sum = crate::host::composed::sum("old\n");
+    assert_eq!(desk.stage(&sum, "old\n"), []);
+    assert!(desk.tells(&show).contains(&written));
 }
