@@ -176,6 +176,7 @@ mod tests {
             found: None,
             member: None,
             previous: None,
+            is_outdated: false,
         };
         let run = Run::fold([&opened, &captured].into_iter().chain(events)).unwrap();
         Past {

@@ -9,6 +9,7 @@ mod commit;
 pub(crate) mod driver;
 mod history;
 mod image;
+mod kept;
 mod objects;
 mod open;
 mod output;

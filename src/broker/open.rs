@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use super::{
     clock::RealClock,
-    image,
+    image, kept as kept_files,
     output::{JobLines, Output, Recorded},
     precedence::Candidate,
     protocol::Answer,
@@ -23,7 +23,7 @@ use crate::{
         debt::Debt,
         engine::{self, Earlier, Order},
         journal::{Outcome, Owner},
-        port::{Cancel, ComposeFile, Narrator, Ports, Release, Wish},
+        port::{Cancel, Narrator, Ports, Release, Wish},
         report::Report,
         world::{Noted, Settings, Waited, World},
     },
@@ -80,7 +80,6 @@ impl serve::Rollouts for Rollouts<'_> {
         let output = Output::Job(lines.clone());
         let ends = (wish.clone(), Reach::Registry);
         let world = world(config, environment, output, ends)?;
-        let world = with_files(world, &release, &files);
         let patience = Patience {
             wait: environment.rollout.lease_wait,
             clock: &world.clock,
@@ -109,11 +108,19 @@ impl serve::Rollouts for Rollouts<'_> {
             journal: runs.journal(&run),
             run,
             release,
+            files,
             owner,
             cause,
         };
-        ComposeFiles::new(&config.state_dir, &environment.name).keep(&order.run, &files)?;
-        let report = engine::roll_out(&world, &settings, &order, &history.open).await;
+        let kept = ComposeFiles::new(&config.state_dir, &environment.name);
+        kept.keep(&order.run, &order.files)?;
+        let open = kept_files::with_files(history.open, &kept)?;
+        let report = engine::roll_out(&world, &settings, &order, &open).await;
+        if let Ok(report) = &report
+            && let Some(run) = kept_files::heir(report, &order.release, &history.past)
+        {
+            kept.keep(run, &order.files)?;
+        }
         prune(config, &environment.name);
         // A run that never began has none.
         match report::pages(config, &environment.name, Some(&order.run)) {
@@ -162,7 +169,9 @@ impl Recovery<'_> {
         }
         let world = world(config, &environment, output, (wish, Reach::Hosts))?;
         let settings = Settings::new(&environment, history.versions);
-        let recovered = engine::recover(&world, &settings, &history.open).await?;
+        let kept = ComposeFiles::new(&config.state_dir, name);
+        let open = kept_files::with_files(history.open, &kept)?;
+        let recovered = engine::recover(&world, &settings, &open).await?;
         unknown(history.unknown.as_ref(), name)?;
         let reports = recovered.reports.into_iter();
         let stuck = reports.filter(|report| report.outcome == Outcome::Stuck);
@@ -267,20 +276,6 @@ pub(super) fn world(
         narrator: Recorded::new(output, Stories::new(&config.state_dir, &environment.name)),
         cancel,
     })
-}
-
-/// The same, with these compose files for that release.
-pub(super) fn with_files(
-    world: World<Live>,
-    release: &Release,
-    files: &[ComposeFile],
-) -> World<Live> {
-    let with = |host: host::Host| host.with_files(host::Composed::new(release, files.to_vec()));
-    let hosts = world.hosts.into_iter();
-    World {
-        hosts: hosts.map(|(name, host)| (name, with(host))).collect(),
-        ..world
-    }
 }
 
 /// Says which journals are left out, and why that is harmless.

@@ -251,6 +251,7 @@ mod tests {
                 health: Health::Healthy,
                 restarts: 0,
             }),
+            is_outdated: false,
         };
         let mut run = brought_out(version, pipeline);
         run.id = format!("back to {version}");

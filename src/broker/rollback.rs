@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::{
+    kept as kept_files,
     open::{self, Reach},
     output::Output,
     serve,
@@ -73,7 +74,8 @@ impl Rollback<'_> {
             journal: runs.journal(&id),
             run: id,
             release: target.release.clone(),
-            // Its age stays that of the pipeline that brought it out first.
+            files: Self::files(config, &environment, &target.id)?,
+            // Its age stays that of the pipeline that brought it out last.
             owner: Owner {
                 job: 0,
                 ..target.owner
@@ -82,19 +84,19 @@ impl Rollback<'_> {
                 by: self.by.clone(),
             },
         };
-        let files = Self::files(config, &environment, &target.id)?;
-        if files.is_empty() && !environment.compose.file.is_empty() {
+        let kept = ComposeFiles::new(&config.state_dir, name);
+        if order.files.is_empty() && !environment.compose.file.is_empty() {
+            kept_files::fits(&target, &history.past, &kept)?;
             world.narrator.say(&both!(
                 "no compose files of {} are kept: those that hosts have stay, with its image",
                 "没有保存 {} 的 compose 文件：主机上的文件保持不变，只更换镜像",
                 order.release.version
             ));
         }
-        let kept = ComposeFiles::new(&config.state_dir, name);
-        kept.keep(&order.run, &files)?;
-        let world = open::with_files(world, &order.release, &files);
+        kept.keep(&order.run, &order.files)?;
+        let open = kept_files::with_files(history.open, &kept)?;
         let settings = Settings::new(&environment, history.versions);
-        let report = engine::roll_out(&world, &settings, &order, &history.open).await;
+        let report = engine::roll_out(&world, &settings, &order, &open).await;
         open::prune(config, name);
         open::told(&report?, &world.narrator)
     }

@@ -75,7 +75,7 @@ impl Host {
         let project = self.project().await?;
         let (edits, used) = match self.composed_of(reference) {
             Some(composed) => {
-                let plan = self.forward_composed(project.clone(), composed).await?;
+                let plan = self.forward_composed(project.clone(), &composed).await?;
                 let used = plan.edits.tried(&plan.used);
                 (plan.edits, used)
             }
@@ -122,10 +122,10 @@ impl Host {
         attempt: &str,
         reference: &str,
     ) -> Result<(Edits, Project), RemoteError> {
-        if self.composed.is_none() && !self.brings_files {
+        if self.composed.borrow().is_none() && !self.brings_files {
             return Ok((Edits::default(), self.project().await?));
         }
-        let plan = self.plan(attempt, reference, false).await?;
+        let plan = self.plan(attempt, reference).await?;
         let used = plan.edits.tried(&plan.used);
         Ok((plan.edits, used))
     }

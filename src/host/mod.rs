@@ -45,7 +45,7 @@ use tokio::sync::OnceCell;
 
 use crate::{
     config::{self, Environment},
-    rollout::port::{self, Release, Slot, Survey},
+    rollout::port::{self, ComposeFile, Release, Slot, Survey},
 };
 use account::Account;
 use compose::Compose;
@@ -87,11 +87,9 @@ pub struct Host {
     link: RefCell<Option<Rc<Link>>>,
     compose: OnceCell<Option<Compose>>,
     /// The files that come with a release.
-    composed: Option<Composed>,
+    composed: RefCell<Option<Rc<Composed>>>,
     /// True where the environment says so.
     brings_files: bool,
-    /// The first switch of a run, by its attempt's name.
-    first_attempt: RefCell<Option<String>>,
     /// Whether it has others, while it runs that release: looked at once.
     is_outdated: Cell<Option<bool>>,
     /// Whether all other services run as those say, once Compose was asked.
@@ -136,9 +134,8 @@ impl Host {
             may_pull: true,
             link: RefCell::default(),
             compose: OnceCell::new(),
-            composed: None,
+            composed: RefCell::default(),
             brings_files: !environment.compose.file.is_empty(),
-            first_attempt: RefCell::default(),
             is_outdated: Cell::default(),
             has_held_others: Cell::default(),
             has_composed_check: Cell::default(),
@@ -160,6 +157,7 @@ impl Host {
     /// A host on which these files come with the release.
     #[must_use]
     pub fn with_files(self, composed: Option<Composed>) -> Self {
+        let composed = RefCell::new(composed.map(Rc::new));
         Self { composed, ..self }
     }
 
@@ -196,6 +194,15 @@ impl Host {
 
 impl port::Remote for Host {
     type Error = RemoteError;
+
+    fn bring(&self, release: &Release, files: &[ComposeFile]) {
+        let composed = Composed::new(release, files.to_vec());
+        self.composed.replace(composed.map(Rc::new));
+        // All that was found out about other files.
+        self.is_outdated.take();
+        self.has_held_others.take();
+        self.has_composed_check.take();
+    }
 
     async fn survey(&self) -> Result<Survey, RemoteError> {
         let root = self.docker_root().await?;

@@ -224,7 +224,7 @@ impl Host {
             ));
         }
         let files = self.plain(directory, &place, made_by).await?;
-        if files.is_empty() && self.composed.is_none() {
+        if files.is_empty() && self.composed.borrow().is_none() {
             return Err(super::error::not_ready(&self.name, "no-project", directory));
         }
         Ok(Project {

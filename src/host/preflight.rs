@@ -30,7 +30,7 @@ impl Host {
         }
         let project = self.project().await?;
         if let Some(composed) = self.composed_of(reference) {
-            return self.check_composed(project, composed, (&found, say)).await;
+            return self.check_composed(project, &composed, (&found, say)).await;
         }
         let shown = self.show(&project, "-").await?;
         let plan = self.forward(project.clone(), &shown, reference).await?;

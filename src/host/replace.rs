@@ -12,6 +12,7 @@ use super::{
     said::packed,
     script::Answer,
 };
+use crate::rollout::journal::BACK;
 
 /// How long Compose may take to replace the container, and another attempt to end before.
 pub(super) const SWITCH: Duration = Duration::from_mins(15);
@@ -35,8 +36,7 @@ impl Host {
         }
         self.mend_leftovers().await?;
         self.mend_files().await?;
-        let is_back = self.is_way_back(attempt);
-        let plan = self.plan(attempt, reference, is_back).await?;
+        let plan = self.plan(attempt, reference).await?;
         let holds = if plan.is_composed {
             self.has_held_others.get()
         } else {
@@ -63,6 +63,8 @@ impl Host {
             &compose.hashes(&plan.used),
             &packed(&plan.after.memory()),
         ];
+        // Until it has ended nobody knows.
+        self.is_outdated.set(None);
         let answers = self.ask(WHAT, &start, limit).await?;
         let unknown = || {
             Err(RemoteError::Unfinished {
@@ -81,12 +83,7 @@ impl Host {
 
     /// What becomes of the files: the release's line or its own files, or all as it was before the run where
     /// what ran before is wanted.
-    pub(super) async fn plan(
-        &self,
-        attempt: &str,
-        reference: &str,
-        is_back: bool,
-    ) -> Result<Plan, RemoteError> {
+    pub(super) async fn plan(&self, attempt: &str, reference: &str) -> Result<Plan, RemoteError> {
         let wanted = self.image_id(reference).await?;
         let run = run_of(attempt);
         let name = self.known_name().await?;
@@ -96,33 +93,21 @@ impl Host {
             (Some(was), Some(image)) if was.image == image => {
                 self.back(was, &image, reference).await
             }
-            _ => self.way_forward(reference, is_back).await,
+            _ => self.by_release(attempt, reference).await,
         }
     }
 
-    async fn way_forward(&self, reference: &str, is_back: bool) -> Result<Plan, RemoteError> {
+    async fn by_release(&self, attempt: &str, reference: &str) -> Result<Plan, RemoteError> {
         let project = self.project().await?;
         if let Some(composed) = self.composed_of(reference) {
-            if is_back {
+            // The image is that of before, and without a trace of the way there nothing was changed.
+            if attempt.ends_with(BACK) {
                 return Ok(Plan::nothing(project));
             }
-            return self.forward_composed(project, composed).await;
+            return self.forward_composed(project, &composed).await;
         }
         let shown = self.show(&project, "-").await?;
         self.forward(project, &shown, reference).await
-    }
-
-    /// True for another attempt of a run than its first one here. Where the release's image is the one of
-    /// before, nothing else tells the way back, and without a trace of the first nothing was changed.
-    fn is_way_back(&self, attempt: &str) -> bool {
-        let mut first = self.first_attempt.borrow_mut();
-        match &*first {
-            Some(first) if run_of(first) == run_of(attempt) => first != attempt,
-            _ => {
-                *first = Some(attempt.to_owned());
-                false
-            }
-        }
     }
 
     /// What an attempt left that was cut off is put back where the container of before still is the service's,
@@ -208,8 +193,9 @@ impl Host {
     }
 }
 
-/// An attempt is called `RUN-NUMBER`.
+/// An attempt is called `RUN-NUMBER`, or `RUN-NUMBER-back`.
 fn run_of(attempt: &str) -> &str {
+    let attempt = attempt.strip_suffix(BACK).unwrap_or(attempt);
     attempt.rsplit_once('-').map_or(attempt, |(run, _)| run)
 }
 

@@ -1,6 +1,6 @@
 //! A release's own compose files on their way into the places of those that a host has.
 
-use std::fmt::Write;
+use std::{fmt::Write, rc::Rc};
 
 use super::{
     Host, LOOK, RemoteError,
@@ -16,14 +16,14 @@ use crate::rollout::port::Container;
 
 impl Host {
     /// The files that come with that release.
-    pub(super) fn composed_of(&self, reference: &str) -> Option<&Composed> {
-        let composed = self.composed.as_ref();
+    pub(super) fn composed_of(&self, reference: &str) -> Option<Rc<Composed>> {
+        let composed = self.composed.borrow().clone();
         composed.filter(|it| it.reference == reference)
     }
 
     /// True where the release's image runs, made of other files than the release brings.
     pub(super) async fn is_outdated(&self, container: &Container) -> Result<bool, RemoteError> {
-        let composed = self.composed.as_ref();
+        let composed = self.composed.borrow().clone();
         let composed = composed.filter(|it| container.digests.contains(&it.reference));
         let Some(composed) = composed else {
             return Ok(false);
@@ -31,7 +31,7 @@ impl Host {
         if let Some(known) = self.is_outdated.get() {
             return Ok(known);
         }
-        let is_outdated = match self.differs(composed).await {
+        let is_outdated = match self.differs(&composed).await {
             // What is wrong is told before any weight moves: by `pull`.
             Err(RemoteError::NotReady { .. }) => true,
             differs => differs?,

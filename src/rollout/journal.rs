@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::state::{Container, HostName, Member, Release, Weight};
+use super::state::{Container, HostName, Member, Release, Survey, Weight};
 
 /// For whom a rollout runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +39,9 @@ impl Cause {
         !self.is_deploy()
     }
 }
+
+/// What an attempt's name ends with on the way back.
+pub(crate) const BACK: &str = "-back";
 
 /// An action on one host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -105,6 +108,9 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         member: Option<Member>,
         previous: Option<Container>,
+        /// True where that is the release's image already, made of other compose files.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        is_outdated: bool,
     },
     Intent {
         host: HostName,
@@ -154,8 +160,17 @@ pub struct Captured {
     pub found: Option<Weight>,
     pub member: Option<Member>,
     pub previous: Option<Container>,
+    /// True where it ran the release's image, made of other compose files: the image does not tell before from after.
+    pub is_outdated: bool,
     /// The last step; `None` while untouched.
     pub mark: Option<Mark>,
+}
+
+impl Captured {
+    /// False where the image stays the same, and the release's files are there instead of those of before.
+    pub(crate) fn has_files_of_before(&self, survey: &Survey) -> bool {
+        !self.is_outdated || survey.is_outdated
+    }
 }
 
 /// One rollout as its journal tells it.
@@ -174,6 +189,8 @@ pub struct Run {
     pub stuck: Option<String>,
     pub outcome: Option<Outcome>,
     switches: u32,
+    /// Where the last of them leads to.
+    way: Direction,
 }
 
 impl Run {
@@ -203,6 +220,7 @@ impl Run {
                         stuck: None,
                         outcome: None,
                         switches: 0,
+                        way: Direction::Do,
                     });
                 }
                 (None, _) => {}
@@ -223,6 +241,7 @@ impl Run {
                 found,
                 member,
                 previous,
+                is_outdated,
             } => {
                 // The first capture counts: a later one would capture our own zero.
                 self.captured
@@ -232,6 +251,7 @@ impl Run {
                         found: *found,
                         member: member.clone(),
                         previous: previous.clone(),
+                        is_outdated: *is_outdated,
                         mark: None,
                     });
             }
@@ -240,7 +260,10 @@ impl Run {
                 step,
                 direction,
             } => {
-                self.switches += u32::from(matches!(step, Step::Switch | Step::Bridge));
+                if matches!(step, Step::Switch | Step::Bridge) {
+                    self.switches += 1;
+                    self.way = *direction;
+                }
                 self.mark(host, *step, *direction, false);
             }
             Event::Done {
@@ -281,8 +304,13 @@ impl Run {
         self.outcome.is_none()
     }
 
-    /// A name for the switch whose intent was journaled last; each intent has one of its own.
+    /// A name for the switch whose intent was journaled last; each intent has one of its own. It says which way
+    /// leads back: where the image stays the same, nothing else does.
     pub fn attempt(&self) -> String {
-        format!("{}-{}", self.id, self.switches)
+        let way = match self.way {
+            Direction::Do => "",
+            Direction::Undo => BACK,
+        };
+        format!("{}-{}{way}", self.id, self.switches)
     }
 }

@@ -44,10 +44,11 @@ impl<'a> Lineage<'a> {
     pub(crate) fn new(runs: Vec<&'a Run>) -> Self {
         let mut line: Vec<&Run> = Vec::new();
         for run in runs.iter().rev().filter(|run| run.is_proven()) {
-            match line.iter().position(|it| it.release == run.release) {
-                Some(at) => line.truncate(at + 1),
-                None => line.push(run),
+            if let Some(at) = line.iter().position(|it| it.release == run.release) {
+                line.truncate(at);
             }
+            // The last time counts: it may have brought other compose files.
+            line.push(run);
         }
         Self { line, runs }
     }
@@ -191,6 +192,19 @@ mod tests {
         // Back to v1, and once more: v2 was left for a reason.
         check("v0 v1 v2 v1", ["v1", "v1"], "v0");
         check("v1 v2 v1 v3", ["v3", "v3"], "v1");
+    }
+
+    #[test]
+    fn of_a_release_the_run_that_brought_it_out_last_is_the_one_to_go_back_to() {
+        let named = |id: &str, version| {
+            let mut run = run(version, Outcome::Done);
+            run.id = id.into();
+            run
+        };
+        let runs = [named("3", "v2"), named("2", "v1"), named("1", "v1")];
+        let seen = container("v2");
+        let lineage = Lineage::new(runs.iter().collect());
+        assert_eq!(lineage.before(&[Some(&seen)]).unwrap().id, "2");
     }
 
     #[test]

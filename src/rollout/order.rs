@@ -3,7 +3,7 @@
 use super::{
     journal::{Cause, Owner, Run},
     plan::Refusal,
-    port::{HostName, Release},
+    port::{ComposeFile, HostName, Release},
     report::Report,
     world::{GaveUp, Source},
 };
@@ -80,6 +80,8 @@ pub(crate) struct Order<J> {
     /// The run's id: letters, digits, `-`, `.`; never used before.
     pub run: String,
     pub release: Release,
+    /// The compose files that it brings; none where the hosts' own are used.
+    pub files: Vec<ComposeFile>,
     pub owner: Owner,
     pub cause: Cause,
     pub journal: J,
@@ -89,6 +91,8 @@ pub(crate) struct Order<J> {
 pub struct Earlier<J> {
     pub run: Run,
     pub journal: J,
+    /// The compose files that its release brought.
+    pub files: Vec<ComposeFile>,
 }
 
 /// What a recovery came to.

@@ -202,6 +202,8 @@ pub(crate) struct Planned {
     /// Whose weights these are.
     pub member: Option<Member>,
     pub previous: Option<Container>,
+    /// True where that is the release's image, made of other compose files.
+    pub is_outdated: bool,
 }
 
 /// What a plan is made from.
@@ -266,6 +268,7 @@ fn planned(wanted: &Wanted<'_>, fleet: &Fleet, name: &HostName) -> Result<Planne
         found,
         member,
         previous,
+        is_outdated: survey.is_outdated,
     })
 }
 

@@ -80,6 +80,10 @@ pub trait Balancer {
 pub trait Remote {
     type Error: Fault;
 
+    /// From here on these compose files come with that release; none where the hosts' own are used. Connects to
+    /// nothing.
+    fn bring(&self, release: &Release, files: &[ComposeFile]);
+
     /// Looks, changes nothing.
     async fn survey(&self) -> Result<Survey, Self::Error>;
 
@@ -107,7 +111,8 @@ pub trait Remote {
     /// from the connection, and waits until compose has ended. `attempt` names it (a file name's
     /// characters): called again with the same one, it joins the attempt under way, or tells how
     /// it ended, instead of starting another. Attempts on one host never overlap: another one
-    /// waits until the one under way has ended. Half-made containers that an interrupted compose
+    /// waits until the one under way has ended. With a name that ends with `journal::BACK`, the compose files are
+    /// made what they were before the run, and never the release's. Half-made containers that an interrupted compose
     /// left are finished or removed. Success means only that compose was content: the engine
     /// looks at the container itself.
     async fn switch(&self, slot: Slot, attempt: &str, reference: &str) -> Result<(), Self::Error>;

@@ -41,6 +41,7 @@ pub(super) async fn prepare<'a, P: Ports>(
 ) -> Result<(Work<'a, P>, Vec<Planned>), NotBegun> {
     let world = owing.world;
     let stuck = inherit(owing, settings, order, earlier).await?;
+    world.bring(&order.release, &order.files);
     let debt = owing.debt();
     let wanted = Wanted {
         release: &order.release,
@@ -88,7 +89,8 @@ async fn inherit<'a, P: Ports>(
         if !is_stuck && report.is_recorded {
             continue;
         }
-        let is_same = report.reference == order.release.reference();
+        // The same image with corrected files is another release.
+        let is_same = report.reference == order.release.reference() && earlier.files == order.files;
         if is_stuck && is_same && !is_first_release(&report, &earlier.run) {
             let summary = report.summary;
             return Err(Error::StillStuck { summary });
@@ -285,6 +287,7 @@ async fn open<'a, P: Ports>(
         found: planned.found,
         member: planned.member.clone(),
         previous: planned.previous.clone(),
+        is_outdated: planned.is_outdated,
     });
     let events: Vec<Event> = std::iter::once(opened).chain(captured).collect();
     for event in &events {

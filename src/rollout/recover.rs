@@ -48,7 +48,13 @@ pub(super) async fn recover_all<P: Ports>(
     let world = owing.world;
     let mut reports = Vec::new();
     let mut settled: Vec<HostName> = Vec::new();
-    for Earlier { run, journal } in earlier {
+    for Earlier {
+        run,
+        journal,
+        files,
+    } in earlier
+    {
+        world.bring(&run.release, files);
         world.note(Fact::Run {
             run: Some(run.id.clone()),
             is_new: false,

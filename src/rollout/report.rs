@@ -178,7 +178,10 @@ pub(super) fn rows(
                 (None, true) => narrate::nothing().into(),
                 (None, false) => word!("out of reach", "无法访问").into(),
             },
-            is_new: container.is_some_and(|container| container.runs(&run.release)),
+            is_new: fleet.surveys.get(host).is_some_and(|survey| {
+                let container = survey.container.as_ref();
+                !survey.is_outdated && container.is_some_and(|it| it.runs(&run.release))
+            }),
             health: container.map(|container| container.health),
             problem: failed
                 .iter()

@@ -93,11 +93,12 @@ fn decide_one(
     let Some(survey) = fleet.surveys.get(host) else {
         return Action::Unseen;
     };
-    let is_new = survey.container.as_ref().is_some_and(|container| {
-        container.runs(&run.release)
-            && container.is_running
-            && matches!(container.health, Health::Healthy | Health::Starting)
-    });
+    let is_new = !survey.is_outdated
+        && survey.container.as_ref().is_some_and(|container| {
+            container.runs(&run.release)
+                && container.is_running
+                && matches!(container.health, Health::Healthy | Health::Starting)
+        });
     if let Some(original) = captured.weight {
         let seen = captured.member.as_ref().and_then(|it| fleet.at(it));
         match seen {
@@ -120,7 +121,7 @@ fn decide_one(
         };
     }
     if survey.leftovers.is_empty() {
-        if is_new && !is_back {
+        if is_new && !is_back && is_known_new(captured, mark) {
             return Action::Adopt;
         }
         let is_previous = is_as_before(captured, survey) && captured.previous.is_some();
@@ -133,6 +134,12 @@ fn decide_one(
     } else {
         Action::LeaveOut
     }
+}
+
+/// False where the container may still be the one of before, though the release's files lie beside it: these are
+/// written first, and the image is the same.
+fn is_known_new(captured: &Captured, mark: Mark) -> bool {
+    !captured.is_outdated || mark.step != Step::Switch || mark.is_done
 }
 
 /// True where a release of the same image came with other files: what runs may look as before and be made of

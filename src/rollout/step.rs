@@ -217,6 +217,7 @@ pub(super) fn is_as_before(captured: &Captured, survey: &Survey) -> bool {
             Expected::Previous(previous).is_met_by(container)
                 && container.is_running
                 && container.health != Health::Unhealthy
+                && captured.has_files_of_before(survey)
         }
         (None, None) => true,
         (Some(_), None) | (None, Some(_)) => false,

@@ -152,7 +152,7 @@ fn judge_host(run: &Run, debt: &Debt, seen: &Seen, host: &str) -> Result<Runs, S
     }
 }
 
-/// The release runs, and its HEALTHCHECK says healthy.
+/// The release runs, made of the files that it brings, and its HEALTHCHECK says healthy.
 fn is_proper(run: &Run, survey: &Survey, may_lack_check: bool) -> bool {
     let is_healthy = |c: &Container| match c.health {
         Health::Healthy => c.is_running,
@@ -160,7 +160,7 @@ fn is_proper(run: &Run, survey: &Survey, may_lack_check: bool) -> bool {
         Health::Starting | Health::Unhealthy => false,
     };
     let container = survey.container.as_ref();
-    container.is_some_and(|c| c.runs(&run.release) && is_healthy(c))
+    !survey.is_outdated && container.is_some_and(|c| c.runs(&run.release) && is_healthy(c))
 }
 
 /// True when a host runs what it ran before, and answers if it did then.
@@ -170,7 +170,9 @@ fn is_restored(captured: &Captured, survey: &Survey) -> bool {
         (Some(previous), Some(container)) => {
             let served =
                 previous.is_running && matches!(previous.health, Health::Healthy | Health::None);
-            Expected::Previous(previous).is_met_by(container) && (!served || is_serving(survey))
+            Expected::Previous(previous).is_met_by(container)
+                && captured.has_files_of_before(survey)
+                && (!served || is_serving(survey))
         }
         (None, Some(_)) | (Some(_), None) => false,
     }
@@ -182,6 +184,12 @@ fn told(run: &Run, captured: &Captured, survey: &Survey, host: &str) -> String {
         return both!("{host} runs nothing", "{host} 什么都没运行");
     };
     let was = captured.previous.as_ref();
+    if container.runs(&run.release) && survey.is_outdated && !captured.is_outdated {
+        return both!(
+            "{host} runs {version}, made of other compose files than that brings",
+            "{host} 运行 {version}，但所用的 compose 文件不是它带来的"
+        );
+    }
     if container.runs(&run.release) {
         return both!(
             "{host} runs {version} and is not healthy",

@@ -10,8 +10,8 @@ use super::{
     narrate,
     plan::Fleet,
     port::{
-        Balancer, Cancel, Clock, Fault, Health, HostName, Member, Narrator, Pool, Ports, Release,
-        Remote, Retry, Survey, Weight, Wish,
+        Balancer, Cancel, Clock, ComposeFile, Fault, Health, HostName, Member, Narrator, Pool,
+        Ports, Release, Remote, Retry, Survey, Weight, Wish,
     },
     verdict::Seen,
 };
@@ -229,6 +229,13 @@ impl<P: Ports> World<P> {
     pub(super) fn remote(&self, host: &str) -> Option<&P::Remote> {
         let found = self.hosts.iter().find(|(name, _)| name == host);
         found.map(|(_, remote)| remote)
+    }
+
+    /// From here on these compose files come with that release.
+    pub(super) fn bring(&self, release: &Release, files: &[ComposeFile]) {
+        for (_, remote) in &self.hosts {
+            remote.bring(release, files);
+        }
     }
 
     /// Repeats a call, which must be safe to repeat, while its errors say that it may succeed, and

@@ -174,7 +174,11 @@ impl History {
         }
         self.newest.get_or_insert_with(|| run.clone());
         if run.is_open() {
-            self.open.push(Earlier { run, journal });
+            self.open.push(Earlier {
+                run,
+                journal,
+                files: Vec::new(),
+            });
         }
     }
 }
@@ -274,6 +278,7 @@ mod tests {
             found: None,
             member: None,
             previous: None,
+            is_outdated: false,
         }
     }
 

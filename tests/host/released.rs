@@ -154,6 +154,13 @@ fn bring(fixture: &Fixture, compose: &'static str) {
         let remote = repository.remote(&alone);
         // The image runs already, and is made of other files.
         assert!(survey_until(&remote, is_healthy).await.is_outdated);
+        // A way back that nobody has come leaves the files alone, whatever the release brings.
+        remote
+            .switch(Slot::Own, "none-1-back", &fixture.new.reference())
+            .await
+            .unwrap();
+        assert_eq!(shop.files(), after);
+        assert!(remote.survey().await.unwrap().is_outdated);
         let one = shop.deploy(&remote, "one-1", &fixture.new).await;
         assert!(!remote.survey().await.unwrap().is_outdated);
         assert!(!shop.files().contains("prod.yml"), "{}", shop.files());

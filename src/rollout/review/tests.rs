@@ -92,6 +92,7 @@ fn events(host: &str, version: &str, text: &str) -> Vec<(Timestamp, Event)> {
                 found: Some(full),
                 member: Some(member),
                 previous: Some(container("v1")),
+                is_outdated: false,
             },
         ),
         (at(2000), step(Step::Drain, Direction::Do)),

@@ -143,6 +143,7 @@ fn captured(host: &str, version: &str, weight: Weight) -> Event {
         found: Some(weight),
         member: Some(member(host)),
         previous: Some(container(version)),
+        is_outdated: false,
     }
 }
 

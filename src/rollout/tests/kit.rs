@@ -16,10 +16,11 @@ use crate::{
     rollout::{
         debt::Debt,
         engine::{self, Earlier, Error, Order},
-        journal::{Cause, Event, Outcome, Owner, Run, Step},
+        journal::{BACK, Cause, Event, Outcome, Owner, Run, Step},
         port::{
-            Balancer, Cancel, Clock, Container, Debts, Fault, Health, HostName, Journal, Member,
-            Narrator, Pool, Ports, Release, Remote, Retry, Slot, Survey, Weight, Wish,
+            Balancer, Cancel, Clock, ComposeFile, Container, Debts, Fault, Health, HostName,
+            Journal, Member, Narrator, Pool, Ports, Release, Remote, Retry, Slot, Survey, Weight,
+            Wish,
         },
         report::Report,
         world::{Glance, Noted, Settings, Waited, World},
@@ -111,6 +112,8 @@ impl Fault for SimError {
 pub(super) struct SimContainer {
     pub(super) id: String,
     pub(super) reference: String,
+    /// What the compose files held when it was started.
+    pub(super) made_of: String,
     started: Duration,
     restarts: u64,
     is_dead: bool,
@@ -127,8 +130,9 @@ pub(super) struct SimHost {
     drained_at: Duration,
     is_severed: bool,
     pub(super) leftovers: Vec<String>,
-    /// Whether its files are others than the release brings, where it brings any: each switch changes that.
-    pub(super) is_outdated: Option<bool>,
+    /// What its compose files hold, and what they held before each run.
+    pub(super) compose: String,
+    befores: BTreeMap<String, String>,
     /// What the compose files name, once a switch has written it.
     pub(super) files: Option<String>,
     pub(super) free_bytes: u64,
@@ -170,6 +174,13 @@ pub(super) struct Sim {
     pub(super) deafens_after: Cell<Option<usize>>,
     /// Hosts that the environment's file does not name any more.
     pub(super) unnamed: RefCell<BTreeSet<HostName>>,
+    /// What the next release's compose files hold, and what those of each run hold.
+    pub(super) brings: RefCell<Option<&'static str>>,
+    kept: RefCell<BTreeMap<String, Vec<ComposeFile>>>,
+    /// For which release this process brings which.
+    brought: RefCell<Option<(String, String)>>,
+    /// Compose files that make nothing healthy.
+    pub(super) ill_files: RefCell<BTreeSet<&'static str>>,
     /// What is healthy and does not answer from outside.
     pub(super) deaf: RefCell<BTreeSet<String>>,
     /// Whether the balancer has a check of its own, and after how many seconds it calls a release
@@ -255,6 +266,10 @@ impl Sim {
             manners: RefCell::default(),
             unnamed: RefCell::default(),
             deafens_after: Cell::default(),
+            brings: RefCell::default(),
+            kept: RefCell::default(),
+            brought: RefCell::default(),
+            ill_files: RefCell::default(),
             deaf: RefCell::default(),
             has_check: Cell::new(true),
             admits_after: Cell::default(),
@@ -311,6 +326,7 @@ impl Sim {
         SimContainer {
             id: format!("container-{}", self.containers.get()),
             reference: reference.into(),
+            made_of: String::new(),
             started,
             restarts: 0,
             is_dead: false,
@@ -324,6 +340,9 @@ impl Sim {
         let manner = self.manners.borrow().get(&container.reference).copied();
         let own = own.filter(|(version, _)| container.reference == release(version).reference());
         let manner = own.map(|(_, manner)| manner).or(manner);
+        let is_ill = self.ill_files.borrow().contains(&*container.made_of);
+        let ill = is_ill && !container.started.is_zero();
+        let manner = manner.or(ill.then_some(Manner::UnhealthyAfter(3)));
         let is_older = |seconds: u64| age >= Duration::from_secs(seconds);
         let (is_running, health) = match manner.unwrap_or(Manner::HealthyAfter(2)) {
             _ if container.is_dead => (false, Health::Unhealthy),
@@ -681,12 +700,14 @@ impl Sim {
             run.is_open().then(|| Earlier {
                 run,
                 journal: SimJournal(self.clone(), id.clone()),
+                files: self.kept.borrow().get(id).cloned().unwrap_or_default(),
             })
         });
         runs.collect()
     }
 
     fn world(self: &Rc<Self>) -> World<SimPorts> {
+        self.brought.take();
         let mut names: Vec<_> = self.hosts.borrow().keys().cloned().collect();
         names.sort();
         names.retain(|name| !self.unnamed.borrow().contains(name));
@@ -717,9 +738,16 @@ impl Sim {
     /// Rolls a version out; `None` when the process was killed.
     pub(super) fn roll_out(self: &Rc<Self>, version: &str) -> Option<Result<Report, Error>> {
         let run = format!("run-{}", self.journal.borrow().len());
+        let files = self.brings.borrow().map(|text| ComposeFile {
+            path: "compose.yaml".into(),
+            text: text.into(),
+        });
+        let files = Vec::from_iter(files);
+        self.kept.borrow_mut().insert(run.clone(), files.clone());
         let order = Order {
             run: run.clone(),
             release: release(version),
+            files,
             owner: Owner {
                 project: 42,
                 pipeline: 77,
@@ -1238,6 +1266,12 @@ pub(super) struct SimRemote(Rc<Sim>, HostName);
 impl Remote for SimRemote {
     type Error = SimError;
 
+    fn bring(&self, release: &Release, files: &[ComposeFile]) {
+        let brought = files.first();
+        let brought = brought.map(|file| (release.reference(), file.text.clone()));
+        self.0.brought.replace(brought);
+    }
+
     async fn survey(&self) -> Result<Survey, SimError> {
         let effect = self.0.call("survey", &self.1).await?;
         let host = self.0.hosts.borrow().get(&self.1).cloned().unwrap();
@@ -1254,7 +1288,7 @@ impl Remote for SimRemote {
             compose: "docker-compose 1.29.2".into(),
             free_bytes: host.free_bytes,
             is_switching: host.switches_until > self.0.now.get(),
-            is_outdated: host.is_outdated.unwrap_or(false),
+            is_outdated: self.is_outdated(),
         };
         self.0
             .edit_container(&self.1, |container| container.is_unnoticed = false);
@@ -1319,12 +1353,15 @@ impl Remote for SimRemote {
             return self.start_bridge(attempt, reference).await;
         }
         // Files come before containers: whoever is killed between has changed these alone.
-        let files = self.0.hosts.borrow()[&self.1].files.clone();
-        self.0
-            .edit(&self.1, |host| host.files = Some(reference.to_owned()));
+        let before = self.0.hosts.borrow()[&self.1].clone();
+        self.write_files(attempt, reference);
         let called = self.0.call("switch", &self.1).await;
         if !matches!(called, Ok(effect) if effect != Effect::None) {
-            self.0.edit(&self.1, |host| host.files = files);
+            self.0.edit(&self.1, |host| {
+                host.files = before.files;
+                host.compose = before.compose;
+                host.befores = before.befores;
+            });
         }
         let effect = called?;
         let is_drained = !self.0.has_balancer.get()
@@ -1360,8 +1397,11 @@ impl Remote for SimRemote {
                 host.attempts.push(attempt.into());
                 host.switches += 1;
                 host.leftovers.clear();
-                host.is_outdated = host.is_outdated.map(|it| !it);
-                host.container = Some(container);
+                let made_of = host.compose.clone();
+                host.container = Some(SimContainer {
+                    made_of,
+                    ..container
+                });
             });
         }
         self.0.now.set(started);
@@ -1384,6 +1424,8 @@ impl Remote for SimRemote {
             self.0.edit(&self.1, |host| {
                 let named = host.container.as_ref().map(|it| it.reference.clone());
                 host.files = host.files.take().and(named);
+                let made_of = host.container.as_ref().map(|it| it.made_of.clone());
+                host.compose = made_of.unwrap_or_default();
             });
         }
         self.0.answer(effect, ()).await
@@ -1399,6 +1441,32 @@ impl Remote for SimRemote {
 }
 
 impl SimRemote {
+    fn is_outdated(&self) -> bool {
+        let brought = self.0.brought.borrow();
+        let host = &self.0.hosts.borrow()[&self.1];
+        let runs = host.container.as_ref().map(|it| &it.reference);
+        brought
+            .as_ref()
+            .is_some_and(|(reference, text)| runs == Some(reference) && host.compose != *text)
+    }
+
+    /// The release's compose files go into their places, or those of before the run go back.
+    fn write_files(&self, attempt: &str, reference: &str) {
+        let brought = self.0.brought.borrow().clone();
+        let text = brought.filter(|(of, _)| of == reference);
+        let back = attempt.strip_suffix(BACK);
+        let (run, _) = back.unwrap_or(attempt).rsplit_once('-').unwrap();
+        self.0.edit(&self.1, |host| {
+            host.files = Some(reference.to_owned());
+            if back.is_some() {
+                host.compose = host.befores.get(run).unwrap_or(&host.compose).clone();
+            } else if let Some((_, text)) = text {
+                let before = std::mem::replace(&mut host.compose, text);
+                host.befores.entry(run.to_owned()).or_insert(before);
+            }
+        });
+    }
+
     async fn start_bridge(&self, attempt: &str, reference: &str) -> Result<(), SimError> {
         let effect = self.0.call("start bridge", &self.1).await?;
         let is_journaled =

@@ -4,6 +4,7 @@ mod admission;
 mod back;
 mod chinese;
 mod faults;
+mod files;
 mod guards;
 mod kit;
 mod model;

@@ -52,6 +52,7 @@ fn check_owed(is_owed: bool, marks: &[&str], seen: (u8, Option<Container>), expe
             found: Some(weight(100)),
             member: Some(member("app-1")),
             previous: Some(container("v1", Health::Healthy)),
+            is_outdated: false,
         },
     ];
     let mut direction = Direction::Do;

@@ -102,6 +102,7 @@ fn run() -> Run {
         found: Some(weight(100)),
         member: Some(member("app-1")),
         previous: Some(container("v1", Health::Healthy)),
+        is_outdated: false,
     };
     Run::fold(&[opened(&["app-1"]), captured]).unwrap()
 }
