@@ -29,6 +29,13 @@ pub enum RemoteError {
         why: String,
         advice: String,
     },
+    /// What the release says of its compose files, not the host's own.
+    #[error("{}", both!("{host} cannot be given the release's compose files: {why}; {advice}", "{host} 不能使用该版本的 compose 文件：{why}；{advice}"))]
+    Composed {
+        host: String,
+        why: String,
+        advice: String,
+    },
     /// Nobody outside would be answered, whatever the container's own check says.
     #[error("{}", both!("{host} would not answer requests: {why}", "{host} 不会应答请求：{why}"))]
     Deaf { host: String, why: String },
@@ -84,6 +91,7 @@ impl Fault for RemoteError {
             | Self::NotReady { .. }
             | Self::NoHealthCheck { .. }
             | Self::ForeignLabel { .. }
+            | Self::Composed { .. }
             | Self::NotKept { .. }
             | Self::ImageMissing { .. }
             | Self::Compose { .. }
@@ -94,7 +102,9 @@ impl Fault for RemoteError {
     fn code(&self) -> Option<JobCode> {
         match self {
             Self::ImageMissing { .. } => Some(JobCode::ImageMissing),
-            Self::NoHealthCheck { .. } | Self::ForeignLabel { .. } => Some(JobCode::Malformed),
+            Self::NoHealthCheck { .. } | Self::ForeignLabel { .. } | Self::Composed { .. } => {
+                Some(JobCode::Malformed)
+            }
             Self::Ssh(_)
             | Self::Account(_)
             | Self::Engine { .. }

@@ -89,6 +89,15 @@ impl Host {
         Ok(())
     }
 
+    /// It is the release's own fault, so another try of the same commit ends alike.
+    fn not_composed(&self, why: String, advice: String) -> RemoteError {
+        RemoteError::Composed {
+            host: self.name.clone(),
+            why,
+            advice,
+        }
+    }
+
     fn check_image_line(&self, composed: &Composed) -> Result<(), RemoteError> {
         let line = pin::image(&composed.texts(), &self.service);
         let Some(line) = line.filter(|line| !composed::may_name(line, &composed.image)) else {
@@ -101,7 +110,7 @@ impl Host {
             composed.image
         );
         let advice = "name that repository there, or correct compose.service or release.image";
-        Err(self.not_ready(why, advice.into()))
+        Err(self.not_composed(why, advice.into()))
     }
 
     fn check_taken_in(&self, composed: &Composed) -> Result<(), RemoteError> {
@@ -115,7 +124,7 @@ impl Host {
             composed.names()
         );
         let advice = "write into the file what it takes from there, or add it to compose.file";
-        Err(self.not_ready(why, advice.into()))
+        Err(self.not_composed(why, advice.into()))
     }
 
     async fn swapped(&self, plan: &Plan, composed: &Composed) -> Result<Swapped, RemoteError> {
@@ -167,11 +176,11 @@ impl Host {
                 "correct that in the repository; what stays on the hosts lies in {}",
                 plan.after.directory
             );
-            return Err(self.not_ready(why, advice));
+            return Err(self.not_composed(why, advice));
         }
         if tried.lacks_service {
             let why = format!("{names} of the release has no service `{service}`");
-            return Err(self.not_ready(why, "correct it, or compose.service".into()));
+            return Err(self.not_composed(why, "correct it, or compose.service".into()));
         }
         if tried.image != composed.reference || !swapped.sharers.is_empty() {
             let sharers = swapped.sharers.join(", ");
@@ -184,7 +193,7 @@ impl Host {
                 }
             );
             let advice = "write it on a line `image: …` of the service's own, and so for services that take it over by an anchor or extends".into();
-            return Err(self.not_ready(why, advice));
+            return Err(self.not_composed(why, advice));
         }
         Ok(())
     }
@@ -211,7 +220,7 @@ impl Host {
             let advice = format!(
                 "write it into {directory}/.env, or give it a default in the file: ${{NAME:-}}"
             );
-            return Err(self.not_ready(why, advice));
+            return Err(self.not_composed(why, advice));
         }
         if swapped.missing.is_empty() {
             return Ok(());
@@ -222,7 +231,7 @@ impl Host {
             composed.names()
         );
         let advice = "put it there (a folder that may be empty: mkdir), for Docker would make a folder of root's of whatever is missing".into();
-        Err(self.not_ready(why, advice))
+        Err(self.not_composed(why, advice))
     }
 
     /// The port that the balancer sends requests to stays the service's.
@@ -238,7 +247,7 @@ impl Host {
                 "{} of the release gives port {public}, which requests come to, to `{other}`",
                 composed.names()
             );
-            return Err(self.not_ready(why, "let the service publish it".into()));
+            return Err(self.not_composed(why, "let the service publish it".into()));
         }
         let mut own = swapped.ports.iter().filter(|(of, _)| *of == self.service);
         if own.any(|(_, text)| publishes(text)) {
@@ -250,7 +259,7 @@ impl Host {
             composed.names()
         );
         let advice = format!("add \"{public}:{}\" to its ports", self.port);
-        Err(self.not_ready(why, advice))
+        Err(self.not_composed(why, advice))
     }
 
     async fn check_container_name(
@@ -274,7 +283,7 @@ impl Host {
         }
         let why =
             format!("another container is called {wanted}, as container_name of the release says");
-        Err(self.not_ready(why, "choose another name, or remove that container".into()))
+        Err(self.not_composed(why, "choose another name, or remove that container".into()))
     }
 
     /// Says what becomes other on the host.

@@ -175,7 +175,7 @@ fn no_ssh_outlives_a_killed_program(fixture: &Fixture) {
     let file = folder.join("host");
     let key = environment.ssh.key.to_string_lossy();
     let target = format!("{}@{}:{}", host.ssh.user, host.ssh.host, host.ssh.port);
-    fs::write(&file, [&*key, &target, &host.host_key].join("\n")).unwrap();
+    fs::write(&file, [&*key, &target, host.host_key.as_str()].join("\n")).unwrap();
     let mut holder = Command::new(std::env::current_exe().unwrap())
         .arg("--hold")
         .arg(&file)
@@ -205,7 +205,7 @@ pub(crate) fn hold(file: &str) -> ExitCode {
     let host = config::HostEntry {
         name: "app-1".into(),
         ssh: target.parse().unwrap(),
-        host_key: host_key.into(),
+        host_key: host_key.parse().unwrap(),
         server_id: String::new(),
     };
     run(async {
