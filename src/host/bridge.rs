@@ -29,6 +29,32 @@ const TEXT: &str = concat!(
 );
 const WHAT: &str = "look at the second instance";
 
+/// What of the service can be there once only, and what to do.
+fn objection(answers: &[Answer], service: &str) -> Option<(String, &'static str)> {
+    answers.iter().find_map(|answer| match answer {
+        Answer::Single(why) => Some((
+            format!("`{service}` cannot run twice beside itself: {why}"),
+            "change that in its compose file, or set rollout.order = \"stop-first\"",
+        )),
+        _ => None,
+    })
+}
+
+/// Which other services reach it by its name; `None` where there are none.
+fn reached_by(answers: &[Answer], service: &str) -> Option<String> {
+    let sisters = answers.iter().filter_map(|answer| match answer {
+        Answer::Sister(name) => Some(name.as_str()),
+        _ => None,
+    });
+    let sisters: Vec<_> = sisters.collect();
+    (!sisters.is_empty()).then(|| {
+        format!(
+            "{} would reach both instances by the name `{service}`, also one that is not proven yet",
+            sisters.join(", ")
+        )
+    })
+}
+
 /// The project beside another: a name that nobody's folder has.
 fn beside(project: &str) -> String {
     format!("{project}-dockmaster-b")
@@ -131,15 +157,8 @@ impl Host {
     }
 
     fn speaks_against(&self, answers: &[Answer]) -> Option<RemoteError> {
-        answers.iter().find_map(|answer| match answer {
-            Answer::Single(why) => {
-                let why = format!("`{}` cannot run twice beside itself: {why}", self.service);
-                let advice =
-                    "change that in its compose file, or set rollout.order = \"stop-first\"";
-                Some(self.not_ready(why, advice.into()))
-            }
-            _ => None,
-        })
+        let (why, advice) = objection(answers, &self.service)?;
+        Some(self.not_ready(why, advice.into()))
     }
 
     /// Whoever shares a network reaches both instances by the service's name from the moment of its
@@ -150,25 +169,17 @@ impl Host {
         bridge: &Bridge,
         say: &dyn Fn(&str),
     ) -> Result<(), RemoteError> {
-        let sisters = answers.iter().filter_map(|answer| match answer {
-            Answer::Sister(name) => Some(name.as_str()),
-            _ => None,
-        });
-        let sisters: Vec<_> = sisters.collect();
-        if sisters.is_empty() {
-            return Ok(());
+        match reached_by(answers, &self.service) {
+            None => Ok(()),
+            Some(why) if bridge.allows_sisters => {
+                say(&why);
+                Ok(())
+            }
+            Some(why) => {
+                let advice = "where that does no harm, set compose.allow-sisters = true".into();
+                Err(self.not_ready(why, advice))
+            }
         }
-        let why = format!(
-            "{} would reach both instances by the name `{}`, also one that is not proven yet",
-            sisters.join(", "),
-            self.service
-        );
-        if bridge.allows_sisters {
-            say(&why);
-            return Ok(());
-        }
-        let advice = "where that does no harm, set compose.allow-sisters = true".into();
-        Err(self.not_ready(why, advice))
     }
 
     /// Starts the second instance with that image, or tells how that attempt has ended.

@@ -100,31 +100,36 @@ impl Host {
         })
     }
 
-    pub(super) fn pinned(
+    /// The line of a host's own files that is to name the release.
+    fn pinned(
         &self,
         project: &Project,
         texts: &[&str],
         reference: &str,
     ) -> Result<(usize, Line), RemoteError> {
-        let not_ready = |why: String, advice: &str| RemoteError::NotReady {
-            host: self.name.clone(),
-            why,
-            advice: advice.into(),
-        };
-        if !pin::is_plain(&self.service) || !pin::is_plain(reference) {
-            let why = format!("`{reference}` cannot name the image of `{}`", self.service);
-            return Err(not_ready(why, "look at compose.service and release.image"));
+        let names = project.files.join(" and ");
+        self.pin(&names, (texts, reference), |why, advice| {
+            self.not_ready(why, advice)
+        })
+    }
+
+    /// That line; where there is none, `refuse` says whose turn it is.
+    pub(super) fn pin(
+        &self,
+        names: &str,
+        (texts, reference): (&[&str], &str),
+        refuse: impl FnOnce(String, String) -> RemoteError,
+    ) -> Result<(usize, Line), RemoteError> {
+        let service = &self.service;
+        if !pin::is_plain(service) || !pin::is_plain(reference) {
+            let why = format!("`{reference}` cannot name the image of `{service}`");
+            let advice = "look at compose.service and release.image";
+            return Err(self.not_ready(why, advice.into()));
         }
-        pin::pin(texts, &self.service, reference).ok_or_else(|| {
-            let why = format!(
-                "no line of {} names the image of `{}` alone",
-                project.files.join(" and "),
-                self.service
-            );
-            not_ready(
-                why,
-                "write the service there as a block with a line `image: …` of its own (and check compose.service)",
-            )
+        pin::pin(texts, service, reference).ok_or_else(|| {
+            let why = format!("no line of {names} names the image of `{service}` alone");
+            let advice = "write the service there as a block with a line `image: …` of its own (and check compose.service)";
+            refuse(why, advice.into())
         })
     }
 

@@ -90,7 +90,7 @@ impl Host {
     }
 
     /// It is the release's own fault, so another try of the same commit ends alike.
-    fn not_composed(&self, why: String, advice: String) -> RemoteError {
+    pub(super) fn not_composed(&self, why: String, advice: String) -> RemoteError {
         RemoteError::Composed {
             host: self.name.clone(),
             why,
@@ -220,7 +220,7 @@ impl Host {
             let advice = format!(
                 "write it into {directory}/.env, or give it a default in the file: ${{NAME:-}}"
             );
-            return Err(self.not_composed(why, advice));
+            return Err(self.not_ready(why, advice));
         }
         if swapped.missing.is_empty() {
             return Ok(());
@@ -231,7 +231,7 @@ impl Host {
             composed.names()
         );
         let advice = "put it there (a folder that may be empty: mkdir), for Docker would make a folder of root's of whatever is missing".into();
-        Err(self.not_composed(why, advice))
+        Err(self.not_ready(why, advice))
     }
 
     /// The port that the balancer sends requests to stays the service's.
@@ -301,12 +301,10 @@ impl Host {
                 "今后在那里手工运行 Compose 时请写明：{line}"
             ));
         }
-        for gone in plan
-            .before
-            .files
-            .iter()
-            .filter(|it| !plan.after.files.contains(it))
-        {
+        // What nothing runs from stays.
+        let goes =
+            |it: &&String| !plan.after.files.contains(it) && !plan.before.unnamed.contains(it);
+        for gone in plan.before.files.iter().filter(goes) {
             say(&both!(
                 "{gone} goes: the release has no such file",
                 "{gone} 将移除：该版本没有这个文件"

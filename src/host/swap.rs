@@ -33,7 +33,7 @@ impl Host {
         }
         let is_outdated = match self.differs(&composed).await {
             // What is wrong is told before any weight moves: by `pull`.
-            Err(RemoteError::NotReady { .. }) => true,
+            Err(RemoteError::NotReady { .. } | RemoteError::Composed { .. }) => true,
             differs => differs?,
         };
         self.is_outdated.set(Some(is_outdated));
@@ -52,11 +52,10 @@ impl Host {
         project: Project,
         composed: &Composed,
     ) -> Result<Plan, RemoteError> {
-        let named = Project {
-            files: vec![composed.names()],
-            ..Project::default()
-        };
-        let (at, line) = self.pinned(&named, &composed.texts(), &composed.reference)?;
+        let wanted: (&[&str], &str) = (&composed.texts(), &composed.reference);
+        let (at, line) = self.pin(&composed.names(), wanted, |why, advice| {
+            self.not_composed(why, advice)
+        })?;
         let texts = composed.pinned(at, &line);
         self.stage(&texts).await?;
         let places = composed.places(&project);

@@ -10,7 +10,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::lines::{FORMAT, StoreError, sync};
+use super::lines::{FORMAT, StoreError, prune, sync};
 use crate::rollout::port::ComposeFile;
 
 #[derive(Serialize, Deserialize)]
@@ -103,21 +103,7 @@ impl ComposeFiles {
 
     /// Removes what belongs to none of these runs.
     pub(crate) fn prune(&self, runs: &[&str]) -> Result<(), StoreError> {
-        let entries = match fs::read_dir(&self.folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            entries => entries.and_then(Iterator::collect::<io::Result<Vec<_>>>),
-        };
-        let unreadable = |source| StoreError::Read {
-            path: self.folder.clone(),
-            source,
-        };
-        for path in entries.map_err(unreadable)?.into_iter().map(|it| it.path()) {
-            let run = path.file_stem().and_then(|name| name.to_str());
-            if !run.is_some_and(|run| runs.contains(&run)) {
-                fs::remove_file(&path).map_err(|source| StoreError::Write { path, source })?;
-            }
-        }
-        Ok(())
+        prune(&self.folder, runs)
     }
 }
 

@@ -238,6 +238,25 @@ pub(super) fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// Removes the files of a folder that are called by none of these runs.
+pub(super) fn prune(folder: &Path, runs: &[&str]) -> Result<(), StoreError> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.and_then(Iterator::collect::<io::Result<Vec<_>>>),
+    };
+    let unreadable = |source| StoreError::Read {
+        path: folder.to_owned(),
+        source,
+    };
+    for path in entries.map_err(unreadable)?.into_iter().map(|it| it.path()) {
+        let run = path.file_stem().and_then(|name| name.to_str());
+        if !run.is_some_and(|run| runs.contains(&run)) {
+            fs::remove_file(&path).map_err(|source| StoreError::Write { path, source })?;
+        }
+    }
+    Ok(())
+}
+
 /// The whole lines that say something, each with its number and its end.
 pub(super) fn numbered(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let lines = whole(bytes).split_inclusive(|byte| *byte == b'\n');

@@ -11,7 +11,7 @@ use std::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::lines::{FORMAT, StoreError};
+use super::lines::{FORMAT, StoreError, prune};
 use crate::rollout::fact::Fact;
 
 #[derive(Serialize, Deserialize)]
@@ -72,21 +72,7 @@ impl Stories {
 
     /// Removes what belongs to none of these runs.
     pub(crate) fn prune(&self, runs: &[&str]) -> Result<(), StoreError> {
-        let entries = match fs::read_dir(&self.folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            entries => entries.and_then(Iterator::collect::<io::Result<Vec<_>>>),
-        };
-        let unreadable = |source| StoreError::Read {
-            path: self.folder.clone(),
-            source,
-        };
-        for path in entries.map_err(unreadable)?.into_iter().map(|it| it.path()) {
-            let run = path.file_stem().and_then(|name| name.to_str());
-            if !run.is_some_and(|run| runs.contains(&run)) {
-                fs::remove_file(&path).map_err(|source| StoreError::Write { path, source })?;
-            }
-        }
-        Ok(())
+        prune(&self.folder, runs)
     }
 }
 

@@ -68,17 +68,26 @@ impl<'a> Repository<'a> {
         self.remote_of(files, None)
     }
 
+    /// It is the release's own fault.
     #[track_caller]
     fn refused(&self, text: &str, words: &[&str]) -> RemoteError {
+        let error = self.not_taken(text, words);
+        assert!(matches!(error, RemoteError::Composed { .. }), "{error}");
+        error
+    }
+
+    /// It is the host that lacks something.
+    #[track_caller]
+    fn lacked(&self, text: &str, words: &[&str]) {
+        let error = self.not_taken(text, words);
+        assert!(matches!(error, RemoteError::NotReady { .. }), "{error}");
+    }
+
+    #[track_caller]
+    fn not_taken(&self, text: &str, words: &[&str]) -> RemoteError {
         let before = self.shop.files();
         let remote = self.remote(&[("deploy/docker-compose.yml", text)]);
         let error = run(remote.pull(&self.fixture.new, &|_| ())).unwrap_err();
-        // What the host lacks is its operator's; what the release says is its author's.
-        let is_told = matches!(
-            error,
-            RemoteError::NotReady { .. } | RemoteError::Composed { .. }
-        );
-        assert!(is_told, "{error}");
         assert_says(&error, &[&["app-3"], words].concat());
         assert_eq!(self.shop.files(), before);
         error
@@ -207,15 +216,14 @@ fn refuse(fixture: &Fixture, compose: &'static str) {
     let file = "deploy/docker-compose.yml";
     let whole = |more: &str| repository.app(&format!("{PORT}{more}"));
     repository.refused("services: [", &[file, "no line"]);
-    let error = repository.refused(&whole("    no_such_key: secret\n"), &[file, "no_such_key"]);
-    assert!(matches!(error, RemoteError::Composed { .. }), "{error}");
+    repository.refused(&whole("    no_such_key: secret\n"), &[file, "no_such_key"]);
     repository.refused(&whole("").replace("  app:", "  web:"), &[file, "`app`"]);
     let foreign = whole("").replace(REPOSITORY, "test/other");
     repository.refused(&foreign, &[file, "test/other", "release.image"]);
     repository.refused(&repository.app(""), &[file, "does not publish port 3991"]);
     let taken = format!("  web:\n    image: x\n{PORT}");
     repository.refused(&repository.app(&taken), &[file, "port 3991", "`web`"]);
-    repository.refused(
+    repository.lacked(
         &whole("    environment: {A: \"${NOWHERE}\"}\n"),
         &[file, "NOWHERE", "/srv/shop/.env"],
     );
@@ -240,7 +248,7 @@ fn refuse(fixture: &Fixture, compose: &'static str) {
         let error = repository.refused(&text, &[file, "does not take"]);
         assert!(!story(&error).contains("hunter2"), "{error}");
     }
-    repository.refused(
+    repository.lacked(
         &whole("    volumes: [\"./nowhere:/x\"]\n"),
         &[file, "/srv/shop/nowhere"],
     );
@@ -264,7 +272,7 @@ fn refuse(fixture: &Fixture, compose: &'static str) {
     // One that Compose would read by itself, and that what runs is not made of.
     let other = "docker-compose.override.yml";
     shop.write(other, "version: \"3.7\"\nservices: {app: {tty: true}}\n");
-    repository.refused(&whole(""), &[other, "move it away", "compose.file"]);
+    repository.lacked(&whole(""), &[other, "move it away", "compose.file"]);
 }
 
 fn what_a_release_s_files_lack_is_refused_before_anything_is_pulled(fixture: &Fixture) {

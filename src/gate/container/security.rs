@@ -4,6 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::config::USUAL_CAPABILITIES;
 use crate::gate::field::{forbidden, texts};
 use crate::gate::refusal::Denied;
 
@@ -48,20 +49,3 @@ pub(super) fn security(
         Some(_) | None => Ok(()),
     }
 }
-
-const USUAL_CAPABILITIES: &[&str] = &[
-    "AUDIT_WRITE",
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "MKNOD",
-    "NET_BIND_SERVICE",
-    "NET_RAW",
-    "SETFCAP",
-    "SETGID",
-    "SETPCAP",
-    "SETUID",
-    "SYS_CHROOT",
-];

@@ -139,3 +139,23 @@ fn nothing_that_yaml_would_interpret_gets_into_the_file() {
         assert_eq!(plain(reference), None, "{reference:?}");
     }
 }
+
+#[test]
+fn what_speaks_against_a_second_instance_is_told_with_the_service() {
+    let listens = || Answer::Listens;
+    assert_eq!(objection(&[listens()], "app"), None);
+    let single = Answer::Single("it has container_name shop".into());
+    let (why, advice) = objection(&[listens(), single], "app").unwrap();
+    assert!(
+        why.contains("`app` cannot run twice") && why.ends_with("container_name shop"),
+        "{why}"
+    );
+    assert!(advice.contains("stop-first"), "{advice}");
+    assert_eq!(reached_by(&[listens()], "app"), None);
+    let sisters = ["web", "cron"].map(|name| Answer::Sister(name.into()));
+    let why = reached_by(&sisters, "app").unwrap();
+    assert!(
+        why.starts_with("web, cron would reach both instances by the name `app`"),
+        "{why}"
+    );
+}

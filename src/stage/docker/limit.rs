@@ -92,7 +92,8 @@ pub(super) fn ceiling(lane: &DockerLane) -> Ceiling {
 }
 
 /// What the containers that a job makes itself have of the lane's settings: where names lead, and what takes something
-/// away. No device, no volume and no capability is added.
+/// away. No device, no volume and no capability is added, but by a
+/// runtime that does so itself.
 pub(super) fn usual(lane: &DockerLane) -> Usual {
     let settings = setting::networked(lane);
     Usual {

@@ -150,13 +150,7 @@ fn illness(product: Product, condition: Option<&Condition>) -> Option<&'static s
 
 fn update(cloud: &mut Cloud, act: Act<'_>) -> Result<Value, Refusal> {
     check_group(act)?;
-    let wished = named(act)?;
-    if let Some(it) = wished
-        .iter()
-        .find(|it| !cloud.group.contains_key(&it.place))
-    {
-        return Err(not_there(&it.place));
-    }
+    let wished = members(cloud, act)?;
     cloud.begin_write(incorrect_status(act.product))?;
     let mut weights = Weights::new();
     for it in wished {
@@ -192,19 +186,25 @@ fn add(cloud: &mut Cloud, act: Act<'_>) -> Result<Value, Refusal> {
 
 fn remove(cloud: &mut Cloud, act: Act<'_>) -> Result<Value, Refusal> {
     check_group(act)?;
-    let wished = named(act)?;
-    if let Some(it) = wished
-        .iter()
-        .find(|it| !cloud.group.contains_key(&it.place))
-    {
-        return Err(not_there(&it.place));
-    }
+    let wished = members(cloud, act)?;
     cloud.begin_write(incorrect_status(act.product))?;
     for it in wished {
         cloud.leave(&it.place);
         cloud.settle([&it.place], State::Removing, act.fault);
     }
     job(act)
+}
+
+/// Those that a call names, each of which has to be in the group.
+fn members(cloud: &Cloud, act: Act<'_>) -> Result<Vec<Named>, Refusal> {
+    let wished = named(act)?;
+    let mut strangers = wished
+        .iter()
+        .filter(|it| !cloud.group.contains_key(&it.place));
+    match strangers.next() {
+        Some(it) => Err(not_there(&it.place)),
+        None => Ok(wished),
+    }
 }
 
 fn job(act: Act<'_>) -> Result<Value, Refusal> {
